@@ -1,0 +1,85 @@
+"""Every error that this package raises on purpose.
+
+    VsrEdgeError
+    ├── UsageError               an option or an argument that cannot be right
+    ├── MediaError               about one video file; `path` names it
+    │   ├── UnreadableMedia      not a media file, empty, or damaged beyond its first frame
+    │   └── NoVideoStream        audio or data only
+    ├── BundleError              about the model files
+    │   ├── BundleNotFound       no bundle of that name or path
+    │   ├── BundleDamaged        a file is missing, altered or not what the manifest says
+    │   └── BundleMismatch       intact, but not the one this archive was encoded with
+    ├── ProviderError            the execution provider asked for is not available
+    └── ArchiveError             about the archive's folder
+        ├── ArchiveNotFound      nothing was indexed there yet
+        ├── ArchiveLocked        another process is writing
+        └── ArchiveDamaged       the database cannot be read
+
+Each message says what is wrong and what to do next. The command line turns them into exit codes; nothing
+below it exits or prints.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class VsrEdgeError(Exception):
+    """Base of everything expected."""
+
+
+class UsageError(VsrEdgeError):
+    """An option or an argument that cannot be right."""
+
+
+class MediaError(VsrEdgeError):
+    """About one video file."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class UnreadableMedia(MediaError):
+    """Not a media file, empty, or damaged beyond its first frame."""
+
+
+class NoVideoStream(MediaError):
+    """A media file without pictures."""
+
+
+class BundleError(VsrEdgeError):
+    """About the model files."""
+
+
+class BundleNotFound(BundleError):
+    """No bundle of that name or path."""
+
+
+class BundleDamaged(BundleError):
+    """A file is missing, altered or not what the manifest says."""
+
+
+class BundleMismatch(BundleError):
+    """Intact, but not the bundle that this archive was encoded with."""
+
+
+class ProviderError(VsrEdgeError):
+    """The execution provider asked for is not available on this machine."""
+
+
+class ArchiveError(VsrEdgeError):
+    """About the archive's folder."""
+
+
+class ArchiveNotFound(ArchiveError):
+    """Nothing was indexed there yet."""
+
+
+class ArchiveLocked(ArchiveError):
+    """Another process is writing to the archive."""
+
+
+class ArchiveDamaged(ArchiveError):
+    """The database cannot be read."""

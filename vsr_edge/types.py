@@ -1,0 +1,171 @@
+"""The values that cross rooms: frozen, typed, free of I/O.
+
+Times are seconds (float) from the first moment of the video stream, so that 0.0 is the first frame
+whatever timestamp the container starts at. Embeddings are unit vectors, float32 in memory and float16 on
+disk, ``[n, D]``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Seconds: TypeAlias = float
+Pixels: TypeAlias = NDArray[np.uint8]
+Times: TypeAlias = NDArray[np.float64]
+Vectors: TypeAlias = NDArray[np.float32]
+HalfVectors: TypeAlias = NDArray[np.float16]
+
+Decision: TypeAlias = Literal["match", "no_match", "unverified"]
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """What a probe knows of one file without decoding a frame of it.
+
+    ``width`` and ``height`` are those of the upright picture; ``rotation`` is how many degrees clockwise
+    the decoded picture must be turned to be upright (0, 90, 180 or 270).
+    """
+
+    path: Path
+    fingerprint: str
+    size_bytes: int
+    modified_ns: int
+    duration: Seconds
+    width: int
+    height: int
+    rotation: int
+    codec: str
+    container: str
+    frame_rate: float | None
+    audio_streams: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrameBatch:
+    """Decoded frames: ``times`` float64 [n], ``pixels`` uint8 [n, H, W, 3] RGB, upright."""
+
+    times: Times
+    pixels: Pixels
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipWindow:
+    """A window over a video's sampled frames: frames ``first`` to ``last``, both included."""
+
+    start: Seconds
+    end: Seconds
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One stored clip, the unit of retrieval."""
+
+    clip_id: int
+    video_id: int
+    window: ClipWindow
+
+
+@dataclass(frozen=True, slots=True)
+class ClipHit:
+    """A clip with its inner product with the query, in [−1, 1]."""
+
+    clip: Clip
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVideo:
+    """One row of the archive. ``partial`` says why only a part of the file could be read, if so."""
+
+    video_id: int
+    video: Video
+    sampling: Sampling
+    frames: int
+    clips: int
+    partial: str | None
+    indexed_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a video is turned into frames and clips; a change of it means encoding again."""
+
+    fps: float = 1.0
+    min_frames: int = 4
+    clip_seconds: Seconds = 4.0
+    clip_stride: Seconds = 2.0
+    regions: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFeatures:
+    """Encoded frames: ``times`` float64 [n], ``vectors`` float16 [n, D], ``regions`` float16 [n, R, D]."""
+
+    times: Times
+    vectors: HalfVectors
+    regions: HalfVectors | None
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A span of a video that a turn put forward, before any verdict."""
+
+    video: Path
+    start: Seconds
+    end: Seconds
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A span of a video in the answer. ``match_probability`` is None until a verifier has judged it."""
+
+    rank: int
+    video: Path
+    start: Seconds
+    end: Seconds
+    score: float
+    match_probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to "is it there?"; ``confidence`` is None where nothing was verified."""
+
+    decision: Decision
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One pass of the search loop: what was done, what it brought up, milliseconds per stage."""
+
+    turn: int
+    action: str
+    candidates: tuple[Candidate, ...]
+    latency_ms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The whole answer to one query, with the path that led to it."""
+
+    query: str
+    verdict: Verdict
+    moments: tuple[Moment, ...]
+    turns: tuple[Turn, ...]
+    timing_ms: dict[str, float]
+    bundle: str
