@@ -1,0 +1,1 @@
+"""Video files: probe, plan, read. The only room that imports av."""

@@ -1,0 +1,71 @@
+"""Read a video stream's packets, past damage, with timestamps that only run forward.
+
+The scan and the decoder read through this same class: what one counts, the other finds at the same
+place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+# A file damaged to its end fails on each packet; without a bound that could be millions of
+# failures.
+MAX_READ_FAILURES = 64
+
+# Broadcast containers may restart their clock (splices, joined files); others keep one timeline.
+_RESTARTING = frozenset({"mpegts", "mpeg"})
+
+
+class PacketReader:
+    """Iterates over the non-empty packets of ``stream``; ``failures`` counts the unreadable."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self.failures = 0
+        self._container = container
+        self._stream = stream
+        self._restarts = container.format.name in _RESTARTING
+        self._offset = 0
+        self._clock: int | None = None
+
+    def __iter__(self) -> Iterator[Packet[VideoStream]]:
+        in_a_row = 0
+        while True:
+            packets = self._container.demux(self._stream)
+            while True:
+                try:
+                    packet = next(packets, None)
+                except (av.FFmpegError, ValueError):
+                    self.failures += 1
+                    in_a_row += 1
+                    if in_a_row >= MAX_READ_FAILURES:
+                        return
+                    break
+                if packet is None:
+                    return
+                # Empty packets are the end of the stream, or a frame that AVI says was dropped.
+                if not packet.size:
+                    continue
+                in_a_row = 0
+                if self._restarts:
+                    self._straighten(packet)
+                yield packet
+
+    def _straighten(self, packet: Packet[VideoStream]) -> None:
+        """Continue the timeline where the clock jumped back by more than a second."""
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        if stamp is None or not packet.time_base:
+            return
+        second = int(1 / packet.time_base)
+        if self._clock is not None and stamp + self._offset < self._clock - second:
+            self._offset = self._clock + (packet.duration or 0) - stamp
+        if self._offset:
+            if packet.pts is not None:
+                packet.pts += self._offset
+            if packet.dts is not None:
+                packet.dts += self._offset
+        self._clock = stamp + self._offset
