@@ -1,0 +1,1 @@
+"""Rows and vectors; knows no model. The other rooms use ``vsr_edge.store.base`` alone."""

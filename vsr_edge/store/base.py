@@ -1,0 +1,275 @@
+"""What a store is: videos, their frames and clips in; the nearest clips out.
+
+A store knows no model and no video: it takes rows and vectors, and gives them back. All that the
+other rooms use of it is written here; importing this module loads no database and no index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from vsr_edge.errors import UsageError
+from vsr_edge.types import (
+    Clip,
+    ClipHit,
+    ClipWindow,
+    FrameFeatures,
+    HalfVectors,
+    Sampling,
+    Seconds,
+    StoredVideo,
+    Vectors,
+    Video,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which videos count; None does not narrow.
+
+    ``video`` is a GLOB (``*`` any characters, also ``/``; ``?`` one; ``[a-z]`` a range; case
+    matters). It matches the whole stored path or its last components: ``*.mp4``, ``cam1/*`` and
+    ``door.mkv`` find ``/archive/cam1/door.mkv`` files wherever they lie. A path that is stored
+    literally always matches itself.
+    """
+
+    video: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveStats:
+    """What an archive holds. ``hours`` is footage; sizes are on disk; ``dim`` is D."""
+
+    videos: int
+    partial_videos: int
+    frames: int
+    clips: int
+    hours: float
+    regions: bool
+    bundle_id: str
+    dim: int
+    database_bytes: int
+    cache_bytes: int
+
+
+class VideoWriter(Protocol):
+    """One video on its way in: everything or nothing of it is stored.
+
+    Use it in a ``with`` block; leaving the block without :meth:`finish` takes all of it back.
+    """
+
+    def add_frames(self, features: FrameFeatures) -> None:
+        """Append the next frames, in time order; memory does not grow with their number.
+
+        Raises:
+            ValueError: a vector that is not finite, of another dimension, or times that go
+            backwards.
+        """
+        ...
+
+    def finish(
+        self,
+        clips: Sequence[ClipWindow],
+        vectors: HalfVectors,
+        *,
+        duration: Seconds | None = None,
+        partial: str | None = None,
+    ) -> int:
+        """Store the clips with ``vectors`` float16 [n, D] of unit length, and commit.
+
+        ``duration`` replaces the probed one where decoding knows better; ``partial`` says why
+        only a part of the file could be read.
+
+        Returns:
+            The id of the stored video.
+
+        Raises:
+            ValueError: no frames, no clips, windows outside the frames, or unfit vectors. Nothing
+            is stored.
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+class Writer(Protocol):
+    """The one process that may change an archive. Each call is one transaction."""
+
+    def begin(self, video: Video, sampling: Sampling) -> VideoWriter:
+        """Start to store a video; one that lies at the same path is replaced when it finishes."""
+        ...
+
+    def rename(self, video_id: int, path: Path, *, size_bytes: int, modified_ns: int) -> None:
+        """The same content now lies at ``path``; a video stored for that path is removed."""
+        ...
+
+    def touch(self, video_id: int, *, size_bytes: int, modified_ns: int) -> None:
+        """The same content at the same path, with a new time stamp."""
+        ...
+
+    def remove(self, video_ids: Iterable[int]) -> int:
+        """Forget videos with their frames and clips; returns how many there were."""
+        ...
+
+
+class Store(Protocol):
+    """Reading works while another process writes; one object may be shared by threads."""
+
+    @property
+    def bundle_id(self) -> str:
+        """The bundle that encoded this archive."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """D, the length of every vector."""
+        ...
+
+    @property
+    def notices(self) -> list[str]:
+        """What the store repaired or could not save, in sentences for the user; oldest first."""
+        ...
+
+    def writer(self) -> AbstractContextManager[Writer]:
+        """Become the writer; leaving the block also brings the search cache up to date.
+
+        Raises:
+            ArchiveLocked: another process writes; the message names it.
+            ArchiveError: the folder cannot be written.
+        """
+        ...
+
+    def videos(self, where: Filter | None = None) -> list[StoredVideo]:
+        """All videos, or those that the filter lets through, ordered by path."""
+        ...
+
+    def video(self, video_id: int) -> StoredVideo | None:
+        """The video of that id, if it is (still) there."""
+        ...
+
+    def find(self, path: Path) -> StoredVideo | None:
+        """The video stored for exactly this path."""
+        ...
+
+    def find_fingerprint(self, fingerprint: str) -> list[StoredVideo]:
+        """The videos with this content, ordered by path."""
+        ...
+
+    def search(self, vector: Vectors, k: int, where: Filter | None = None) -> list[ClipHit]:
+        """The ``k`` clips with the largest inner product with ``vector`` float32 [D], best first.
+
+        Equal scores are ordered by clip id. Fewer than ``k`` come back when there are not more.
+
+        Raises:
+            ValueError: a vector that is not finite or of another dimension, or ``k`` below 1.
+        """
+        ...
+
+    def search_many(
+        self, vectors: Vectors, k: int, where: Filter | None = None
+    ) -> list[list[ClipHit]]:
+        """:meth:`search` for each row of float32 [Q, D], all on one state of the archive."""
+        ...
+
+    def frames(
+        self,
+        video_id: int,
+        first: int | None = None,
+        last: int | None = None,
+        *,
+        regions: bool = False,
+    ) -> FrameFeatures:
+        """The frames ``first`` to ``last``, both included, of a video; all of them by default.
+
+        Regions are read only when asked for, and are None where none were stored. A video that is
+        not (or no longer) there has no frames: the result is empty.
+        """
+        ...
+
+    def clips(self, video_id: int) -> list[Clip]:
+        """The clips of a video in time order."""
+        ...
+
+    def stats(self) -> ArchiveStats:
+        """Counts and sizes."""
+        ...
+
+    def check(self) -> list[str]:
+        """Read everything and name each problem with what to do; an empty list means sound."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the files. Closing twice is harmless."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+def open_store(
+    folder: Path | str,
+    *,
+    bundle_id: str | None = None,
+    dim: int | None = None,
+    create: bool = False,
+    exact_limit: int | None = None,
+    threads: int = 0,
+) -> Store:
+    """Open the archive in a local folder.
+
+    Args:
+        folder: a path, or a ``file://`` URL.
+        bundle_id: the bundle in use; None to only look, whatever bundle encoded the archive.
+        dim: its vector length D; None like ``bundle_id``. Both are needed to create.
+        create: make the folder and an empty archive where there is none.
+        exact_limit: up to so many clips every search is exhaustive; above, a graph answers
+            approximately. None is the measured limit, ``index.EXACT_LIMIT``.
+        threads: for searching and building the graph; 0 is as many as this process may use.
+
+    Raises:
+        ArchiveNotFound: nothing was indexed there, and ``create`` is False.
+        BundleMismatch: it was encoded with another bundle.
+        ArchiveDamaged: the database cannot be read.
+        ArchiveError: it was written by a newer version, or the folder cannot be used.
+    """
+    # The database and the index take 0.2 s to import: not for `--help`.
+    from vsr_edge.store.local import LocalStore
+
+    return LocalStore(
+        _local_folder(folder),
+        bundle_id=bundle_id,
+        dim=dim,
+        create=create,
+        exact_limit=exact_limit,
+        threads=threads,
+    )
+
+
+def _local_folder(folder: Path | str) -> Path:
+    if isinstance(folder, Path) or "://" not in folder:
+        return Path(folder)
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    url = urlsplit(folder)
+    if url.scheme != "file" or url.netloc not in {"", "localhost"}:
+        raise UsageError(f"{folder}: archives lie in local folders; give a path or a file:// URL")
+    return Path(url2pathname(url.path))

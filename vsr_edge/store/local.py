@@ -1,0 +1,393 @@
+"""An archive in a local folder: SQLite is the truth, the usearch file is a cache."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from vsr_edge.errors import ArchiveError, ArchiveNotFound, BundleMismatch, UsageError
+from vsr_edge.store import checkup
+from vsr_edge.store.base import ArchiveStats, Filter
+from vsr_edge.store.cache import CACHE_FILE
+from vsr_edge.store.connection import (
+    DATABASE_FILE,
+    connect,
+    connect_read_only,
+    damaged,
+    explained,
+    is_writable,
+    transaction,
+)
+from vsr_edge.store.index import EXACT_LIMIT
+from vsr_edge.store.lock import REFRESHING, WriterLock
+from vsr_edge.store.retrieval import Retrieval
+from vsr_edge.store.rows import (
+    CLIP_COLUMNS,
+    VIDEO_COLUMNS,
+    clip,
+    matrix,
+    path_value,
+    stored_video,
+    where_video,
+)
+from vsr_edge.store.writer import LocalWriter
+from vsr_edge.types import Clip, ClipHit, FrameFeatures, StoredVideo, Vectors
+
+# "VSRE": lets `file` and any other program tell an archive from other SQLite files.
+APPLICATION_ID = 0x56535245
+
+# The number of the last step in migrations.py.
+SCHEMA_VERSION = 3
+
+
+class LocalStore:
+    """The store of one folder. Arguments and errors: :func:`vsr_edge.store.base.open_store`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        bundle_id: str | None,
+        dim: int | None,
+        create: bool,
+        exact_limit: int | None,
+        threads: int,
+    ) -> None:
+        if create and (bundle_id is None or dim is None):
+            raise UsageError("creating an archive needs the bundle's id and its dimension")
+        self._folder = folder
+        self._guard = threading.RLock()
+        self._notices: list[str] = []
+        if create and bundle_id is not None and dim is not None:
+            _create(folder, bundle_id, dim)
+        self._connection, self._read_only = _open(folder)
+        try:
+            with explained(folder):
+                row = self._connection.execute("SELECT bundle_id, dim FROM meta").fetchone()
+            if row is None:
+                raise _not_found(folder)
+            self._bundle_id, self._dim = str(row[0]), int(row[1])
+            self._check_bundle(bundle_id, dim)
+        except BaseException:
+            self._connection.close()
+            raise
+        self._retrieval = Retrieval(
+            folder,
+            self._dim,
+            exact_limit=EXACT_LIMIT if exact_limit is None else exact_limit,
+            threads=threads or _available_threads(),
+            notices=self._notices,
+        )
+
+    @property
+    def bundle_id(self) -> str:
+        return self._bundle_id
+
+    @property
+    def dim(self) -> int:
+        return self._dim
+
+    @property
+    def notices(self) -> list[str]:
+        return list(self._notices)
+
+    @contextmanager
+    def writer(self) -> Iterator[LocalWriter]:
+        if self._read_only:
+            raise ArchiveError(
+                f"{self._folder} cannot be written: change its permissions, or index into "
+                "another folder"
+            )
+        with WriterLock(self._folder), explained(self._folder):
+            connection = connect(self._folder / DATABASE_FILE)
+            try:
+                before = connection.execute("SELECT generation FROM meta").fetchone()
+                yield LocalWriter(self._folder, connection, self._dim)
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                if connection.execute("SELECT generation FROM meta").fetchone() != before:
+                    with self._guard:
+                        self._retrieval.open(connection)
+                        self._retrieval.save(connection, build_graph=True)
+            finally:
+                # Takes back what is not committed.
+                connection.close()
+
+    def videos(self, where: Filter | None = None) -> list[StoredVideo]:
+        condition, parameters = where_video(where)
+        return self._videos(condition, parameters)
+
+    def video(self, video_id: int) -> StoredVideo | None:
+        return next(iter(self._videos("id = ?", [video_id])), None)
+
+    def find(self, path: Path) -> StoredVideo | None:
+        return next(iter(self._videos("path = ?", [path_value(path)])), None)
+
+    def find_fingerprint(self, fingerprint: str) -> list[StoredVideo]:
+        return self._videos("fingerprint = ?", [fingerprint])
+
+    def search(self, vector: Vectors, k: int, where: Filter | None = None) -> list[ClipHit]:
+        return self.search_many(np.asarray(vector)[np.newaxis], k, where)[0]
+
+    def search_many(
+        self, vectors: Vectors, k: int, where: Filter | None = None
+    ) -> list[list[ClipHit]]:
+        queries = np.asarray(vectors, np.float32)
+        if queries.ndim != 2 or queries.shape[1] != self._dim:
+            raise ValueError(f"queries must be [Q, {self._dim}], not {list(queries.shape)}")
+        if not np.isfinite(queries).all():
+            raise ValueError("a query holds NaN or infinite values")
+        if k < 1:
+            raise ValueError(f"k must be at least 1, not {k}")
+        with self._guard, explained(self._folder):
+            self._retrieval.open(self._connection)
+            with transaction(self._connection, write=False):
+                hits = self._retrieval.search(self._connection, queries, k, where)
+            self._save_cache()
+        return hits
+
+    def frames(
+        self,
+        video_id: int,
+        first: int | None = None,
+        last: int | None = None,
+        *,
+        regions: bool = False,
+    ) -> FrameFeatures:
+        span = [video_id, first or 0, 2**62 if last is None else last]
+        within = "WHERE video_id = ? AND number BETWEEN ? AND ? ORDER BY number"
+        with self._reading() as connection:
+            rows = connection.execute(f"SELECT time, vector FROM frames {within}", span).fetchall()
+            times = np.array([row[0] for row in rows], np.float64)
+            vectors = matrix([row[1] for row in rows], self._dim)
+            if not regions:
+                return FrameFeatures(times, vectors, None)
+            blobs = [
+                row[0] for row in connection.execute(f"SELECT vectors FROM regions {within}", span)
+            ]
+            if not blobs:
+                return FrameFeatures(times, vectors, None)
+            count = len(blobs[0]) // (2 * self._dim)
+            flat = matrix(blobs, count * self._dim)
+            if len(flat) != len(times):
+                raise damaged(self._folder, f"regions are missing for video {video_id}")
+            return FrameFeatures(times, vectors, flat.reshape(len(flat), count, self._dim))
+
+    def clips(self, video_id: int) -> list[Clip]:
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {CLIP_COLUMNS} FROM clips WHERE video_id = ? ORDER BY start_time, id",
+                [video_id],
+            ).fetchall()
+        return [clip(row) for row in rows]
+
+    def stats(self) -> ArchiveStats:
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT count(*), count(partial), coalesce(sum(frame_count), 0),"
+                " coalesce(sum(clip_count), 0), coalesce(sum(duration), 0.0) / 3600,"
+                " coalesce(max(region_count), 0) > 0 FROM videos"
+            ).fetchone()
+        videos, partial, frames, clips, hours, regions = row
+        return ArchiveStats(
+            videos=videos,
+            partial_videos=partial,
+            frames=frames,
+            clips=clips,
+            hours=hours,
+            regions=bool(regions),
+            bundle_id=self._bundle_id,
+            dim=self._dim,
+            database_bytes=sum(
+                _size(self._folder / (DATABASE_FILE + end)) for end in ("", "-wal", "-shm")
+            ),
+            cache_bytes=_size(self._folder / CACHE_FILE),
+        )
+
+    def check(self) -> list[str]:
+        with self._guard, explained(self._folder):
+            return checkup.check(self._folder, self._connection, self._dim)
+
+    def close(self) -> None:
+        with self._guard:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with (
+            self._guard,
+            explained(self._folder),
+            transaction(self._connection, write=False) as connection,
+        ):
+            yield connection
+
+    def _videos(self, condition: str, parameters: list[Any]) -> list[StoredVideo]:
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {VIDEO_COLUMNS} FROM videos WHERE {condition}"
+                " ORDER BY CAST(path AS BLOB), id",
+                parameters,
+            ).fetchall()
+        return [stored_video(row) for row in rows]
+
+    def _check_bundle(self, bundle_id: str | None, dim: int | None) -> None:
+        if bundle_id in (None, self._bundle_id) and dim in (None, self._dim):
+            return
+        raise BundleMismatch(
+            f"{self._folder} was indexed with the bundle {self._bundle_id!r} ({self._dim} "
+            f"dimensions), not with {bundle_id or self._bundle_id!r} ({dim or self._dim}): use "
+            "that bundle, or index the videos into another archive folder with this one"
+        )
+
+    def _save_cache(self) -> None:
+        """Save what was repaired, if that is possible without getting in a writer's way."""
+        if self._read_only or not self._retrieval.wants_saving():
+            return
+        lock = WriterLock(self._folder, REFRESHING)
+        try:
+            if not lock.try_acquire():
+                return
+        except ArchiveError:
+            return
+        with lock:
+            self._retrieval.save(self._connection, build_graph=False)
+
+
+def _create(folder: Path, bundle_id: str, dim: int) -> None:
+    """Make an empty archive where there is none, or finish making it."""
+    database = folder / DATABASE_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArchiveError(
+            f"{folder} cannot be made ({error.strerror}): choose another folder"
+        ) from error
+    if database.exists() and _has_meta(folder):
+        return
+    with WriterLock(folder, REFRESHING), explained(folder):
+        connection = connect(database, create=True)
+        try:
+            if _version(connection, folder) < SCHEMA_VERSION:
+                _migrate(connection)
+            with transaction(connection, write=True):
+                connection.execute(
+                    "INSERT OR IGNORE INTO meta (id, bundle_id, dim, created_at)"
+                    " VALUES (1, ?, ?, ?)",
+                    [bundle_id, dim, datetime.now(UTC).isoformat(timespec="seconds")],
+                )
+        finally:
+            connection.close()
+
+
+def _has_meta(folder: Path) -> bool:
+    try:
+        connection, _ = _open(folder)
+    except ArchiveNotFound:
+        return False
+    try:
+        with explained(folder):
+            row = connection.execute("SELECT EXISTS (SELECT 1 FROM meta)").fetchone()
+            return bool(row[0])
+    finally:
+        connection.close()
+
+
+def _open(folder: Path) -> tuple[sqlite3.Connection, bool]:
+    """A connection to an archive of the present schema, and whether it is read-only."""
+    database = folder / DATABASE_FILE
+    if not database.is_file():
+        raise _not_found(folder)
+    read_only = not is_writable(folder)
+    with explained(folder):
+        connection = connect_read_only(database) if read_only else connect(database)
+        try:
+            version = _version(connection, folder)
+            if version == 0:
+                raise _not_found(folder)
+            if version < SCHEMA_VERSION:
+                _upgrade(connection, folder, read_only)
+        except BaseException:
+            connection.close()
+            raise
+    return connection, read_only
+
+
+def _upgrade(connection: sqlite3.Connection, folder: Path, read_only: bool) -> None:
+    if read_only:
+        raise ArchiveError(
+            f"{folder} was written by an older version and cannot be changed here: open it once "
+            "where it can be written"
+        )
+    with WriterLock(folder, REFRESHING):
+        if _version(connection, folder) < SCHEMA_VERSION:
+            _migrate(connection)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    # sqlite-utils takes 0.2 s to import, which a search in an archive that is up to date should
+    # not pay.
+    from vsr_edge.store.migrations import migrate
+
+    migrate(connection)
+
+
+def _version(connection: sqlite3.Connection, folder: Path) -> int:
+    """The archive's schema; 0 for a file that nothing was written to yet."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if application != APPLICATION_ID and (tables or version) and not _unfinished(connection):
+        raise ArchiveError(
+            f"{folder / DATABASE_FILE} belongs to another program: choose another folder"
+        )
+    if version > SCHEMA_VERSION:
+        raise ArchiveError(
+            f"{folder} was written by a newer version of vsr-edge (schema {version}, this one "
+            f"knows {SCHEMA_VERSION}): update vsr-edge, or index into another folder"
+        )
+    return version
+
+
+def _unfinished(connection: sqlite3.Connection) -> bool:
+    """Whether creation was interrupted between making the table of steps and the first step."""
+    rows = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+    return {row[0] for row in rows} <= {"_sqlite_migrations"}
+
+
+def _not_found(folder: Path) -> ArchiveNotFound:
+    return ArchiveNotFound(
+        f"{folder} holds no archive yet: index some videos into it first, or name another folder"
+    )
+
+
+def _available_threads() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

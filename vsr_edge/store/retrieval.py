@@ -1,0 +1,175 @@
+"""Searching: the cache, brought to the state of SQLite, and scores from the rows."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsr_edge.store.base import Filter
+from vsr_edge.store.cache import CACHE_FILE, read_cache, write_cache
+from vsr_edge.store.connection import transaction
+from vsr_edge.store.index import ClipIndex, Ids
+from vsr_edge.store.rows import CLIP_COLUMNS, clip, matrix, where_video
+from vsr_edge.types import ClipHit, HalfVectors, Vectors
+
+_ROWS_AT_ONCE = 8192
+
+# Removed clips stay in the file until they are a tenth of it: taking them out means writing it
+# anew.
+_REMOVED_SHARE = 0.1
+
+
+class Retrieval:
+    """The clip index of one open store. The store lets one thread in at a time."""
+
+    def __init__(
+        self, folder: Path, dim: int, *, exact_limit: int, threads: int, notices: list[str]
+    ) -> None:
+        self._folder = folder
+        self._dim = dim
+        self._exact_limit = exact_limit
+        self._threads = threads
+        self._notices = notices
+        self._index: ClipIndex | None = None
+        self._live: Ids = np.empty(0, np.int64)
+        self._generation = -1
+        self._unsaved = False
+        self._problem: str | None = None
+        self._repair_seconds = 0.0
+
+    def open(self, connection: sqlite3.Connection) -> None:
+        """Load the cache, once. Outside a transaction: see :func:`read_cache`."""
+        if self._index is not None:
+            return
+        found = read_cache(self._folder, connection, self._dim, self._threads)
+        self._problem = found.problem
+        self._unsaved = found.index is None
+        self._index = found.index or self._empty(graph=False)
+
+    def search(
+        self, connection: sqlite3.Connection, vectors: Vectors, k: int, where: Filter | None
+    ) -> list[list[ClipHit]]:
+        """Inside one read transaction, after :meth:`open`."""
+        index = self._refresh(connection)
+        keep = None if len(self._live) == len(index) else self._live
+        if where is not None and where.video is not None:
+            keep = _clips_of(connection, where)
+        return [self._nearest(connection, index, vector, k, keep) for vector in vectors]
+
+    def wants_saving(self) -> bool:
+        """Whether the file is missing, damaged or behind what is in memory."""
+        return self._unsaved
+
+    def save(self, connection: sqlite3.Connection, *, build_graph: bool) -> None:
+        """Write the cache; the caller holds the writer's lock.
+
+        ``build_graph``: also take the time for a graph when the archive has outgrown the limit.
+        """
+        with transaction(connection, write=False):
+            if _generation(connection) != self._generation and not build_graph:
+                return
+            index = self._refresh(connection)
+            graph = len(self._live) > self._exact_limit
+            removed = len(index) - len(self._live)
+            if removed > _REMOVED_SHARE * len(index) or (graph and build_graph and not index.graph):
+                index = self._empty(graph=index.graph or (graph and build_graph))
+                _add_rows(index, connection, self._dim, self._live)
+                self._index, self._unsaved = index, True
+        if not self._unsaved:
+            return
+        try:
+            write_cache(self._folder, connection, index, self._generation)
+        except (OSError, RuntimeError) as error:
+            self._notices.append(
+                f"{CACHE_FILE} could not be saved ({error}): searching starts more slowly"
+            )
+        # Once is enough: what could not be saved now is tried again by the next process.
+        self._unsaved = False
+
+    def _empty(self, *, graph: bool) -> ClipIndex:
+        return ClipIndex(self._dim, graph=graph, threads=self._threads)
+
+    def _refresh(self, connection: sqlite3.Connection) -> ClipIndex:
+        """Bring the index to the state of the present transaction."""
+        assert self._index is not None
+        generation = _generation(connection)
+        if generation == self._generation:
+            return self._index
+        started = time.perf_counter()
+        rows = connection.execute("SELECT id FROM clips ORDER BY id")
+        live = np.fromiter((row[0] for row in rows), np.int64)
+        new = np.setdiff1d(live, self._index.ids, assume_unique=True)
+        _add_rows(self._index, connection, self._dim, new)
+        self._live, self._generation = live, generation
+        self._unsaved = self._unsaved or bool(len(new))
+        if self._problem is not None:
+            seconds = time.perf_counter() - started
+            self._notices.append(
+                f"{CACHE_FILE} {self._problem}: rebuilt from archive.db in {seconds:.1f} s"
+            )
+            self._problem = None
+        return self._index
+
+    def _nearest(
+        self,
+        connection: sqlite3.Connection,
+        index: ClipIndex,
+        vector: Vectors,
+        k: int,
+        keep: Ids | None,
+    ) -> list[ClipHit]:
+        ids = index.candidates(vector, k, keep)
+        rows = connection.execute(
+            f"SELECT {CLIP_COLUMNS}, vector FROM clips"
+            " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+            [json.dumps(ids.tolist())],
+        ).fetchall()
+        if not rows:
+            return []
+        vectors = matrix([row[-1] for row in rows], self._dim)
+        scores = _inner_products(vectors, vector)
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [ClipHit(clip(rows[i][:-1]), float(scores[i])) for i in best]
+
+
+def _inner_products(vectors: HalfVectors, query: Vectors) -> NDArray[np.float64]:
+    # Row by row in float64: a matrix product rounds differently depending on where a row stands,
+    # and equal clips must get equal scores.
+    products = vectors.astype(np.float64) * query.astype(np.float64)
+    return np.asarray(products.sum(axis=1))
+
+
+def _generation(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT generation FROM meta").fetchone()[0])
+
+
+def _clips_of(connection: sqlite3.Connection, where: Filter) -> Ids:
+    condition, parameters = where_video(where)
+    rows = connection.execute(
+        f"SELECT id FROM clips WHERE video_id IN (SELECT id FROM videos WHERE {condition})",
+        parameters,
+    )
+    return np.sort(np.fromiter((row[0] for row in rows), np.int64))
+
+
+def _add_rows(index: ClipIndex, connection: sqlite3.Connection, dim: int, ids: Ids) -> None:
+    """Add these clips' vectors from SQLite, a bounded number of rows at a time."""
+    for wanted in _chunks(ids):
+        rows = connection.execute(
+            "SELECT id, vector FROM clips WHERE id BETWEEN ? AND ? ORDER BY id",
+            [int(wanted[0]), int(wanted[-1])],
+        )
+        chosen = set(wanted.tolist())
+        blobs = [row[1] for row in rows if row[0] in chosen]
+        index.add(wanted, matrix(blobs, dim))
+
+
+def _chunks(ids: Ids) -> Iterator[Ids]:
+    for start in range(0, len(ids), _ROWS_AT_ONCE):
+        yield ids[start : start + _ROWS_AT_ONCE]

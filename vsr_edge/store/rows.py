@@ -1,0 +1,148 @@
+"""Between rows and values: paths, videos, vectors."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsr_edge.store.base import Filter
+from vsr_edge.types import Clip, ClipWindow, HalfVectors, Sampling, StoredVideo, Video
+
+VIDEO_COLUMNS = (
+    "id, path, fingerprint, size_bytes, modified_ns, duration, width, height, rotation, codec,"
+    " container, frame_rate, audio_streams, sampling, frame_count, clip_count, partial, indexed_at"
+)
+CLIP_COLUMNS = "id, video_id, start_time, end_time, first_frame, last_frame"
+
+# How far from 1 a clip vector's length may be: float16 rounding stays far within.
+_LENGTH_TOLERANCE = 0.02
+
+
+def path_value(path: Path) -> str | bytes:
+    """A path as stored: text, or its bytes where a file name is not UTF-8."""
+    text = os.fspath(path)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return text
+
+
+def printable(text: str) -> str:
+    """Text that SQLite can hold: undecodable bytes of a file name become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def video_values(video: Video, sampling: Sampling) -> dict[str, Any]:
+    """The columns of a video that are known before its frames."""
+    return {
+        "path": path_value(video.path),
+        "fingerprint": video.fingerprint,
+        "size_bytes": video.size_bytes,
+        "modified_ns": video.modified_ns,
+        "duration": video.duration,
+        "width": video.width,
+        "height": video.height,
+        "rotation": video.rotation,
+        "codec": printable(video.codec),
+        "container": printable(video.container),
+        "frame_rate": video.frame_rate,
+        "audio_streams": video.audio_streams,
+        "sampling": json.dumps(asdict(sampling)),
+    }
+
+
+def stored_video(row: Sequence[Any]) -> StoredVideo:
+    """From the columns ``VIDEO_COLUMNS``."""
+    values = dict(zip(VIDEO_COLUMNS.replace(" ", "").split(","), row, strict=True))
+    known = {field.name for field in fields(Sampling)}
+    sampling = {k: v for k, v in json.loads(values["sampling"]).items() if k in known}
+    return StoredVideo(
+        video_id=values["id"],
+        video=Video(
+            path=Path(os.fsdecode(values["path"])),
+            fingerprint=values["fingerprint"],
+            size_bytes=values["size_bytes"],
+            modified_ns=values["modified_ns"],
+            duration=values["duration"],
+            width=values["width"],
+            height=values["height"],
+            rotation=values["rotation"],
+            codec=values["codec"],
+            container=values["container"],
+            frame_rate=values["frame_rate"],
+            audio_streams=values["audio_streams"],
+        ),
+        sampling=Sampling(**sampling),
+        frames=values["frame_count"],
+        clips=values["clip_count"],
+        partial=values["partial"],
+        indexed_at=values["indexed_at"],
+    )
+
+
+def clip(row: Sequence[Any]) -> Clip:
+    """From the columns ``CLIP_COLUMNS``."""
+    clip_id, video_id, start, end, first, last = row
+    return Clip(clip_id, video_id, ClipWindow(start, end, first, last))
+
+
+def where_video(where: Filter | None) -> tuple[str, list[bytes]]:
+    """The SQL condition on ``videos`` for a filter, with its parameters."""
+    if where is None or where.video is None:
+        return "1", []
+    pattern = os.fsencode(where.video)
+    pattern = pattern.replace(b"\\", b"/") if os.name == "nt" else pattern
+    pattern = pattern.removeprefix(b"./")
+    text = "replace(CAST(path AS TEXT), '\\', '/')" if os.name == "nt" else "CAST(path AS TEXT)"
+    # Parameters are bytes cast to text: a pattern, like a path, need not be UTF-8.
+    return (
+        f"({text} GLOB CAST(? AS TEXT) OR {text} GLOB '*/' || CAST(? AS TEXT)"
+        f" OR {text} = CAST(? AS TEXT))"
+    ), [pattern, pattern, pattern]
+
+
+def half(vectors: NDArray[Any], what: str, shape: tuple[int | None, ...]) -> HalfVectors:
+    """Check and convert to contiguous float16.
+
+    Raises:
+        ValueError: not of that shape (None: any number), or not finite in float16.
+    """
+    if len(vectors.shape) != len(shape) or any(
+        wanted not in (None, found) for wanted, found in zip(shape, vectors.shape, strict=True)
+    ):
+        wanted_shape = ", ".join("n" if size is None else str(size) for size in shape)
+        raise ValueError(f"{what} must be [{wanted_shape}], not {list(vectors.shape)}")
+    with np.errstate(over="ignore"):
+        result = np.ascontiguousarray(vectors, dtype=np.float16)
+    if not np.isfinite(result).all():
+        raise ValueError(f"{what} hold NaN or infinite values: the encoder's output is broken")
+    return result
+
+
+def unit(vectors: HalfVectors, what: str) -> HalfVectors:
+    """Check that every row has length 1, without which inner products do not compare."""
+    lengths = np.linalg.norm(vectors.astype(np.float32), axis=-1)
+    wrong = np.flatnonzero(np.abs(lengths - 1) > _LENGTH_TOLERANCE)
+    if len(wrong):
+        raise ValueError(f"{what} must have length 1; row {wrong[0]} has {lengths[wrong[0]]:.3g}")
+    return vectors
+
+
+def matrix(blobs: Sequence[bytes], dim: int) -> HalfVectors:
+    """Blobs of float16 [D] as float16 [n, D].
+
+    Raises:
+        sqlite3.DatabaseError: a blob of another length, which only damage can bring about.
+    """
+    if any(len(blob) != 2 * dim for blob in blobs):
+        raise sqlite3.DatabaseError("a stored vector has the wrong length")
+    return np.frombuffer(b"".join(blobs), dtype=np.float16).reshape(len(blobs), dim)
