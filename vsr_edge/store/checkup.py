@@ -31,7 +31,10 @@ def check(folder: Path, connection: sqlite3.Connection, dim: int) -> list[str]:
 
 
 def _check_file(connection: sqlite3.Connection) -> list[str]:
-    rows = connection.execute(f"PRAGMA integrity_check({_SHOWN})").fetchall()
+    try:
+        rows = connection.execute(f"PRAGMA integrity_check({_SHOWN})").fetchall()
+    except sqlite3.DatabaseError as error:
+        rows = [(str(error),)]
     return [
         f"{DATABASE_FILE} is damaged ({row[0]}): restore a copy, or delete it and index again"
         for row in rows

@@ -87,12 +87,12 @@ def explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
+        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+            raise
         raise _explain(folder, error) from error
 
 
-def _explain(folder: Path, error: sqlite3.Error) -> Exception:
-    if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
-        return error
+def _explain(folder: Path, error: sqlite3.Error) -> ArchiveError:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return ArchiveLocked(f"{folder} is busy in another process: try again in a moment")

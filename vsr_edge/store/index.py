@@ -83,10 +83,10 @@ class ClipIndex:
         merged = np.concatenate([self.ids, ids])
         self.ids = merged if in_order else np.sort(merged)
 
-    def candidates(self, query: Vectors, k: int, keep: Ids | None) -> Ids:
+    def candidates(self, query: Vectors, k: int, keep: Ids | None, *, exact: bool) -> Ids:
         """The ids that may be among the ``k`` nearest to float32 [D].
 
-        ``keep``, ascending, says who counts. Without a graph, or with ``keep``, the ``k`` nearest
+        ``keep``, ascending, says who counts. With ``exact`` or without a graph, the ``k`` nearest
         are surely among them.
         """
         total = len(self.ids)
@@ -97,7 +97,7 @@ class ClipIndex:
         scaled = (query / length if length > 0 else query).astype(np.float32)
         share = 1.0 if keep is None else len(keep) / total
         count = min(total, int((k + _SPARE) / min(1.0, share)) + 1)
-        exact = not self.graph or keep is not None
+        exact = exact or not self.graph
         while True:
             matches = self._index.search(scaled, count, exact=exact, threads=self._threads)
             ids = matches.keys.astype(np.int64)

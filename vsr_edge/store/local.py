@@ -7,29 +7,27 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
-from vsr_edge.errors import ArchiveError, ArchiveNotFound, BundleMismatch, UsageError
+from vsr_edge.errors import ArchiveError, BundleMismatch, UsageError
 from vsr_edge.store import checkup
 from vsr_edge.store.base import ArchiveStats, Filter
 from vsr_edge.store.cache import CACHE_FILE
 from vsr_edge.store.connection import (
     DATABASE_FILE,
     connect,
-    connect_read_only,
     damaged,
     explained,
-    is_writable,
     transaction,
 )
 from vsr_edge.store.index import EXACT_LIMIT
-from vsr_edge.store.lock import REFRESHING, WriterLock
-from vsr_edge.store.retrieval import Retrieval
+from vsr_edge.store.lock import UPKEEP, WriterLock
+from vsr_edge.store.opening import create_archive, not_found, open_archive
+from vsr_edge.store.retrieval import Retrieval, generation
 from vsr_edge.store.rows import (
     CLIP_COLUMNS,
     VIDEO_COLUMNS,
@@ -41,12 +39,6 @@ from vsr_edge.store.rows import (
 )
 from vsr_edge.store.writer import LocalWriter
 from vsr_edge.types import Clip, ClipHit, FrameFeatures, StoredVideo, Vectors
-
-# "VSRE": lets `file` and any other program tell an archive from other SQLite files.
-APPLICATION_ID = 0x56535245
-
-# The number of the last step in migrations.py.
-SCHEMA_VERSION = 3
 
 
 class LocalStore:
@@ -68,25 +60,21 @@ class LocalStore:
         self._guard = threading.RLock()
         self._notices: list[str] = []
         if create and bundle_id is not None and dim is not None:
-            _create(folder, bundle_id, dim)
-        self._connection, self._read_only = _open(folder)
+            create_archive(folder, bundle_id, dim)
+        self._connection, self._read_only = open_archive(folder)
         try:
             with explained(folder):
                 row = self._connection.execute("SELECT bundle_id, dim FROM meta").fetchone()
             if row is None:
-                raise _not_found(folder)
+                raise not_found(folder)
             self._bundle_id, self._dim = str(row[0]), int(row[1])
             self._check_bundle(bundle_id, dim)
         except BaseException:
             self._connection.close()
             raise
-        self._retrieval = Retrieval(
-            folder,
-            self._dim,
-            exact_limit=EXACT_LIMIT if exact_limit is None else exact_limit,
-            threads=threads or _available_threads(),
-            notices=self._notices,
-        )
+        self._exact_limit = EXACT_LIMIT if exact_limit is None else exact_limit
+        self._threads = threads or _available_threads()
+        self._retrieval = self._new_retrieval()
 
     @property
     def bundle_id(self) -> str:
@@ -110,14 +98,16 @@ class LocalStore:
         with WriterLock(self._folder), explained(self._folder):
             connection = connect(self._folder / DATABASE_FILE)
             try:
-                before = connection.execute("SELECT generation FROM meta").fetchone()
+                before = generation(connection)
                 yield LocalWriter(self._folder, connection, self._dim)
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                if connection.execute("SELECT generation FROM meta").fetchone() != before:
-                    with self._guard:
-                        self._retrieval.open(connection)
-                        self._retrieval.save(connection, build_graph=True)
+                if generation(connection) != before:
+                    # Not the one that this store searches with: building a graph takes minutes,
+                    # and other threads go on searching.
+                    retrieval = self._new_retrieval()
+                    retrieval.open(connection)
+                    retrieval.save(connection, build_graph=True)
             finally:
                 # Takes back what is not committed.
                 connection.close()
@@ -259,11 +249,20 @@ class LocalStore:
             "that bundle, or index the videos into another archive folder with this one"
         )
 
+    def _new_retrieval(self) -> Retrieval:
+        return Retrieval(
+            self._folder,
+            self._dim,
+            exact_limit=self._exact_limit,
+            threads=self._threads,
+            notices=self._notices,
+        )
+
     def _save_cache(self) -> None:
         """Save what was repaired, if that is possible without getting in a writer's way."""
         if self._read_only or not self._retrieval.wants_saving():
             return
-        lock = WriterLock(self._folder, REFRESHING)
+        lock = WriterLock(self._folder, UPKEEP)
         try:
             if not lock.try_acquire():
                 return
@@ -271,113 +270,6 @@ class LocalStore:
             return
         with lock:
             self._retrieval.save(self._connection, build_graph=False)
-
-
-def _create(folder: Path, bundle_id: str, dim: int) -> None:
-    """Make an empty archive where there is none, or finish making it."""
-    database = folder / DATABASE_FILE
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArchiveError(
-            f"{folder} cannot be made ({error.strerror}): choose another folder"
-        ) from error
-    if database.exists() and _has_meta(folder):
-        return
-    with WriterLock(folder, REFRESHING), explained(folder):
-        connection = connect(database, create=True)
-        try:
-            if _version(connection, folder) < SCHEMA_VERSION:
-                _migrate(connection)
-            with transaction(connection, write=True):
-                connection.execute(
-                    "INSERT OR IGNORE INTO meta (id, bundle_id, dim, created_at)"
-                    " VALUES (1, ?, ?, ?)",
-                    [bundle_id, dim, datetime.now(UTC).isoformat(timespec="seconds")],
-                )
-        finally:
-            connection.close()
-
-
-def _has_meta(folder: Path) -> bool:
-    try:
-        connection, _ = _open(folder)
-    except ArchiveNotFound:
-        return False
-    try:
-        with explained(folder):
-            row = connection.execute("SELECT EXISTS (SELECT 1 FROM meta)").fetchone()
-            return bool(row[0])
-    finally:
-        connection.close()
-
-
-def _open(folder: Path) -> tuple[sqlite3.Connection, bool]:
-    """A connection to an archive of the present schema, and whether it is read-only."""
-    database = folder / DATABASE_FILE
-    if not database.is_file():
-        raise _not_found(folder)
-    read_only = not is_writable(folder)
-    with explained(folder):
-        connection = connect_read_only(database) if read_only else connect(database)
-        try:
-            version = _version(connection, folder)
-            if version == 0:
-                raise _not_found(folder)
-            if version < SCHEMA_VERSION:
-                _upgrade(connection, folder, read_only)
-        except BaseException:
-            connection.close()
-            raise
-    return connection, read_only
-
-
-def _upgrade(connection: sqlite3.Connection, folder: Path, read_only: bool) -> None:
-    if read_only:
-        raise ArchiveError(
-            f"{folder} was written by an older version and cannot be changed here: open it once "
-            "where it can be written"
-        )
-    with WriterLock(folder, REFRESHING):
-        if _version(connection, folder) < SCHEMA_VERSION:
-            _migrate(connection)
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    # sqlite-utils takes 0.2 s to import, which a search in an archive that is up to date should
-    # not pay.
-    from vsr_edge.store.migrations import migrate
-
-    migrate(connection)
-
-
-def _version(connection: sqlite3.Connection, folder: Path) -> int:
-    """The archive's schema; 0 for a file that nothing was written to yet."""
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    if application != APPLICATION_ID and (tables or version) and not _unfinished(connection):
-        raise ArchiveError(
-            f"{folder / DATABASE_FILE} belongs to another program: choose another folder"
-        )
-    if version > SCHEMA_VERSION:
-        raise ArchiveError(
-            f"{folder} was written by a newer version of vsr-edge (schema {version}, this one "
-            f"knows {SCHEMA_VERSION}): update vsr-edge, or index into another folder"
-        )
-    return version
-
-
-def _unfinished(connection: sqlite3.Connection) -> bool:
-    """Whether creation was interrupted between making the table of steps and the first step."""
-    rows = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
-    return {row[0] for row in rows} <= {"_sqlite_migrations"}
-
-
-def _not_found(folder: Path) -> ArchiveNotFound:
-    return ArchiveNotFound(
-        f"{folder} holds no archive yet: index some videos into it first, or name another folder"
-    )
 
 
 def _available_threads() -> int:

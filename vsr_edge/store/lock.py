@@ -16,11 +16,13 @@ from vsr_edge.errors import ArchiveError, ArchiveLocked
 
 LOCK_FILE = "archive.lock"
 INDEXING = "writing"
-REFRESHING = "saving the search cache"
+UPKEEP = "upkeep"
 
-# A search that repairs the cache holds the lock for as long as it takes to write one file: an
-# indexing run that starts at that moment should wait for it and not fail.
-_PATIENCE_SECONDS = 60.0
+# Making, upgrading or repairing an archive holds the lock for as long as one file takes to write: an
+# indexing run that starts at that moment should wait and not fail. Any other holder has a moment to
+# say who it is.
+_UPKEEP_SECONDS = 60.0
+_GRACE_SECONDS = 0.25
 _POLL_SECONDS = 0.02
 
 if sys.platform == "win32":
@@ -65,10 +67,11 @@ class WriterLock:
             ArchiveLocked: another process writes; the message names it.
             ArchiveError: the folder cannot be written or its file system has no locks.
         """
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        started = time.monotonic()
         while not self.try_acquire():
             holder = read_holder(self._folder)
-            if holder.get("purpose") != REFRESHING or time.monotonic() > deadline:
+            patience = _UPKEEP_SECONDS if holder.get("purpose") == UPKEEP else _GRACE_SECONDS
+            if time.monotonic() - started > patience:
                 raise ArchiveLocked(
                     f"{self._folder} is being written by {describe(holder)}. Wait for it to finish "
                     "or stop it, then try again; searching works meanwhile."

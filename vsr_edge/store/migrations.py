@@ -11,8 +11,7 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
-# "VSRE": lets `file` and any other program tell an archive from other SQLite files.
-APPLICATION_ID = 0x56535245
+from vsr_edge.store.opening import APPLICATION_ID
 
 migrations = Migrations("vsr_edge")
 

@@ -39,9 +39,9 @@ class Retrieval:
         self._index: ClipIndex | None = None
         self._live: Ids = np.empty(0, np.int64)
         self._generation = -1
-        self._unsaved = False
         self._problem: str | None = None
-        self._repair_seconds = 0.0
+        self._file_is_good = False
+        self._behind = False
 
     def open(self, connection: sqlite3.Connection) -> None:
         """Load the cache, once. Outside a transaction: see :func:`read_cache`."""
@@ -49,7 +49,7 @@ class Retrieval:
             return
         found = read_cache(self._folder, connection, self._dim, self._threads)
         self._problem = found.problem
-        self._unsaved = found.index is None
+        self._file_is_good = found.index is not None
         self._index = found.index or self._empty(graph=False)
 
     def search(
@@ -58,30 +58,38 @@ class Retrieval:
         """Inside one read transaction, after :meth:`open`."""
         index = self._refresh(connection)
         keep = None if len(self._live) == len(index) else self._live
+        exact = len(self._live) <= self._exact_limit
         if where is not None and where.video is not None:
-            keep = _clips_of(connection, where)
-        return [self._nearest(connection, index, vector, k, keep) for vector in vectors]
+            keep, exact = _clips_of(connection, where), True
+        found = [index.candidates(vector, k, keep, exact=exact) for vector in vectors]
+        return [
+            self._score(connection, ids, vector, k)
+            for ids, vector in zip(found, vectors, strict=True)
+        ]
 
     def wants_saving(self) -> bool:
         """Whether the file is missing, damaged or behind what is in memory."""
-        return self._unsaved
+        return self._behind or not self._file_is_good
 
     def save(self, connection: sqlite3.Connection, *, build_graph: bool) -> None:
-        """Write the cache; the caller holds the writer's lock.
+        """Write the cache if the file is not up to date. The caller holds the writer's lock.
 
-        ``build_graph``: also take the time for a graph when the archive has outgrown the limit.
+        ``build_graph``: also take the time for a graph when the archive has outgrown the limit, or
+        for clearing one of removed clips.
         """
         with transaction(connection, write=False):
-            if _generation(connection) != self._generation and not build_graph:
-                return
             index = self._refresh(connection)
-            graph = len(self._live) > self._exact_limit
+            large = len(self._live) > self._exact_limit
             removed = len(index) - len(self._live)
-            if removed > _REMOVED_SHARE * len(index) or (graph and build_graph and not index.graph):
-                index = self._empty(graph=index.graph or (graph and build_graph))
+            rebuild = removed > _REMOVED_SHARE * len(index) and (build_graph or not index.graph)
+            if rebuild or (large and build_graph and not index.graph):
+                index = self._empty(graph=large and build_graph)
                 _add_rows(index, connection, self._dim, self._live)
-                self._index, self._unsaved = index, True
-        if not self._unsaved:
+                self._index, self._behind = index, True
+            elif self._file_is_good and _saved_generation(connection) == self._generation:
+                # Another process was here first.
+                self._behind = False
+        if not self.wants_saving():
             return
         try:
             write_cache(self._folder, connection, index, self._generation)
@@ -90,7 +98,7 @@ class Retrieval:
                 f"{CACHE_FILE} could not be saved ({error}): searching starts more slowly"
             )
         # Once is enough: what could not be saved now is tried again by the next process.
-        self._unsaved = False
+        self._behind, self._file_is_good = False, True
 
     def _empty(self, *, graph: bool) -> ClipIndex:
         return ClipIndex(self._dim, graph=graph, threads=self._threads)
@@ -98,16 +106,16 @@ class Retrieval:
     def _refresh(self, connection: sqlite3.Connection) -> ClipIndex:
         """Bring the index to the state of the present transaction."""
         assert self._index is not None
-        generation = _generation(connection)
-        if generation == self._generation:
+        present = generation(connection)
+        if present == self._generation:
             return self._index
         started = time.perf_counter()
         rows = connection.execute("SELECT id FROM clips ORDER BY id")
         live = np.fromiter((row[0] for row in rows), np.int64)
         new = np.setdiff1d(live, self._index.ids, assume_unique=True)
         _add_rows(self._index, connection, self._dim, new)
-        self._live, self._generation = live, generation
-        self._unsaved = self._unsaved or bool(len(new))
+        self._live, self._generation = live, present
+        self._behind = self._behind or bool(len(new))
         if self._problem is not None:
             seconds = time.perf_counter() - started
             self._notices.append(
@@ -116,15 +124,10 @@ class Retrieval:
             self._problem = None
         return self._index
 
-    def _nearest(
-        self,
-        connection: sqlite3.Connection,
-        index: ClipIndex,
-        vector: Vectors,
-        k: int,
-        keep: Ids | None,
+    def _score(
+        self, connection: sqlite3.Connection, ids: Ids, vector: Vectors, k: int
     ) -> list[ClipHit]:
-        ids = index.candidates(vector, k, keep)
+        """The ``k`` best of the candidates, from their rows."""
         rows = connection.execute(
             f"SELECT {CLIP_COLUMNS}, vector FROM clips"
             " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
@@ -145,8 +148,14 @@ def _inner_products(vectors: HalfVectors, query: Vectors) -> NDArray[np.float64]
     return np.asarray(products.sum(axis=1))
 
 
-def _generation(connection: sqlite3.Connection) -> int:
+def generation(connection: sqlite3.Connection) -> int:
+    """A number that grows with each change of clips or paths."""
     return int(connection.execute("SELECT generation FROM meta").fetchone()[0])
+
+
+def _saved_generation(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT coalesce(max(generation), -1) FROM search_cache").fetchone()
+    return int(row[0])
 
 
 def _clips_of(connection: sqlite3.Connection, where: Filter) -> Ids:
