@@ -67,6 +67,14 @@ def read_cache(
     return CacheFile(index, None)
 
 
+def newest_record(connection: sqlite3.Connection, generation: int = 0) -> int:
+    """The id of the last record of this generation or a later one; 0 if there is none."""
+    row = connection.execute(
+        "SELECT coalesce(max(id), 0) FROM search_cache WHERE generation >= ?", [generation]
+    ).fetchone()
+    return int(row[0])
+
+
 def write_cache(
     folder: Path, connection: sqlite3.Connection, index: ClipIndex, generation: int
 ) -> None:

@@ -18,9 +18,9 @@ LOCK_FILE = "archive.lock"
 INDEXING = "writing"
 UPKEEP = "upkeep"
 
-# Making, upgrading or repairing an archive holds the lock for as long as one file takes to write: an
-# indexing run that starts at that moment should wait and not fail. Any other holder has a moment to
-# say who it is.
+# Making, upgrading or repairing an archive holds the lock for as long as one file takes to write:
+# an indexing run that starts at that moment should wait and not fail. Any other holder has a
+# moment to say who it is.
 _UPKEEP_SECONDS = 60.0
 _GRACE_SECONDS = 0.25
 _POLL_SECONDS = 0.02

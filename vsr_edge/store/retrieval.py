@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr_edge.store.base import Filter
-from vsr_edge.store.cache import CACHE_FILE, read_cache, write_cache
+from vsr_edge.store.cache import CACHE_FILE, newest_record, read_cache, write_cache
 from vsr_edge.store.connection import transaction
 from vsr_edge.store.index import ClipIndex, Ids
 from vsr_edge.store.rows import CLIP_COLUMNS, clip, matrix, where_video
@@ -42,6 +42,7 @@ class Retrieval:
         self._problem: str | None = None
         self._file_is_good = False
         self._behind = False
+        self._record = 0
 
     def open(self, connection: sqlite3.Connection) -> None:
         """Load the cache, once. Outside a transaction: see :func:`read_cache`."""
@@ -50,7 +51,8 @@ class Retrieval:
         found = read_cache(self._folder, connection, self._dim, self._threads)
         self._problem = found.problem
         self._file_is_good = found.index is not None
-        self._index = found.index or self._empty(graph=False)
+        self._index = self._empty(graph=False) if found.index is None else found.index
+        self._record = newest_record(connection)
 
     def search(
         self, connection: sqlite3.Connection, vectors: Vectors, k: int, where: Filter | None
@@ -86,9 +88,9 @@ class Retrieval:
                 index = self._empty(graph=large and build_graph)
                 _add_rows(index, connection, self._dim, self._live)
                 self._index, self._behind = index, True
-            elif self._file_is_good and _saved_generation(connection) == self._generation:
+            elif newest_record(connection, self._generation) > self._record:
                 # Another process was here first.
-                self._behind = False
+                self._behind, self._file_is_good = False, True
         if not self.wants_saving():
             return
         try:
@@ -97,6 +99,7 @@ class Retrieval:
             self._notices.append(
                 f"{CACHE_FILE} could not be saved ({error}): searching starts more slowly"
             )
+        self._record = newest_record(connection)
         # Once is enough: what could not be saved now is tried again by the next process.
         self._behind, self._file_is_good = False, True
 
@@ -151,11 +154,6 @@ def _inner_products(vectors: HalfVectors, query: Vectors) -> NDArray[np.float64]
 def generation(connection: sqlite3.Connection) -> int:
     """A number that grows with each change of clips or paths."""
     return int(connection.execute("SELECT generation FROM meta").fetchone()[0])
-
-
-def _saved_generation(connection: sqlite3.Connection) -> int:
-    row = connection.execute("SELECT coalesce(max(generation), -1) FROM search_cache").fetchone()
-    return int(row[0])
 
 
 def _clips_of(connection: sqlite3.Connection, where: Filter) -> Ids:
