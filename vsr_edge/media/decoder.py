@@ -43,8 +43,8 @@ class PlannedDecoder:
         self._fully = self._fully_before = True
 
     def __iter__(self) -> Iterator[tuple[int, VideoFrame]]:
-        runs = iter(self._plan.runs.tolist())
-        first, last = next(runs)
+        runs = zip(self._plan.runs.tolist(), self._plan.resets.tolist(), strict=True)
+        (first, last), _ = next(runs)
         for position, packet in enumerate(self._packets):
             if position < first:
                 continue
@@ -55,9 +55,8 @@ class PlannedDecoder:
                 run = next(runs, None)
                 if run is None:
                     break
-                first, last = run
-                if not self._plan.keyframes_only:
-                    # What comes behind the gap does not continue what came before it.
+                (first, last), reset = run
+                if reset:
                     yield from self._decode(None)
                     self._codec.flush_buffers()
         yield from self._decode(None)

@@ -28,7 +28,7 @@ _UNKNOWN = -(2**62)
 
 # AVI stores no presentation times: FFmpeg guesses them, wrongly where frames are reordered, and its
 # keyframe marks are not reliable. Decoders still put the frames out in the right order.
-_COUNTED_FORMATS = frozenset({"avi"})
+_GUESSED_PTS = frozenset({"avi"})
 _MOSTLY = 0.05
 _DEFAULT_RATE = Fraction(25)
 
@@ -85,8 +85,10 @@ def scan(path: Path) -> FrameIndex:
         shown = (packets.marks & _DISCARD) == 0
         if not shown.any():
             raise UnreadableMedia(path, "not one frame of its video can be read")
+        codec = stream.codec_context.codec
         unknown = np.count_nonzero(packets.pts == _UNKNOWN)
-        counted = container.format.name in _COUNTED_FORMATS or unknown > _MOSTLY * len(shown)
+        guessed = container.format.name in _GUESSED_PTS and not codec.intra_only
+        counted = guessed or unknown > _MOSTLY * len(shown)
         index, end = (_count if counted else _order)(path, packets, shown, stream)
         damage = [] if index.damage is None else [index.damage]
         if reader.failures:

@@ -39,6 +39,10 @@ class PacketReader:
             while True:
                 try:
                     packet = next(packets, None)
+                except IndexError:
+                    # PyAV, at the end of a TS in which streams appeared that were not there at its
+                    # start.
+                    return
                 except (av.FFmpegError, ValueError):
                     self.failures += 1
                     in_a_row += 1

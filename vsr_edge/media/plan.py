@@ -19,18 +19,19 @@ from vsr_edge.types import Sampling, Times, Video
 class FramePlan:
     """Which frames to read and which packets to decode for them.
 
-    ``stamps`` int64 [n] and ``times`` float64 [n] (seconds from stream start), both increasing: the
+    ``stamps`` int64 [n] and ``times`` float64 [n] (seconds from stream start), increasing: the
     frames. A stamp is a pts in units of ``time_base``, or with ``counted`` the frame's number in
-    order of output. ``runs`` int64 [k, 2]: first and last packet of each stretch to decode, in file
-    order; what lies between the runs is skipped undecoded. ``keyframes_only``: every frame is one,
-    so no packet needs another.
+    order of output.
+    ``runs`` int64 [k, 2]: first and last packet of each stretch to decode, in file order; what lies
+    between the runs is skipped undecoded. ``resets`` bool [k]: the decoder must forget what it
+    knows before the run.
     ``tolerance``: how much later than its stamp a frame may be that replaces a lost one.
     """
 
     stamps: NDArray[np.int64]
     times: Times
     runs: NDArray[np.int64]
-    keyframes_only: bool
+    resets: NDArray[np.bool_]
     counted: bool
     start: int
     time_base: Fraction
@@ -76,11 +77,12 @@ def plan_video(source: Path | Video, sampling: Sampling) -> VideoPlan:
 def plan_frames(index: FrameIndex, chosen: NDArray[np.int64], *, fps: float) -> FramePlan:
     """Plan the reading of the frames ``chosen`` (indices into ``index``, increasing)."""
     half_interval = Fraction(1, 2) / Fraction(fps) / index.time_base
+    runs = _runs(index, chosen)
     return FramePlan(
         stamps=chosen if index.counted else index.pts[chosen],
         times=index.times[chosen],
-        runs=_runs(index, chosen),
-        keyframes_only=bool(index.keyframes[chosen].all()),
+        runs=runs,
+        resets=_resets(index, runs),
         counted=index.counted,
         start=int(index.pts[0]),
         time_base=index.time_base,
@@ -105,6 +107,25 @@ def _runs(index: FrameIndex, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
     order = np.argsort(positions)
     firsts, lasts = entries[entry][order], np.maximum.accumulate(positions[order])
     firsts = np.minimum.accumulate(firsts[::-1])[::-1]
-    opens = np.concatenate(([True], firsts[1:] > lasts[:-1]))
+    opens = np.concatenate(([True], firsts[1:] > lasts[:-1] + 1))
     closes = np.concatenate((opens[1:], [True]))
     return np.stack((firsts[opens], lasts[closes]), axis=1).astype(np.int64)
+
+
+def _resets(index: FrameIndex, runs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Where decoding does not go on from one keyframe to the next.
+
+    A decoder takes an unbroken row of keyframes, and keeps all its threads busy with it. Over wider
+    gaps it would count on from numbers that repeat: frames come in the wrong order, or not at all.
+    """
+    entries = index.entry_points
+    resets = np.ones(len(runs), np.bool_)
+    resets[0] = False
+    every_frame_alone = len(entries) == int(index.positions.max()) + 1
+    if every_frame_alone:
+        resets[:] = False
+    elif len(entries):
+        entry = np.searchsorted(entries, runs[:, 0])
+        alone = runs[:-1, 0] == runs[:-1, 1]
+        resets[1:] = ~(alone & (np.diff(entry) == 1))
+    return resets
