@@ -75,7 +75,7 @@ def _check_vectors(connection: sqlite3.Connection, dim: int) -> list[str]:
         bad: set[int] = set()
         rows = connection.execute(f"SELECT video_id, {column}, {count} FROM {table}")
         for video_id, blob, vectors in rows:
-            sound = isinstance(blob, bytes) and len(blob) == 2 * dim * vectors
+            sound = isinstance(blob, bytes) and len(blob) == 2 * dim * (vectors or 0)
             if not sound or not np.isfinite(np.frombuffer(blob, np.float16)).all():
                 bad.add(video_id)
         problems += [f"vectors in {table} of video {i} are unfit: {_REPAIR}" for i in sorted(bad)]

@@ -92,14 +92,16 @@ class ClipIndex:
         total = len(self.ids)
         if not total or (keep is not None and not len(keep)):
             return self.ids[:0]
-        length = float(np.linalg.norm(query))
         # Scaled, so that the margin holds and nothing overflows float16.
-        scaled = (query / length if length > 0 else query).astype(np.float32)
+        wide = query.astype(np.float64)
+        length = float(np.linalg.norm(wide))
+        scaled = (wide / length if length > 0 else wide).astype(np.float32)
         share = 1.0 if keep is None else len(keep) / total
         count = min(total, int((k + _SPARE) / min(1.0, share)) + 1)
-        exact = exact or not self.graph
         while True:
-            matches = self._index.search(scaled, count, exact=exact, threads=self._threads)
+            # Not every vector can be reached through a graph: who asks for all of them gets all.
+            thorough = exact or not self.graph or count == total
+            matches = self._index.search(scaled, count, exact=thorough, threads=self._threads)
             ids = matches.keys.astype(np.int64)
             scores = 1.0 - matches.distances
             kept = slice(None) if keep is None else _among(ids, keep)

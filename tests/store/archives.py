@@ -1,0 +1,178 @@
+"""Archives with made-up vectors, and what is in them."""
+
+from __future__ import annotations
+
+import fnmatch
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vsr_edge.store.base import Store, Writer, open_store
+from vsr_edge.types import (
+    ClipHit,
+    ClipWindow,
+    FrameFeatures,
+    HalfVectors,
+    Sampling,
+    Vectors,
+    Video,
+)
+
+DIM = 16
+BUNDLE = "lite-test"
+REGIONS = 9
+
+
+@dataclass(frozen=True)
+class Footage:
+    """A video as the encoder would hand it over."""
+
+    video: Video
+    batches: list[FrameFeatures]
+    windows: list[ClipWindow]
+    vectors: HalfVectors
+    sampling: Sampling = field(default_factory=Sampling)
+
+
+def unit_vectors(rng: np.random.Generator, *shape: int) -> HalfVectors:
+    vectors = rng.standard_normal(shape)
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float16)
+
+
+def a_video(path: str, **changes: Any) -> Video:
+    values: dict[str, Any] = {
+        "path": Path(path),
+        "fingerprint": f"fingerprint-{zlib.crc32(path.encode('utf-8', 'surrogateescape')):08x}",
+        "size_bytes": 12_345,
+        "modified_ns": 1_700_000_000_123_456_789,
+        "duration": 10.04,
+        "width": 720,
+        "height": 1280,
+        "rotation": 270,
+        "codec": "h264",
+        "container": "mov,mp4",
+        "frame_rate": 29.97,
+        "audio_streams": 1,
+    }
+    return Video(**(values | changes))
+
+
+def footage(
+    path: str, *, seed: int | None = None, clips: int = 4, batches: int = 3, regions: bool = True
+) -> Footage:
+    """The same path and seed always give the same footage."""
+    video = a_video(path)
+    rng = np.random.default_rng(zlib.crc32(video.fingerprint.encode()) if seed is None else seed)
+    size, parts = clips, []
+    for number in range(batches):
+        parts.append(
+            FrameFeatures(
+                times=(number * size + np.arange(size)) * 1.001,
+                vectors=unit_vectors(rng, size, DIM),
+                regions=unit_vectors(rng, size, REGIONS, DIM) if regions else None,
+            )
+        )
+    windows = [ClipWindow(2.0 * i, 2.0 * i + 4.0, i, i + batches - 1) for i in range(clips)]
+    return Footage(video, parts, windows, unit_vectors(rng, clips, DIM))
+
+
+def store_footage(writer: Writer, made: Footage) -> int:
+    with writer.begin(made.video, made.sampling) as entry:
+        for batch in made.batches:
+            entry.add_frames(batch)
+        return entry.finish(made.windows, made.vectors)
+
+
+def open_archive(folder: Path, **options: Any) -> Store:
+    return open_store(folder, **({"bundle_id": BUNDLE, "dim": DIM, "create": True} | options))
+
+
+def fill(folder: Path, *paths: str, **options: Any) -> None:
+    """Index made-up footage under these paths."""
+    with open_archive(folder, **options) as store, store.writer() as writer:
+        for path in paths:
+            store_footage(writer, footage(path))
+
+
+def a_query(seed: int = 0) -> Vectors:
+    return unit_vectors(np.random.default_rng(seed), DIM).astype(np.float32)
+
+
+def rows(folder: Path, sql: str) -> list[tuple[Any, ...]]:
+    """Read past the store."""
+    connection = sqlite3.connect(folder / "archive.db")
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+def change(folder: Path, *statements: str) -> None:
+    """Write past the store."""
+    connection = sqlite3.connect(folder / "archive.db")
+    try:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+    finally:
+        connection.close()
+
+
+def content(folder: Path) -> dict[Path, Any]:
+    """All that is stored, by path: nothing in it depends on ids or on when it was written."""
+    found: dict[Path, Any] = {}
+    with open_archive(folder) as store:
+        for stored in store.videos():
+            frames = store.frames(stored.video_id, regions=True)
+            clips = rows(
+                folder,
+                "SELECT start_time, end_time, first_frame, last_frame, vector FROM clips"
+                f" WHERE video_id = {stored.video_id} ORDER BY id",
+            )
+            found[stored.video.path] = (
+                stored.video,
+                stored.sampling,
+                stored.frames,
+                stored.clips,
+                stored.partial,
+                frames.times.tobytes(),
+                frames.vectors.tobytes(),
+                None if frames.regions is None else frames.regions.tobytes(),
+                clips,
+            )
+    return found
+
+
+def found_places(store: Store, hits: list[ClipHit]) -> list[tuple[Path, ClipWindow, float]]:
+    """Hits without ids."""
+    places = []
+    for hit in hits:
+        stored = store.video(hit.clip.video_id)
+        assert stored is not None
+        places.append((stored.video.path, hit.clip.window, hit.score))
+    return places
+
+
+def brute_force(folder: Path, query: Vectors, k: int, pattern: str | None = None) -> list[Any]:
+    """(clip id, score) as numpy finds them in the rows."""
+    scored = []
+    for clip_id, path, blob in rows(
+        folder,
+        "SELECT clips.id, CAST(path AS BLOB), vector FROM clips JOIN videos"
+        " ON videos.id = video_id",
+    ):
+        if pattern is None or any(_matches(path.decode(), pattern)):
+            vector = np.frombuffer(blob, np.float16).astype(np.float64)
+            scored.append((clip_id, float((vector * query.astype(np.float64)).sum())))
+    return sorted(scored, key=lambda pair: (-pair[1], pair[0]))[:k]
+
+
+def _matches(path: str, pattern: str) -> Iterator[bool]:
+    yield path == pattern
+    yield fnmatch.fnmatchcase(path, pattern)
+    yield fnmatch.fnmatchcase(path, "*/" + pattern)
