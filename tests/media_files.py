@@ -104,7 +104,9 @@ def write_video(
             chosen["bf"] = str(b_frames)
         stream.codec_context.options = chosen | (options or {})
         stream.codec_context.thread_count = 1
-        step = Fraction(1, rate) if codec in ("gif", "mpeg4", "mpeg2video") else Fraction(1, 1000)
+        # These keep frames at a constant rate, and fill every tick between two frames otherwise.
+        constant = codec in ("gif", "mpeg4", "mpeg2video") or output.format.name == "avi"
+        step = Fraction(1, rate) if constant else Fraction(1, 1000)
         stream.codec_context.time_base = step
         sound = output.add_stream("aac", rate=16_000) if audio_seconds else None
         if sound is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 import av
@@ -45,9 +46,15 @@ class PlannedDecoder:
     def __iter__(self) -> Iterator[tuple[int, VideoFrame]]:
         runs = zip(self._plan.runs.tolist(), self._plan.resets.tolist(), strict=True)
         (first, last), _ = next(runs)
+        shifts = deque(self._plan.shifts.tolist())
+        shift = 0
         for position, packet in enumerate(self._packets):
+            while shifts and position >= shifts[0][0]:
+                _, shift = shifts.popleft()
             if position < first:
                 continue
+            if shift and packet.pts is not None:
+                packet.pts += shift
             yield from self._decode(packet)
             if self.given_up:
                 return

@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +21,19 @@ from vsr_edge.errors import UnreadableMedia
 from vsr_edge.media.completeness import missing_end
 from vsr_edge.media.opening import open_video
 from vsr_edge.media.packets import PacketReader
+from vsr_edge.media.timeline import UNKNOWN, restarts, strays
 from vsr_edge.types import Seconds, Times
 
 # Also what a damaged header may say: beyond it, differences of timestamps would overflow.
 _LIMIT = 2**61
-_UNKNOWN = -(2**62)
 
 # AVI stores no presentation times: FFmpeg guesses them, wrongly where frames are reordered, and its
 # keyframe marks are not reliable. Decoders still put the frames out in the right order.
 _GUESSED_PTS = frozenset({"avi"})
 _MOSTLY = 0.05
+
+# Broadcast containers may restart their clock (splices, joined files); others keep one timeline.
+_RESTARTING = frozenset({"mpegts", "mpeg"})
 _DEFAULT_RATE = Fraction(25)
 
 _KEYFRAME, _DISCARD = 1, 2
@@ -45,6 +49,7 @@ class FrameIndex:
     ``entry_points`` [k]: the positions of all keyframes, also of those that show no frame.
     ``counted``: the file has no usable pts, so the n-th frame that the decoder puts out is the n-th
     here.
+    ``shifts`` [k, 2]: from which packet on how much is added to its pts, where the clock restarts.
     ``damage``: what is missing of the file, in words, if anything.
     """
 
@@ -56,6 +61,7 @@ class FrameIndex:
     duration: Seconds
     time_base: Fraction
     counted: bool
+    shifts: NDArray[np.int64]
     damage: str | None
 
     def __len__(self) -> int:
@@ -70,6 +76,8 @@ class _Packets:
     dts: NDArray[np.int64]
     lengths: NDArray[np.int64]
     marks: NDArray[np.uint8]
+    base: Fraction
+    shifts: NDArray[np.int64]
 
 
 def scan(path: Path) -> FrameIndex:
@@ -81,12 +89,14 @@ def scan(path: Path) -> FrameIndex:
     """
     with open_video(path) as (container, stream):
         reader = PacketReader(container, stream)
-        packets = _read(reader)
+        packets = _read(reader, stream)
+        if container.format.name in _RESTARTING:
+            packets = _continued(packets)
         shown = (packets.marks & _DISCARD) == 0
         if not shown.any():
             raise UnreadableMedia(path, "not one frame of its video can be read")
         codec = stream.codec_context.codec
-        unknown = np.count_nonzero(packets.pts == _UNKNOWN)
+        unknown = np.count_nonzero(packets.pts == UNKNOWN)
         guessed = container.format.name in _GUESSED_PTS and not codec.intra_only
         counted = guessed or unknown > _MOSTLY * len(shown)
         index, end = (_count if counted else _order)(path, packets, shown, stream)
@@ -98,7 +108,7 @@ def scan(path: Path) -> FrameIndex:
     return replace(index, damage="; ".join(damage) or None)
 
 
-def _read(reader: PacketReader) -> _Packets:
+def _read(reader: PacketReader, stream: VideoStream) -> _Packets:
     pts, dts, lengths, marks = array("q"), array("q"), array("q"), bytearray()
     for packet in reader:
         pts.append(_sane(packet.pts))
@@ -110,19 +120,34 @@ def _read(reader: PacketReader) -> _Packets:
         np.array(dts, np.int64),
         np.array(lengths, np.int64),
         np.frombuffer(bytes(marks), np.uint8),
+        Fraction(stream.time_base or Fraction(1, 1000)),
+        np.zeros((0, 2), np.int64),
     )
 
 
+def _continued(packets: _Packets) -> _Packets:
+    """The same packets on one timeline that does not jump back."""
+    second = max(int(1 / packets.base), 1)
+    shifts = restarts(packets.dts, second)
+    if not len(shifts):
+        return packets
+    pts, dts = packets.pts.copy(), packets.dts.copy()
+    for stamps in (pts, dts):
+        for (first, shift), (after, _) in pairwise([*shifts.tolist(), (len(stamps), 0)]):
+            stamps[first:after][stamps[first:after] != UNKNOWN] += shift
+    return replace(packets, pts=pts, dts=dts, shifts=shifts)
+
+
 def _sane(stamp: int | None) -> int:
-    return stamp if stamp is not None and -_LIMIT < stamp < _LIMIT else _UNKNOWN
+    return stamp if stamp is not None and -_LIMIT < stamp < _LIMIT else UNKNOWN
 
 
 def _order(
     path: Path, packets: _Packets, shown: NDArray[np.bool_], stream: VideoStream
 ) -> tuple[FrameIndex, Seconds]:
     """Index by pts; also where the last frame ends on the container's own clock."""
-    known = shown & (packets.pts != _UNKNOWN)
-    stray = _strays(packets.dts) & known
+    known = shown & (packets.pts != UNKNOWN)
+    stray = known & strays(packets.dts)
     entry_points = np.flatnonzero((packets.marks & _KEYFRAME) != 0)
     usable = known & ~stray
     if len(entry_points):
@@ -136,10 +161,9 @@ def _order(
     positions = np.flatnonzero(usable)
     pts, first_of = np.unique(packets.pts[positions], return_index=True)
     positions = positions[first_of]
-    base = Fraction(stream.time_base or Fraction(1, 1000))
-    times = (pts - pts[0]) * float(base)
-    length = float(packets.lengths[positions[-1]] * base) or _usual_interval(times, stream)
-    strays = np.count_nonzero(stray)
+    times = (pts - pts[0]) * float(packets.base)
+    length = float(packets.lengths[positions[-1]] * packets.base) or _usual_interval(times, stream)
+    lost = np.count_nonzero(stray)
     index = FrameIndex(
         times=times,
         pts=pts,
@@ -147,11 +171,12 @@ def _order(
         positions=positions,
         entry_points=entry_points,
         duration=float(times[-1]) + length,
-        time_base=base,
+        time_base=packets.base,
         counted=False,
-        damage=f"{strays} frames have timestamps that run backwards" if strays else None,
+        shifts=packets.shifts,
+        damage=f"{lost} frames have timestamps that run backwards" if lost else None,
     )
-    return index, float(pts[0] * base) + index.duration if pts[0] > 0 else index.duration
+    return index, float(pts[0] * packets.base) + index.duration if pts[0] > 0 else index.duration
 
 
 def _count(
@@ -160,8 +185,8 @@ def _count(
     """Index in the decoder's order of output: by dts where it is known, else at the frame rate."""
     del path
     stamps = np.sort(packets.dts[shown])
-    base = Fraction(stream.time_base or Fraction(1, 1000))
-    if stamps[0] == _UNKNOWN or (np.diff(stamps) <= 0).any():
+    base = packets.base
+    if stamps[0] == UNKNOWN or (np.diff(stamps) <= 0).any():
         stamps = np.arange(len(stamps), dtype=np.int64)
         base = 1 / Fraction(stream.average_rate or stream.guessed_rate or _DEFAULT_RATE)
     times = (stamps - stamps[0]) * float(base)
@@ -174,24 +199,10 @@ def _count(
         duration=float(times[-1]) + _usual_interval(times, stream),
         time_base=base,
         counted=True,
+        shifts=packets.shifts,
         damage=None,
     )
     return index, index.duration
-
-
-def _strays(dts: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Packets whose dts break the order of the file: damage, for decoding only runs forward.
-
-    Either a few were thrown far ahead or a few far back; the smaller set is the damaged one.
-    """
-    strays = np.zeros(len(dts), np.bool_)
-    known = np.flatnonzero(dts != _UNKNOWN)
-    if len(known) > 1:
-        stamps = dts[known]
-        ahead = stamps > np.minimum.accumulate(stamps[::-1])[::-1]
-        behind = stamps < np.maximum.accumulate(stamps)
-        strays[known] = ahead if ahead.sum() <= behind.sum() else behind
-    return strays
 
 
 def _usual_interval(times: Times, stream: VideoStream) -> Seconds:

@@ -1,7 +1,7 @@
-"""Read a video stream's packets, past damage, with timestamps that only run forward.
+"""Read a video stream's packets, past damage.
 
-The scan and the decoder read through this same class: what one counts, the other finds at the same
-place.
+The scan and the decoder read through this same class: what one counts, the other finds again at the
+same place.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ from av.video.stream import VideoStream
 # failures.
 MAX_READ_FAILURES = 64
 
-# Broadcast containers may restart their clock (splices, joined files); others keep one timeline.
-_RESTARTING = frozenset({"mpegts", "mpeg"})
-
 
 class PacketReader:
     """Iterates over the non-empty packets of ``stream``; ``failures`` counts the unreadable."""
@@ -28,9 +25,6 @@ class PacketReader:
         self.failures = 0
         self._container = container
         self._stream = stream
-        self._restarts = container.format.name in _RESTARTING
-        self._offset = 0
-        self._clock: int | None = None
 
     def __iter__(self) -> Iterator[Packet[VideoStream]]:
         in_a_row = 0
@@ -55,21 +49,4 @@ class PacketReader:
                 if not packet.size:
                     continue
                 in_a_row = 0
-                if self._restarts:
-                    self._straighten(packet)
                 yield packet
-
-    def _straighten(self, packet: Packet[VideoStream]) -> None:
-        """Continue the timeline where the clock jumped back by more than a second."""
-        stamp = packet.dts if packet.dts is not None else packet.pts
-        if stamp is None or not packet.time_base:
-            return
-        second = int(1 / packet.time_base)
-        if self._clock is not None and stamp + self._offset < self._clock - second:
-            self._offset = self._clock + (packet.duration or 0) - stamp
-        if self._offset:
-            if packet.pts is not None:
-                packet.pts += self._offset
-            if packet.dts is not None:
-                packet.dts += self._offset
-        self._clock = stamp + self._offset

@@ -25,6 +25,8 @@ class FramePlan:
     ``runs`` int64 [k, 2]: first and last packet of each stretch to decode, in file order; what lies
     between the runs is skipped undecoded. ``resets`` bool [k]: the decoder must forget what it
     knows before the run.
+    ``shifts`` int64 [j, 2]: from which packet on how much is added to pts, where the clock
+    restarts.
     ``tolerance``: how much later than its stamp a frame may be that replaces a lost one.
     """
 
@@ -33,6 +35,7 @@ class FramePlan:
     runs: NDArray[np.int64]
     resets: NDArray[np.bool_]
     counted: bool
+    shifts: NDArray[np.int64]
     start: int
     time_base: Fraction
     tolerance: int
@@ -84,6 +87,7 @@ def plan_frames(index: FrameIndex, chosen: NDArray[np.int64], *, fps: float) -> 
         runs=runs,
         resets=_resets(index, runs),
         counted=index.counted,
+        shifts=index.shifts,
         start=int(index.pts[0]),
         time_base=index.time_base,
         tolerance=0 if index.counted else int(half_interval),
