@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +14,13 @@ from sqlite_utils import Database
 from vsr_edge.errors import (
     ArchiveDamaged,
     ArchiveError,
+    ArchiveLocked,
     ArchiveNotFound,
     BundleMismatch,
     UsageError,
 )
 from vsr_edge.store.base import open_store
-from vsr_edge.store.connection import connect
+from vsr_edge.store.connection import connect, explained
 from vsr_edge.store.migrations import migrations
 from vsr_edge.store.opening import APPLICATION_ID, SCHEMA_VERSION
 
@@ -224,3 +226,23 @@ def test_opening_an_archive_that_is_up_to_date_does_not_load_sqlite_utils(tmp_pa
     subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], check=True, cwd=Path(__file__).parents[2]
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "word"),
+    [
+        (sqlite3.SQLITE_FULL, ArchiveError, "full"),
+        (sqlite3.SQLITE_READONLY, ArchiveError, "permissions"),
+        (sqlite3.SQLITE_BUSY, ArchiveLocked, "again in a moment"),
+        (sqlite3.SQLITE_IOERR_FSYNC, ArchiveError, "local disk"),
+        (sqlite3.SQLITE_PROTOCOL, ArchiveError, "local disk"),
+        (sqlite3.SQLITE_CORRUPT_INDEX, ArchiveDamaged, "damaged"),
+    ],
+)
+def test_errors_of_the_database_say_what_to_do(
+    tmp_path: Path, code: int, kind: type[ArchiveError], word: str
+) -> None:
+    error = sqlite3.OperationalError("something")
+    error.sqlite_errorcode = code
+    with pytest.raises(kind, match=word), explained(tmp_path):
+        raise error

@@ -10,6 +10,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -218,6 +219,20 @@ def test_searches_amid_constant_replacement_see_whole_videos(tmp_path: Path) -> 
         assert store.notices == []
 
 
+def test_threads_share_one_store_while_it_writes(tmp_path: Path) -> None:
+    fill(tmp_path, *PATHS[:2])
+    with open_archive(tmp_path) as store, ThreadPoolExecutor(4) as pool:
+        searches = [pool.submit(store.search, a_query(seed), 9) for seed in range(60)]
+        with store.writer() as writer:
+            for path in PATHS[2:6]:
+                store_footage(writer, footage(path))
+        searches += [pool.submit(store.search, a_query(seed), 9) for seed in range(20)]
+        counts = {len(search.result()) for search in searches}
+        assert counts <= {8, 9}
+        assert len(store.search(a_query(), 100)) == 24
+        assert store.notices == []
+
+
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that another user can reach, which pytest's own cannot be."""
@@ -255,6 +270,23 @@ def test_an_archive_is_searched_where_nothing_may_be_written(
     assert len(notices) == len(problems) == int(damage)
     assert refused.startswith("ArchiveError: ")
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+@posix
+def test_someone_without_rights_searches_while_another_one_writes(open_folder: Path) -> None:
+    folder = open_folder / "archive"
+    fill(folder, "/v/a.mp4")
+    folder.chmod(0o755)
+    with open_archive(folder) as store, store.writer() as writer:
+        store_footage(writer, footage("/v/b.mp4"))
+        for file in folder.iterdir():
+            file.chmod(0o644)
+        with another_process(look_without_rights, folder) as (_, pipe):
+            hits, few, notices, problems, refused = pipe.recv()
+        assert hits == store.search(a_query(), 5)
+        assert len(few) == 4
+        assert notices == problems == []
+        assert refused.startswith("ArchiveError: ")
 
 
 @posix

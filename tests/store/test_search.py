@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +27,7 @@ from .archives import (
 PATTERNS = [None, "*", "*.mp4", "cam1/*", "cam[12]/?.mp4", "none*", "/v/cam1/0.mp4"]
 
 
-@settings(max_examples=25, deadline=None, database=None)
+@settings(max_examples=30, deadline=None, database=None)
 @given(
     sizes=st.lists(st.integers(1, 60), min_size=1, max_size=5),
     removed=st.sets(st.integers(0, 4), max_size=2),
@@ -34,13 +35,28 @@ PATTERNS = [None, "*", "*.mp4", "cam1/*", "cam[12]/?.mp4", "none*", "/v/cam1/0.m
     k=st.integers(1, 80),
     pattern=st.sampled_from(PATTERNS),
     seed=st.integers(0, 2**32 - 1),
+    spare=st.sampled_from([0, 32]),
+    few=st.sampled_from([0, 1024]),
 )
 def test_search_finds_what_brute_force_finds(
-    sizes: list[int], removed: set[int], copies: int, k: int, pattern: str | None, seed: int
+    sizes: list[int],
+    removed: set[int],
+    copies: int,
+    k: int,
+    pattern: str | None,
+    seed: int,
+    spare: int,
+    few: int,
 ) -> None:
     rng = np.random.default_rng(seed)
     queries = unit_vectors(rng, 3, DIM).astype(np.float32)
-    with tempfile.TemporaryDirectory() as place, open_archive(Path(place)) as store:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tempfile.TemporaryDirectory() as place,
+        open_archive(Path(place)) as store,
+    ):
+        patch.setattr("vsr_edge.store.index._SPARE", spare)
+        patch.setattr("vsr_edge.store.index._FEW", few)
         with store.writer() as writer:
             ids = []
             for number, size in enumerate(sizes):

@@ -93,16 +93,20 @@ def explained(folder: Path) -> Iterator[None]:
 
 
 def _explain(folder: Path, error: sqlite3.Error) -> ArchiveError:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    # A vector of the wrong length is found by us, and has no code.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}:
+        return damaged(folder, str(error))
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return ArchiveLocked(f"{folder} is busy in another process: try again in a moment")
     if code == sqlite3.SQLITE_FULL:
         return ArchiveError(f"the disk of {folder} is full: free some space and run it again")
     if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}:
         return ArchiveError(f"{folder} cannot be written: change its permissions")
-    if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR}:
-        return ArchiveError(f"{folder / DATABASE_FILE} cannot be accessed ({error})")
-    return damaged(folder, str(error))
+    return ArchiveError(
+        f"{folder / DATABASE_FILE} cannot be used ({error}): make sure that the folder lies on a "
+        "local disk and that you may read it"
+    )
 
 
 def damaged(folder: Path, reason: str) -> ArchiveDamaged:

@@ -25,13 +25,16 @@ EXACT_LIMIT = 200_000
 
 # (links per vector, breadth when building, breadth when searching)
 _NO_GRAPH = (2, 1, 1)
-_GRAPH = (16, 64, 128)
+_GRAPH = (16, 64, 512)
 
 # usearch rounds the query to float16, which moves an inner product of unit vectors by up to 2⁻¹¹;
 # two of them, and float32 sums. Clips closer than this to the last place are all candidates: the
 # store scores them again without rounding, so that neither rounding nor ties decide who is in.
 _MARGIN = 1.2e-3
 _SPARE = 32
+
+# So few clips are scored from their rows sooner than they are picked out of all the others.
+_FEW = 1024
 
 
 class ClipIndex:
@@ -90,8 +93,10 @@ class ClipIndex:
         are surely among them.
         """
         total = len(self.ids)
-        if not total or (keep is not None and not len(keep)):
-            return self.ids[:0]
+        if keep is not None and len(keep) <= _FEW:
+            return keep
+        if not total:
+            return self.ids
         # Scaled, so that the margin holds and nothing overflows float16.
         wide = query.astype(np.float64)
         length = float(np.linalg.norm(wide))

@@ -24,6 +24,7 @@ UPKEEP = "upkeep"
 _UPKEEP_SECONDS = 60.0
 _GRACE_SECONDS = 0.25
 _POLL_SECONDS = 0.02
+_COMMAND_CHARACTERS = 200
 
 if sys.platform == "win32":
     import msvcrt
@@ -155,7 +156,7 @@ def _write_holder(descriptor: int, purpose: str) -> None:
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(sys.orig_argv) or sys.executable,
+        "command": " ".join(sys.orig_argv)[:_COMMAND_CHARACTERS],
         "purpose": purpose,
     }
     os.ftruncate(descriptor, 0)
