@@ -60,6 +60,23 @@ def test_flipped_bytes_leave_the_frames_before_and_after(name: str, tmp_path: Pa
     assert {0, 10, 20, 30, 70, 80, 90} <= right
 
 
+def test_a_damaged_clock_costs_only_the_frames_it_dates(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mkv", TENTHS, container_options={"cluster_time_limit": "1000"})
+    content = bytearray(path.read_bytes())
+    cluster = content.index(bytes.fromhex("1f43b675"), len(content) // 2)
+    # The cluster's own time, in milliseconds: id E7, length 2, as the first of its elements.
+    clock = content.index(bytes.fromhex("e782"), cluster, cluster + 40)
+    content[clock + 2] ^= 0x7F
+    path.write_bytes(content)
+    found = read_back(path, fps=10)
+    assert found.partial is not None
+    assert "runs backwards" in found.partial
+    assert found.times == pytest.approx([TENTHS[n] for n in found.numbers], abs=0.002)
+    assert found.numbers[0] == 0
+    assert found.numbers[-1] == 99
+    assert 80 <= len(found.numbers) < 100
+
+
 def test_a_fragment_missing_at_the_end_is_told_from_the_declared_duration(tmp_path: Path) -> None:
     # Cut at a Matroska cluster and with the segment's size adjusted, so only the duration tells.
     path = write_video(tmp_path / "a.mkv", TENTHS, container_options={"cluster_time_limit": "1000"})

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from vsr_edge.media.opening import rational
 from vsr_edge.types import Seconds
 
 # How much shorter than declared a video may be: writers round, and count or leave out the last
@@ -57,8 +58,9 @@ def missing_end(
 
 
 def _declared_duration(stream: VideoStream) -> Seconds:
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
+    base = rational(stream.time_base)
+    if stream.duration and base:
+        return float(stream.duration * base)
     tag = stream.metadata.get("DURATION") or stream.metadata.get("DURATION-eng") or ""
     try:
         hours, minutes, seconds = tag.split(":")
@@ -69,8 +71,13 @@ def _declared_duration(stream: VideoStream) -> Seconds:
 
 def _mp4_boxes(file: BinaryIO) -> Iterator[int]:
     """Where each box that carries video ends."""
-    position = 0
-    while len(header := file.read(16)) >= 8:
+    position, kind = 0, b""
+    while header := file.read(16):
+        if len(header) < 8:
+            # Zeros may be padding, but the data of a fragment follows its head.
+            if any(header) or kind == b"moof":
+                yield position + 8
+            return
         size, kind = struct.unpack_from(">I4s", header)
         if size == 1 and len(header) == 16:
             (size,) = struct.unpack_from(">Q", header, 8)

@@ -64,12 +64,12 @@ class FrameReader:
         if self._decoder is not None and self._decoder.given_up:
             reasons.append("decoding was given up after too many failures in a row")
         elif self._decoder is not None and self._decoder.failures:
-            reasons.append(f"{self._decoder.failures} of its packets cannot be decoded")
+            reasons.append(f"packets that cannot be decoded: {self._decoder.failures}")
         if self._damaged:
-            reasons.append(f"{self._damaged} frames are damaged")
+            reasons.append(f"damaged frames: {self._damaged}")
         wanted = len(self._plan.frames)
         if self._ended and self._found < wanted:
-            reasons.append(f"{wanted - self._found} of {wanted} frames are missing")
+            reasons.append(f"missing frames: {wanted - self._found} of {wanted}")
         return "; ".join(reasons) or None
 
     def __iter__(self) -> Iterator[FrameBatch]:

@@ -47,13 +47,16 @@ class PlannedDecoder:
         runs = zip(self._plan.runs.tolist(), self._plan.resets.tolist(), strict=True)
         (first, last), _ = next(runs)
         shifts = deque(self._plan.shifts.tolist())
+        strays = frozenset(self._plan.strays.tolist())
         shift = 0
         for position, packet in enumerate(self._packets):
             while shifts and position >= shifts[0][0]:
                 _, shift = shifts.popleft()
             if position < first:
                 continue
-            if shift and packet.pts is not None:
+            if position in strays:
+                packet.pts = None
+            elif shift and packet.pts is not None:
                 packet.pts += shift
             yield from self._decode(packet)
             if self.given_up:

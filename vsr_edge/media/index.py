@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vsr_edge.errors import UnreadableMedia
 from vsr_edge.media.completeness import missing_end
-from vsr_edge.media.opening import open_video
+from vsr_edge.media.opening import open_video, rational
 from vsr_edge.media.packets import PacketReader
 from vsr_edge.media.timeline import UNKNOWN, restarts, strays
 from vsr_edge.types import Seconds, Times
@@ -50,6 +50,7 @@ class FrameIndex:
     ``counted``: the file has no usable pts, so the n-th frame that the decoder puts out is the n-th
     here.
     ``shifts`` [k, 2]: from which packet on how much is added to its pts, where the clock restarts.
+    ``strays`` [j]: the packets whose pts are not to be believed.
     ``damage``: what is missing of the file, in words, if anything.
     """
 
@@ -62,6 +63,7 @@ class FrameIndex:
     time_base: Fraction
     counted: bool
     shifts: NDArray[np.int64]
+    strays: NDArray[np.int64]
     damage: str | None
 
     def __len__(self) -> int:
@@ -102,7 +104,7 @@ def scan(path: Path) -> FrameIndex:
         index, end = (_count if counted else _order)(path, packets, shown, stream)
         damage = [] if index.damage is None else [index.damage]
         if reader.failures:
-            damage.append(f"{reader.failures} places in the file cannot be read")
+            damage.append(f"places in the file that cannot be read: {reader.failures}")
         if missing := missing_end(path, container, stream, end):
             damage.append(missing)
     return replace(index, damage="; ".join(damage) or None)
@@ -116,11 +118,11 @@ def _read(reader: PacketReader, stream: VideoStream) -> _Packets:
         lengths.append(min(max(packet.duration or 0, 0), _LIMIT))
         marks.append(_KEYFRAME * packet.is_keyframe | _DISCARD * packet.is_discard)
     return _Packets(
-        np.array(pts, np.int64),
-        np.array(dts, np.int64),
-        np.array(lengths, np.int64),
-        np.frombuffer(bytes(marks), np.uint8),
-        Fraction(stream.time_base or Fraction(1, 1000)),
+        np.frombuffer(pts, np.int64),
+        np.frombuffer(dts, np.int64),
+        np.frombuffer(lengths, np.int64),
+        np.frombuffer(marks, np.uint8),
+        rational(stream.time_base) or Fraction(1, 1000),
         np.zeros((0, 2), np.int64),
     )
 
@@ -147,7 +149,7 @@ def _order(
 ) -> tuple[FrameIndex, Seconds]:
     """Index by pts; also where the last frame ends on the container's own clock."""
     known = shown & (packets.pts != UNKNOWN)
-    stray = known & strays(packets.dts)
+    stray = strays(packets.dts)
     entry_points = np.flatnonzero((packets.marks & _KEYFRAME) != 0)
     usable = known & ~stray
     if len(entry_points):
@@ -163,7 +165,7 @@ def _order(
     positions = positions[first_of]
     times = (pts - pts[0]) * float(packets.base)
     length = float(packets.lengths[positions[-1]] * packets.base) or _usual_interval(times, stream)
-    lost = np.count_nonzero(stray)
+    lost = np.count_nonzero(stray & known)
     index = FrameIndex(
         times=times,
         pts=pts,
@@ -174,7 +176,8 @@ def _order(
         time_base=packets.base,
         counted=False,
         shifts=packets.shifts,
-        damage=f"{lost} frames have timestamps that run backwards" if lost else None,
+        strays=np.flatnonzero(stray),
+        damage=f"frames left out because their time runs backwards: {lost}" if lost else None,
     )
     return index, float(pts[0] * packets.base) + index.duration if pts[0] > 0 else index.duration
 
@@ -188,7 +191,7 @@ def _count(
     base = packets.base
     if stamps[0] == UNKNOWN or (np.diff(stamps) <= 0).any():
         stamps = np.arange(len(stamps), dtype=np.int64)
-        base = 1 / Fraction(stream.average_rate or stream.guessed_rate or _DEFAULT_RATE)
+        base = 1 / (rational(stream.average_rate) or rational(stream.guessed_rate) or _DEFAULT_RATE)
     times = (stamps - stamps[0]) * float(base)
     index = FrameIndex(
         times=times,
@@ -200,6 +203,7 @@ def _count(
         time_base=base,
         counted=True,
         shifts=packets.shifts,
+        strays=np.zeros(0, np.int64),
         damage=None,
     )
     return index, index.duration
@@ -207,6 +211,7 @@ def _count(
 
 def _usual_interval(times: Times, stream: VideoStream) -> Seconds:
     """How long the last frame stays, where the file does not say."""
-    if stream.average_rate:
-        return float(1 / stream.average_rate)
+    rate = rational(stream.average_rate)
+    if rate:
+        return float(1 / rate)
     return float(np.median(np.diff(times))) if len(times) > 1 else float(1 / _DEFAULT_RATE)

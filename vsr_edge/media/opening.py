@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -59,8 +61,15 @@ def explain(error: BaseException) -> str:
         return "not a media file, or too damaged to be opened"
     if isinstance(error, av.error.DecoderNotFoundError):
         return "this build of FFmpeg has no decoder for it"
+    if isinstance(error, EOFError):
+        return "the file ends before its first frame"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return f"FFmpeg cannot read it ({text})"
+
+
+def rational(value: Any) -> Fraction | None:
+    """A time base or rate of any PyAV version; None where the file does not say."""
+    return Fraction(value.numerator, value.denominator) if value else None
 
 
 def _check_file(path: Path) -> None:

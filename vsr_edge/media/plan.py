@@ -27,6 +27,7 @@ class FramePlan:
     knows before the run.
     ``shifts`` int64 [j, 2]: from which packet on how much is added to pts, where the clock
     restarts.
+    ``strays`` int64 [s]: the packets whose pts are not to be believed.
     ``tolerance``: how much later than its stamp a frame may be that replaces a lost one.
     """
 
@@ -36,6 +37,7 @@ class FramePlan:
     resets: NDArray[np.bool_]
     counted: bool
     shifts: NDArray[np.int64]
+    strays: NDArray[np.int64]
     start: int
     time_base: Fraction
     tolerance: int
@@ -88,6 +90,7 @@ def plan_frames(index: FrameIndex, chosen: NDArray[np.int64], *, fps: float) -> 
         resets=_resets(index, runs),
         counted=index.counted,
         shifts=index.shifts,
+        strays=index.strays,
         start=int(index.pts[0]),
         time_base=index.time_base,
         tolerance=0 if index.counted else int(half_interval),
@@ -104,8 +107,9 @@ def _runs(index: FrameIndex, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
 
     # A frame stored behind a keyframe but shown before it also builds on the frames before that
     # keyframe.
-    shown_at = dict(zip(index.positions.tolist(), index.pts.tolist(), strict=True))
-    entry_pts = np.array([shown_at.get(position, index.pts[0]) for position in entries.tolist()])
+    entry_pts = np.full(len(entries), index.pts[0])
+    shown = np.searchsorted(entries, index.positions[index.keyframes])
+    entry_pts[shown] = index.pts[index.keyframes]
     entry = np.where(index.pts[chosen] < entry_pts[entry], np.maximum(entry - 1, 0), entry)
 
     order = np.argsort(positions)

@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from vsr_edge.errors import UnreadableMedia
 from vsr_edge.media.index import scan
-from vsr_edge.media.opening import open_video
+from vsr_edge.media.opening import open_video, rational
 from vsr_edge.media.packets import PacketReader
 from vsr_edge.media.picture import orientation
 from vsr_edge.types import Seconds, Video
@@ -51,7 +51,7 @@ def probe(path: Path, *, known_fingerprint: str | None = None) -> Video:
     with open_video(path) as (container, stream):
         codec = stream.codec_context
         duration = _declared_duration(container, stream)
-        rate = stream.average_rate or stream.guessed_rate
+        rate = rational(stream.average_rate) or rational(stream.guessed_rate)
         name, container_name = codec.name, container.format.name
         audio_streams = len(container.streams.audio)
         width, height, rotation = codec.width, codec.height, 0
@@ -79,8 +79,9 @@ def probe(path: Path, *, known_fingerprint: str | None = None) -> Video:
 
 
 def _declared_duration(container: InputContainer, stream: VideoStream) -> Seconds | None:
-    if stream.duration and stream.time_base and stream.duration > 0:
-        return float(stream.duration * stream.time_base)
+    base = rational(stream.time_base)
+    if stream.duration and stream.duration > 0 and base:
+        return float(stream.duration * base)
     if container.duration and container.duration > 0:
         return container.duration / av.time_base
     return None
