@@ -160,6 +160,15 @@ def test_a_crash_between_record_and_file_is_not_taken_for_damage(archive: Path) 
     assert cache_of(archive).read_bytes() != old
 
 
+def test_whoever_reads_the_former_file_reads_it_to_its_end(archive: Path) -> None:
+    old = cache_of(archive).read_bytes()
+    with cache_of(archive).open("rb") as file:
+        for number in range(3):
+            fill(archive, f"/v/new{number}.mp4")
+        assert file.read() == old
+    assert rows(archive, "SELECT count(*) FROM search_cache") == [(2,)]
+
+
 def test_a_store_that_stays_open_sees_what_another_one_writes(archive: Path) -> None:
     with open_archive(archive) as reader:
         before = reader.search(a_query(), 100)

@@ -252,10 +252,12 @@ def test_a_moved_file_keeps_its_vectors(store: Store) -> None:
 
 def test_moving_over_another_video_removes_that_one(store: Store) -> None:
     first, second = index(store, "/archive/a.mp4", "/archive/b.mp4")
+    assert len(store.search(a_query(), 100)) == 8
     with store.writer() as writer:
         writer.rename(first, Path("/archive/b.mp4"), size_bytes=5, modified_ns=6)
     assert [stored.video_id for stored in store.videos()] == [first]
     assert second not in {hit.clip.video_id for hit in store.search(a_query(), 100)}
+    assert len(store.search(a_query(), 4)) == 4
 
 
 def test_touching_changes_only_size_and_time(store: Store) -> None:
