@@ -11,6 +11,7 @@ import pytest
 from usearch.index import Index
 
 from vsr_edge.store.base import Store
+from vsr_edge.store.index import ClipIndex
 
 from .archives import (
     DIM,
@@ -179,6 +180,26 @@ def test_a_store_that_stays_open_sees_what_another_one_writes(archive: Path) -> 
         # The writer has saved it: the reader does not save it again.
         assert cache_of(archive).stat().st_mtime_ns == stamp
         assert reader.notices == []
+
+
+def test_an_interrupted_search_does_not_spoil_the_next_one(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_archive(archive) as store:
+        expected = answers(store)
+    cache_of(archive).unlink()
+    add = ClipIndex.add
+
+    def interrupted(index: ClipIndex, *arguments: object) -> None:
+        add(index, *arguments)
+        raise KeyboardInterrupt
+
+    with open_archive(archive) as store:
+        with monkeypatch.context() as patch:
+            patch.setattr(ClipIndex, "add", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                answers(store)
+        assert answers(store) == expected
 
 
 def test_removed_clips_leave_the_file_once_they_are_many(archive: Path) -> None:

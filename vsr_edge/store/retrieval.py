@@ -116,7 +116,12 @@ class Retrieval:
         rows = connection.execute("SELECT id FROM clips ORDER BY id")
         live = np.fromiter((row[0] for row in rows), np.int64)
         new = np.setdiff1d(live, self._index.ids, assume_unique=True)
-        _add_rows(self._index, connection, self._dim, new)
+        try:
+            _add_rows(self._index, connection, self._dim, new)
+        except BaseException:
+            # Only usearch knows how much of it was added: begin anew with the next search.
+            self._index, self._generation = None, -1
+            raise
         self._live, self._generation = live, present
         self._behind = self._behind or bool(len(new))
         if self._problem is not None:
