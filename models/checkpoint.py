@@ -1,4 +1,4 @@
-"""Small checkpoints: only the tensors that differ from the pip-installed pretrained weights, in float16."""
+"""Small checkpoints: only what differs from the pip-installed weights, in float16."""
 
 from __future__ import annotations
 

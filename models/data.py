@@ -1,7 +1,7 @@
 """Training data: captioned photos, class names, and batches of them.
 
-Flickr8k (Hodosh et al. 2013) is read from a folder with ``captions.csv`` (image, split, caption) and
-``images/``. Photos are held decoded in memory, so that augmentation is one resampling a batch.
+Flickr8k (Hodosh et al. 2013) is read from a folder with ``captions.csv`` (image, split, caption)
+and ``images/``. Photos are held decoded in memory, so that augmentation is one resampling a batch.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ def read_photo(path: Path, side: int | None = None) -> NDArray[np.uint8]:
 
 
 def class_names() -> list[list[str]]:
-    """The 1,000 ImageNet classes in the classifier's order, each with its WordNet lemmas, best known first."""
+    """The 1,000 ImageNet classes in the classifier's order: WordNet lemmas, best known first."""
     lines = CLASSES_FILE.read_text("utf-8").splitlines()
     return [line.split("\t")[1].split(", ") for line in lines]
 
 
 def load_tokenizer() -> Tokenizer:
-    """The text tower's tokenizer, cutting at ``MAX_TOKENS`` and padding to the longest of a batch."""
+    """The text tower's tokenizer: cuts at ``MAX_TOKENS``, pads to the longest of a batch."""
     tokenizer = Tokenizer.from_file(str(minilm_folder() / "tokenizer.json"))
     tokenizer.enable_truncation(MAX_TOKENS)
     tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")
@@ -91,14 +91,14 @@ def to_input(photos: NDArray[np.uint8], side: int) -> Tensor:
 
 
 def normalise(pixels: Tensor) -> Tensor:
-    """Pixel values 0…255 → what EfficientNet-Lite was trained on, laid out for the CPU's convolutions."""
+    """Pixel values 0…255 → what the tower was trained on, laid out for the CPU."""
     return ((pixels - PIXEL_MEAN) / PIXEL_SCALE).contiguous(memory_format=torch.channels_last)
 
 
 def augment(
     photos: NDArray[np.uint8], side: int, generator: np.random.Generator, smallest: float = 0.5
 ) -> Tensor:
-    """A random crop of at least ``smallest`` of the area, flipped half the time, with light colour jitter."""
+    """Random crops of at least ``smallest`` of the area, flips, light colour jitter."""
     n = len(photos)
     area = generator.uniform(smallest, 1.0, n)
     aspect = np.exp(generator.uniform(-0.25, 0.25, n))

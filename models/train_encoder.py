@@ -4,21 +4,27 @@
 
 Three steps, read top to bottom:
 
-1. *Heads.* Both towers frozen, their features computed once (plain and mirrored); the two heads learn by
-   symmetric InfoNCE over captions plus InfoNCE of confidently classified photos against class names.
-2. *Towers.* Sentence tower and the last blocks of the image tower open, at full resolution on augmented
-   crops, same losses; the frozen tower's class probabilities are distilled so that opening it forgets nothing.
-   Depthwise convolutions stay frozen: their weight gradient is most of the cost on a CPU and little of the gain.
+1. *Heads.* Both towers frozen, their features computed once (plain and mirrored); the two heads
+   learn by symmetric InfoNCE over captions plus InfoNCE of confidently classified photos against
+   class names.
+2. *Towers.* Sentence tower and the last blocks of the image tower open, at full resolution on
+   augmented crops, same losses; the frozen tower's class probabilities are distilled so that
+   opening it forgets nothing. What is frozen is computed once: the first blocks' output on several
+   augmented views of each photo is held in memory (50 kB a view). Depthwise convolutions stay
+   frozen as well: their weight gradient is most of the cost on a CPU and little of the gain.
 3. *Average.* The exponential moving average of the weights is what is evaluated and saved.
 
-A checkpoint holds only what differs from the pip-installed weights (float16), so it is small enough to keep
-in the repository. Progress goes to ``log.jsonl`` in the output folder; figures are on the val split.
+A checkpoint holds only what differs from the pip-installed weights (float16), so it is small enough
+to keep in the repository. Progress goes to ``log.jsonl`` in the output folder; figures are on the
+val split.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
+import ctypes
 import json
 import math
 import time
@@ -50,6 +56,7 @@ from models.minilm import HIDDEN, masked_mean, pretrained_minilm
 
 PROMPTS = ("{}", "a {}", "a photo of a {}", "a photo of the {}")
 CONFIDENT = 0.5
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 
 def parse() -> argparse.Namespace:
@@ -61,7 +68,8 @@ def parse() -> argparse.Namespace:
     p.add_argument("--head-passes", type=int, default=10)
     p.add_argument("--head-batch", type=int, default=512)
     p.add_argument("--head-lr", type=float, default=1e-3)
-    p.add_argument("--tower-passes", type=int, default=16)
+    p.add_argument("--tower-passes", type=int, default=20)
+    p.add_argument("--views", type=int, default=8, help="augmented views a photo")
     p.add_argument("--tower-batch", type=int, default=256)
     p.add_argument("--tower-head-lr", type=float, default=4e-4)
     p.add_argument("--text-lr", type=float, default=8e-5)
@@ -87,7 +95,9 @@ class Trainer:
         self.train = load_captioned_photos(args.data, "train", args.limit)
         self.val = load_captioned_photos(args.data, "val", args.limit)
         text_tower = pretrained_minilm()
-        vectors = F.normalize(sentence_vectors(text_tower, self.tokenizer, [n[0] for n in self.names]), dim=1)
+        vectors = F.normalize(
+            sentence_vectors(text_tower, self.tokenizer, [n[0] for n in self.names]), dim=1
+        )
         self.image = ImageEncoder(pretrained_efficientnet_lite(), vectors)
         self.image.to(memory_format=torch.channels_last)
         self.text = TextEncoder(text_tower)
@@ -110,7 +120,7 @@ class Trainer:
         return vectors.float()
 
     def some_class_names(self, classes: NDArray[np.int64]) -> list[str]:
-        """One way of saying each class: mostly its best-known name, in one prompt for the whole batch."""
+        """One way of saying each class, mostly its best-known name; one prompt a batch."""
         prompt = PROMPTS[self.random.integers(len(PROMPTS))]
         chosen = []
         for names in (self.names[c] for c in classes):
@@ -119,7 +129,7 @@ class Trainer:
         return chosen
 
     def loss(self, cells: Tensor, batch: NDArray[np.int64], teacher: Tensor) -> dict[str, Tensor]:
-        """All terms for a batch: feature cells [n, K, C] of the photos ``batch``, teacher logits [n, 1000]."""
+        """All terms for photos ``batch``: feature cells [n, K, C], teacher logits [n, 1000]."""
         scale = self.log_scale.exp().clamp(max=100)
         vectors = self.image.embed(cells)
         captions = [self.random.choice(self.train.captions[i]) for i in batch]
@@ -143,7 +153,9 @@ class Trainer:
         photos = torch.cat([image.embed(part) for part in cells.float().split(64)])
         kept, self.text = self.text, text
         captions = [caption for group in self.val.captions for caption in group]
-        queries = torch.cat([self.encode_text(captions[i : i + 250]) for i in range(0, len(captions), 250)])
+        queries = torch.cat(
+            [self.encode_text(captions[i : i + 250]) for i in range(0, len(captions), 250)]
+        )
         self.text = kept
         owner = torch.arange(len(self.val)).repeat_interleave(
             torch.tensor([len(group) for group in self.val.captions])
@@ -154,13 +166,25 @@ class Trainer:
         return {f"R@{k}": round(100 * (rank < k).float().mean().item(), 2) for k in (1, 5, 10)}
 
 
+def keep_freed_memory() -> None:
+    """Let glibc reuse large blocks: mapping them anew takes longer than computing a layer."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, -1)
+        libc.mallopt(M_TOP_PAD, 1 << 28)
+
+
 def main() -> None:
     args = parse()
+    keep_freed_memory()
     torch.manual_seed(args.seed)
     if args.threads:
         torch.set_num_threads(args.threads)
     trainer = Trainer(args)
-    trainer.log(stage="start", photos=len(trainer.train), args={k: str(v) for k, v in vars(args).items()})
+    trainer.log(
+        stage="start", photos=len(trainer.train), args={k: str(v) for k, v in vars(args).items()}
+    )
     teacher = train_heads(trainer)
     image, text = train_towers(trainer, teacher)
     state = {f"image.{k}": v for k, v in image.state_dict().items()}
@@ -170,7 +194,7 @@ def main() -> None:
 
 
 def train_heads(trainer: Trainer) -> Tensor:
-    """Step 1. Returns the frozen tower's class logits on the plain photos, the teacher of step 2."""
+    """Step 1. Returns the frozen tower's logits on the plain photos, the teacher of step 2."""
     args, image, text = trainer.args, trainer.image, trainer.text
     image.tower.requires_grad_(False)
     text.tower.requires_grad_(False)
@@ -182,8 +206,10 @@ def train_heads(trainer: Trainer) -> Tensor:
     trainer.log(stage="features")
     heads = [p for p in (*image.parameters(), *text.parameters()) if p.requires_grad]
     batches = len(trainer.train) // min(args.head_batch, len(trainer.train))
-    optimiser, schedule = one_cycle([(heads, args.head_lr, 0.05), ([trainer.log_scale], 1e-3, 0.0)],
-                                    max(args.head_passes * batches, 1))
+    optimiser, schedule = one_cycle(
+        [(heads, args.head_lr, 0.05), ([trainer.log_scale], 1e-3, 0.0)],
+        max(args.head_passes * batches, 1),
+    )
     for number in range(args.head_passes):
         for batch in shuffled(trainer.random, len(trainer.train), args.head_batch):
             view = cells[trainer.random.integers(2)][batch].float()
@@ -197,14 +223,24 @@ def train_heads(trainer: Trainer) -> Tensor:
 def train_towers(trainer: Trainer, teacher: Tensor) -> tuple[ImageEncoder, TextEncoder]:
     """Step 2. Returns the averaged encoders."""
     args, image, text = trainer.args, trainer.image, trainer.text
+    views = augmented_views(trainer)
+    trainer.log(stage="views")
     text.tower.layers.requires_grad_(True)
-    opened = [p for i, block in enumerate(image.tower.blocks) if i >= args.open_from_block
-              for n, p in block.named_parameters() if not n.startswith("depthwise")]
+    opened = [
+        p
+        for i, block in enumerate(image.tower.blocks)
+        if i >= args.open_from_block
+        for n, p in block.named_parameters()
+        if not n.startswith("depthwise")
+    ]
     opened += list(image.tower.head.parameters())
     for parameter in opened:
         parameter.requires_grad_(True)
-    heads = [p for n, p in (*image.named_parameters(), *text.named_parameters())
-             if not n.startswith("tower.") and p.requires_grad]
+    heads = [
+        p
+        for n, p in (*image.named_parameters(), *text.named_parameters())
+        if not n.startswith("tower.") and p.requires_grad
+    ]
     groups = [
         (heads, args.tower_head_lr, 0.05),
         (opened, args.image_lr, 0.01),
@@ -219,12 +255,14 @@ def train_towers(trainer: Trainer, teacher: Tensor) -> tuple[ImageEncoder, TextE
     for number in range(args.tower_passes):
         totals: dict[str, float] = {}
         for batch in shuffled(trainer.random, len(trainer.train), args.tower_batch):
-            pixels = augment(trainer.train.photos[batch], trainer.side, trainer.random, args.smallest_crop)
-            with torch.autocast("cpu", torch.bfloat16):
-                maps = image.tower(pixels)
-            cells = as_cells(maps.float())
+            early = views[trainer.random.integers(len(views), size=len(batch)), batch]
+            cells = torch.cat(
+                [open_cells(image, part, args.open_from_block) for part in early.split(64)]
+            )
             terms = trainer.loss(cells, batch, teacher[batch])
-            terms["distill"] = args.distill_weight * distillation_loss(image.class_logits(cells), teacher[batch])
+            terms["distill"] = args.distill_weight * distillation_loss(
+                image.class_logits(cells), teacher[batch]
+            )
             step(terms, everything, optimiser, schedule)
             done += 1
             decay = min(args.ema, (1 + done) / (10 + done))
@@ -233,13 +271,41 @@ def train_towers(trainer: Trainer, teacher: Tensor) -> tuple[ImageEncoder, TextE
             for name, term in terms.items():
                 totals[name] = totals.get(name, 0.0) + term.item() / batches
         rounded = {name: round(total, 3) for name, total in totals.items()}
-        trainer.log(stage="towers", done=number + 1, loss=rounded, val=trainer.validate(mean_image, mean_text))
+        trainer.log(
+            stage="towers",
+            done=number + 1,
+            loss=rounded,
+            val=trainer.validate(mean_image, mean_text),
+        )
     return mean_image, mean_text
 
 
 @torch.no_grad()
+def augmented_views(trainer: Trainer) -> Tensor:
+    """The frozen blocks' output on augmented photos, bfloat16 [views, photos, C, side, side]."""
+    args, photos = trainer.args, trainer.train.photos
+    views = []
+    for _ in range(args.views):
+        parts = []
+        for start in range(0, len(photos), 32):
+            part = photos[start : start + 32]
+            pixels = augment(part, trainer.side, trainer.random, args.smallest_crop)
+            with torch.autocast("cpu", torch.bfloat16):
+                parts.append(trainer.image.tower.front(pixels, args.open_from_block).bfloat16())
+        views.append(torch.cat(parts))
+    return torch.stack(views)
+
+
+def open_cells(image: ImageEncoder, early: Tensor, blocks: int) -> Tensor:
+    """Frozen blocks' output → feature cells [n, K, C], with gradients."""
+    with torch.autocast("cpu", torch.bfloat16):
+        maps = image.tower.back(early.contiguous(memory_format=torch.channels_last), blocks)
+    return as_cells(maps.float())
+
+
+@torch.no_grad()
 def features(
-    image: ImageEncoder, data: CaptionedPhotos, side: int, mirror: bool = False, batch: int = 64
+    image: ImageEncoder, data: CaptionedPhotos, side: int, mirror: bool = False, batch: int = 32
 ) -> Iterator[Tensor]:
     """The tower's feature maps of all photos, float16 to halve the memory."""
     for start in range(0, len(data), batch):
@@ -259,7 +325,7 @@ def sentence_vectors(tower: nn.Module, tokenizer: Tokenizer, texts: list[str]) -
 
 
 def shuffled(random: np.random.Generator, count: int, batch: int) -> Iterator[NDArray[np.int64]]:
-    """Index batches of one pass; the incomplete last one is left out, as InfoNCE depends on the size."""
+    """Index batches of one pass, without the incomplete last one: InfoNCE depends on the size."""
     batch = min(batch, count)
     order = random.permutation(count)
     for start in range(0, count - batch + 1, batch):
@@ -270,9 +336,13 @@ def one_cycle(
     groups: list[tuple[list[nn.Parameter], float, float]], steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
     """AdamW and a one-cycle schedule over (parameters, learning rate, weight decay) groups."""
-    optimiser = torch.optim.AdamW([{"params": p, "lr": lr, "weight_decay": d} for p, lr, d in groups])
+    optimiser = torch.optim.AdamW(
+        [{"params": p, "lr": lr, "weight_decay": d} for p, lr, d in groups]
+    )
     peak = [lr for _, lr, _ in groups]
-    return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, peak, total_steps=steps + 1, pct_start=0.1)
+    return optimiser, torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, peak, total_steps=steps + 1, pct_start=0.1
+    )
 
 
 def step(

@@ -15,8 +15,8 @@
         ├── ArchiveLocked        another process is writing
         └── ArchiveDamaged       the database cannot be read
 
-Each message says what is wrong and what to do next. The command line turns them into exit codes; nothing
-below it exits or prints.
+Each message says what is wrong and what to do next. The command line turns them into exit codes;
+nothing below it exits or prints.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """The values that cross rooms: frozen, typed, free of I/O.
 
 Times are seconds (float) from the first moment of the video stream, so that 0.0 is the first frame
-whatever timestamp the container starts at. Embeddings are unit vectors, float32 in memory and float16 on
-disk, ``[n, D]``.
+whatever timestamp the container starts at. Embeddings are unit vectors, float32 in memory and
+float16 on disk, ``[n, D]``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -27,8 +27,8 @@ Decision: TypeAlias = Literal["match", "no_match", "unverified"]
 class Video:
     """What a probe knows of one file without decoding a frame of it.
 
-    ``width`` and ``height`` are those of the upright picture; ``rotation`` is how many degrees clockwise
-    the decoded picture must be turned to be upright (0, 90, 180 or 270).
+    ``width`` and ``height`` are those of the upright picture; ``rotation`` is how many degrees
+    clockwise the decoded picture must be turned to be upright (0, 90, 180 or 270).
     """
 
     path: Path
@@ -109,7 +109,9 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class FrameFeatures:
-    """Encoded frames: ``times`` float64 [n], ``vectors`` float16 [n, D], ``regions`` float16 [n, R, D]."""
+    """Encoded frames: ``times`` float64 [n], ``vectors`` float16 [n, D], ``regions`` float16 [n, R,
+    D].
+    """
 
     times: Times
     vectors: HalfVectors
@@ -131,7 +133,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A span of a video in the answer. ``match_probability`` is None until a verifier has judged it."""
+    """A span of a video in the answer. ``match_probability`` is None until a verifier has judged
+    it.
+    """
 
     rank: int
     video: Path
@@ -151,17 +155,19 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One pass of the search loop: what was done, what it brought up, milliseconds per stage."""
+    """One pass of the search loop: what was done, what it brought up, and how long it took."""
 
     turn: int
     action: str
     candidates: tuple[Candidate, ...]
-    latency_ms: dict[str, float] = field(default_factory=dict)
+    latency_ms: float
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The whole answer to one query, with the path that led to it."""
+    """The whole answer to one query, with the path that led to it; ``timing_ms`` by stage, and in
+    total.
+    """
 
     query: str
     verdict: Verdict

@@ -241,7 +241,7 @@ def open_store(
         dim: its vector length D; None like ``bundle_id``. Both are needed to create.
         create: make the folder and an empty archive where there is none.
         exact_limit: up to so many clips every search is exhaustive; above, a graph answers
-            approximately. None is the measured limit, ``index.EXACT_LIMIT``.
+            approximately. None is the measured limit, ``config.EXACT_SEARCH_LIMIT``.
         threads: for searching and building the graph; 0 is as many as this process may use.
 
     Raises:

@@ -20,11 +20,6 @@ from vsr_edge.types import HalfVectors, Vectors
 
 Ids = NDArray[np.int64]
 
-# Exhaustive search of as many takes 25 ms a query on two threads. A graph over 200,000 took two
-# to seven minutes to build. Where the vectors do not cluster it needs a breadth of 512 to find nine
-# in ten of the nearest, and then it saves but half the time: it pays only beyond.
-EXACT_LIMIT = 500_000
-
 # (links per vector, breadth when building, breadth when searching)
 _NO_GRAPH = (2, 1, 1)
 _GRAPH = (16, 64, 512)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from vsr_edge.config import EXACT_SEARCH_LIMIT, usable_threads
 from vsr_edge.errors import ArchiveError, BundleMismatch, UsageError
 from vsr_edge.store import checkup
 from vsr_edge.store.base import ArchiveStats, Filter
@@ -24,7 +24,6 @@ from vsr_edge.store.connection import (
     explained,
     transaction,
 )
-from vsr_edge.store.index import EXACT_LIMIT
 from vsr_edge.store.lock import UPKEEP, WriterLock
 from vsr_edge.store.opening import create_archive, not_found, open_archive
 from vsr_edge.store.retrieval import Retrieval, generation
@@ -72,8 +71,8 @@ class LocalStore:
         except BaseException:
             self._connection.close()
             raise
-        self._exact_limit = EXACT_LIMIT if exact_limit is None else exact_limit
-        self._threads = threads or _available_threads()
+        self._exact_limit = EXACT_SEARCH_LIMIT if exact_limit is None else exact_limit
+        self._threads = threads or usable_threads()
         self._retrieval = self._new_retrieval()
 
     @property
@@ -270,12 +269,6 @@ class LocalStore:
             return
         with lock:
             self._retrieval.save(self._connection, build_graph=False)
-
-
-def _available_threads() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _size(path: Path) -> int:

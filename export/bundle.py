@@ -1,0 +1,109 @@
+"""Assemble a bundle: copy what belongs to it, then write the manifest, last and atomically."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vsr_edge.runtime.bundle import BundleFiles, sha256_of, verify_bundle
+from vsr_edge.runtime.encoder import Bundle
+from vsr_edge.runtime.golden import golden_picture
+from vsr_edge.runtime.manifest import (
+    FORMAT,
+    GRAPH_INPUTS,
+    GRAPH_OUTPUTS,
+    MANIFEST_FILE,
+    SCHEMA_VERSION,
+    read_manifest,
+)
+
+GOLDEN_TEXTS = (
+    "a man puts a red box on the shelf",
+    "two dogs run across a field of snow",
+    "an empty corridor at night",
+)
+GOLDEN_SEEDS = (1, 2, 3)
+
+
+def write_bundle(
+    folder: Path,
+    files: Mapping[str, tuple[Path, str | None]],
+    *,
+    name: str,
+    licence: str,
+    dims: Mapping[str, int],
+    preprocessing: Mapping[str, list[float]],
+    parity: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> Bundle:
+    """Put the files (role → path and precision) into ``folder`` and seal them with a manifest.
+
+    An earlier manifest is removed first: a bundle that is only half replaced must not look
+    complete. The golden vectors are computed by the runtime itself from the very files that were
+    written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST_FILE).unlink(missing_ok=True)
+    entries = {}
+    for role, (source, precision) in files.items():
+        target = folder / source.name
+        if source.resolve() != target.resolve():
+            shutil.copyfile(source, target)
+        entries[role] = {
+            "file": target.name,
+            "sha256": sha256_of(target),
+            "bytes": target.stat().st_size,
+            "precision": precision,
+        }
+    digest = hashlib.sha256("".join(sorted(e["sha256"] for e in entries.values())).encode())
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "id": f"{name}-{digest.hexdigest()[:12]}",
+        "name": name,
+        "licence": licence,
+        "files": entries,
+        "graphs": {
+            role: {"inputs": list(GRAPH_INPUTS[role]), "outputs": list(GRAPH_OUTPUTS[role])}
+            for role in GRAPH_INPUTS
+        },
+        "dims": dict(dims),
+        "sampling": {"fps": 1.0, "min_frames": 4, "clip_seconds": 4.0, "clip_stride": 2.0},
+        "preprocessing": dict(preprocessing),
+        "calibration": {"match_threshold": None, "temperature": None},
+        "parity": dict(parity),
+        "golden": {"texts": [], "images": []},
+        "provenance": dict(provenance),
+    }
+    _write_atomically(folder / MANIFEST_FILE, manifest)
+    with Bundle(BundleFiles(folder, read_manifest(folder))) as bundle:
+        texts = bundle.encode_text(GOLDEN_TEXTS)
+        side = bundle.image_side
+        images = bundle.encode_images([golden_picture(seed, side) for seed in GOLDEN_SEEDS])
+    manifest["golden"] = {
+        "texts": [
+            {"text": text, "vector": [round(float(x), 4) for x in vector]}
+            for text, vector in zip(GOLDEN_TEXTS, texts, strict=True)
+        ],
+        "images": [
+            {"seed": seed, "vector": [round(float(x), 4) for x in vector]}
+            for seed, vector in zip(GOLDEN_SEEDS, images, strict=True)
+        ],
+    }
+    _write_atomically(folder / MANIFEST_FILE, manifest)
+    return Bundle(verify_bundle(folder))
+
+
+def _write_atomically(path: Path, manifest: Mapping[str, Any]) -> None:
+    text = json.dumps(manifest, indent=1, ensure_ascii=False)
+    partial = path.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

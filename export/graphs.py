@@ -1,0 +1,68 @@
+"""PyTorch → fp32 ONNX: the graphs of a dual encoder, named as the runtime's contract says."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from models.encoder import ImageEncoder, TextEncoder
+from models.minilm import HIDDEN
+from vsr_edge.runtime.manifest import GRAPH_INPUTS, GRAPH_OUTPUTS, IMAGE_ENCODER, TEXT_ENCODER
+
+OPSET = 18
+
+
+def export_image_encoder(encoder: ImageEncoder, path: Path) -> None:
+    """Write the image side: ``pixels`` [n, 3, S, S] → ``vector`` [n, D], ``regions`` [n, 9, D]."""
+    side = encoder.tower.image_size
+    _export(
+        encoder.to(memory_format=torch.contiguous_format),
+        (torch.zeros(2, 3, side, side),),
+        path,
+        IMAGE_ENCODER,
+        {"images": {0: "batch"}},
+    )
+
+
+def export_text_encoder(encoder: TextEncoder, path: Path) -> None:
+    """Write the text side, its soft token entrance open: N is free and may be 0."""
+    ids = torch.zeros(2, 7, dtype=torch.int64)
+    _export(
+        encoder,
+        (ids, torch.ones_like(ids), torch.zeros(2, 3, HIDDEN)),
+        path,
+        TEXT_ENCODER,
+        {
+            "input_ids": {0: "batch", 1: "length"},
+            "attention_mask": {0: "batch", 1: "length"},
+            "soft_tokens": {0: "batch", 1: "soft"},
+        },
+    )
+
+
+def _export(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    path: Path,
+    role: str,
+    dynamic: dict[str, dict[int, str]],
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        # The exporter warns of its own internals: axes that share a name, deprecated tree specs.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            example,
+            str(path),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(GRAPH_INPUTS[role]),
+            output_names=list(GRAPH_OUTPUTS[role]),
+            dynamic_shapes=dynamic,
+            external_data=False,
+            verbose=False,
+        )

@@ -1,0 +1,413 @@
+"""The command line: parse, call, print. The only place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Optional
+
+import typer
+
+# Everything else that is heavy (numpy, rich's tables, the models) is imported by the command that
+# needs it, so that `--help` answers at once.
+from vsr_edge.errors import UsageError, VsrEdgeError
+
+if TYPE_CHECKING:
+    from vsr_edge.archive import Archive
+
+EXIT_ERROR, EXIT_USAGE, EXIT_NOTHING, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+app = typer.Typer(
+    name="vsr-edge",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+bundle_app = typer.Typer(no_args_is_help=True, help="Look at model bundles and verify them.")
+app.add_typer(bundle_app, name="bundle")
+
+# Typer evaluates the annotations itself and wants Optional spelled out.
+ArchiveOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--archive", envvar="VSR_EDGE_ARCHIVE", help="Folder of the archive.", show_envvar=True
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+BundleOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--bundle", help="Model bundle: a built-in name or a folder. [default: lite]"),
+]
+ProviderOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--provider", help="Execution provider: auto, cpu, cuda, … [default: cpu]"),
+]
+ThreadsOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--threads", min=0, help="0: all that this process may use. [default: 0]"),
+]
+
+
+def version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"vsr-edge {installed('vsr-edge')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_callback(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Search a private video archive by text, on the machine where it lies.
+
+    Example: [bold]vsr-edge index ~/videos && vsr-edge search "a red car on the road"[/bold]
+    """
+
+
+@app.command()
+def index(
+    paths: Annotated[list[Path], typer.Argument(help="Videos, and folders to search for videos.")],
+    archive: ArchiveOption = None,
+    fps: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Frames read per second of footage. [default: 1]"),
+    ] = None,
+    clip_seconds: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Length of a clip. [default: 4]"),
+    ] = None,
+    clip_stride: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="From one clip's start to the next. [default: 2]"),
+    ] = None,
+    include: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Glob; only matching files of a folder. Repeatable."),
+    ] = None,
+    exclude: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Glob of files and folders to leave out. Repeatable."),
+    ] = None,
+    regions: Annotated[
+        Optional[bool],  # noqa: UP045
+        typer.Option(
+            "--regions/--no-regions", help="Store region features beside the global ones."
+        ),
+    ] = None,
+    threads: ThreadsOption = None,
+    provider: ProviderOption = None,
+    bundle: BundleOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Index videos; what is known and unchanged is skipped, so run it as often as you like.
+
+    Ctrl-C loses at most the video in progress. A file that cannot be read is named and the rest
+    goes on; the exit code is 1 only if nothing could be indexed.
+
+    Example: [bold]vsr-edge index /srv/cctv ~/holiday.mp4 --exclude '*/cache/*'[/bold]
+    """
+    from vsr_edge.output import print_json, print_summary, summary_document
+    from vsr_edge.progress import indexing_progress
+
+    given = {
+        "fps": fps,
+        "clip_seconds": clip_seconds,
+        "clip_stride": clip_stride,
+        "regions": regions,
+        "threads": threads,
+        "provider": provider,
+        "bundle": bundle,
+    }
+    with _archive(archive, **given) as opened, _terminate_like_ctrl_c():
+        with indexing_progress() as report:
+            summary = opened.index(
+                paths, include=include or [], exclude=exclude or [], on_progress=report
+            )
+        if json_output:
+            print_json(summary_document(summary))
+        print_summary(summary)
+        if summary.interrupted:
+            _say(
+                "interrupted: nothing that was finished is lost; the same command goes on from here"
+            )
+            raise typer.Exit(EXIT_INTERRUPTED)
+        if summary.failed and not (
+            summary.indexed or summary.skipped or summary.moved or summary.copied
+        ):
+            raise typer.Exit(EXIT_ERROR)
+        if not (opened.videos() or summary.failed):
+            _say("no video was found there; --include GLOB names files with unusual endings")
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="What is to be seen, in plain English.")],
+    archive: ArchiveOption = None,
+    top_k: Annotated[int, typer.Option("--top-k", min=1, help="At most so many moments.")] = 10,
+    min_score: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Leave out moments that score lower, from -1 to 1."),
+    ] = None,
+    video: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Glob of the videos to search: 'cam1/*', '*.mkv'."),
+    ] = None,
+    explain: Annotated[bool, typer.Option(help="Say how the answer was found.")] = False,
+    threads: ThreadsOption = None,
+    provider: ProviderOption = None,
+    bundle: BundleOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Find the moments that match a sentence.
+
+    Exit code 3: nothing matched.
+
+    Example: [bold]vsr-edge search "a man puts a red box on the shelf" --top-k 5[/bold]
+    """
+    from vsr_edge.output import print_json, print_search, search_document
+
+    with _archive(archive, threads=threads, provider=provider, bundle=bundle) as opened:
+        result = opened.search(query, top_k=top_k, min_score=min_score, video=video)
+        if json_output:
+            print_json(search_document(result))
+        elif result.moments or explain:
+            print_search(result, explain=explain)
+    if not result.moments:
+        _say("nothing matched")
+        raise typer.Exit(EXIT_NOTHING)
+
+
+@app.command()
+def videos(
+    pattern: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="Glob: only these."),
+    ] = None,
+    archive: ArchiveOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """List the indexed videos.
+
+    Example: [bold]vsr-edge videos 'cam1/*' --json[/bold]
+    """
+    from vsr_edge.output import print_json, print_videos, video_document
+
+    with _archive(archive) as opened:
+        found = opened.videos(pattern)
+        if json_output:
+            print_json({"videos": [video_document(stored) for stored in found]})
+        else:
+            print_videos(found)
+    if pattern is not None and not found:
+        raise typer.Exit(EXIT_NOTHING)
+
+
+@app.command()
+def stats(archive: ArchiveOption = None, json_output: JsonOption = False) -> None:
+    """Show how much is indexed and what it takes on disk.
+
+    Example: [bold]vsr-edge stats[/bold]
+    """
+    from dataclasses import asdict
+
+    from vsr_edge.output import print_json, print_pairs
+
+    with _archive(archive) as opened:
+        values = {"archive": str(opened.settings.archive), **asdict(opened.stats())}
+        values["hours"] = round(values["hours"], 3)
+    if json_output:
+        print_json(values)
+    else:
+        print_pairs(values)
+
+
+@app.command()
+def remove(
+    names: Annotated[list[str], typer.Argument(metavar="VIDEO...", help="Paths or globs.")],
+    archive: ArchiveOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Forget videos. The files themselves are not touched.
+
+    Example: [bold]vsr-edge remove '*/2019/*'[/bold]
+    """
+    from vsr_edge.output import print_json
+
+    with _archive(archive) as opened:
+        removed = opened.remove(names)
+    if json_output:
+        print_json({"removed": [str(stored.video.path) for stored in removed]})
+    for stored in removed:
+        _say(f"removed {stored.video.path}")
+
+
+@bundle_app.command("show")
+def bundle_show(
+    path: Annotated[str, typer.Argument(help="A built-in name or a folder.")] = "lite",
+    json_output: JsonOption = False,
+) -> None:
+    """Show a bundle's manifest: files, dimensions, measured parity, where it comes from.
+
+    Example: [bold]vsr-edge bundle show[/bold]
+    """
+    from vsr_edge.output import print_json, print_pairs
+    from vsr_edge.runtime.bundle import find_bundle
+    from vsr_edge.runtime.manifest import read_manifest
+
+    with _errors():
+        folder = find_bundle(path)
+        manifest = read_manifest(folder)
+    shown = {"folder": str(folder)} | {k: v for k, v in manifest.raw.items() if k != "golden"}
+    if json_output:
+        print_json(shown)
+    else:
+        print_pairs(shown)
+
+
+@bundle_app.command("verify")
+def bundle_verify(
+    path: Annotated[str, typer.Argument(help="A built-in name or a folder.")] = "lite",
+    provider: ProviderOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Check a bundle's files against its manifest, and its golden vectors on this machine.
+
+    Example: [bold]vsr-edge bundle verify ./my-bundle[/bold]
+    """
+    from dataclasses import asdict
+
+    from vsr_edge.output import print_json
+    from vsr_edge.runtime.encoder import load_bundle
+    from vsr_edge.runtime.golden import check_golden
+
+    with _errors(), load_bundle(path, provider=provider or "cpu") as loaded:
+        report = check_golden(loaded)
+        size = sum(entry.size_bytes for entry in loaded.manifest.files.values())
+        if json_output:
+            print_json({"id": loaded.bundle_id, "bytes": size, "ok": True, **asdict(report)})
+    _say(
+        f"{loaded.bundle_id}: sound, {size / 1e6:.1f} MB; cosine to the golden vectors: "
+        f"text {report.text_cosine:.4f}, image {report.image_cosine:.4f}"
+    )
+
+
+@app.command()
+def demo(
+    folder: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Argument(help="Your own videos; without it, the packaged clips.", exists=True),
+    ] = None,
+    archive: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--archive", help="Keep the demo's archive here; else it is thrown away."),
+    ] = None,
+    threads: ThreadsOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Index a few real clips, search them three times, and show what was done.
+
+    Example: [bold]pip install 'vsr-edge[demo]' && vsr-edge demo[/bold]
+    """
+    from vsr_edge.demo import run_demo
+
+    with _errors():
+        found = run_demo(folder, archive, threads=threads, as_json=json_output)
+    if not found:
+        raise typer.Exit(EXIT_NOTHING)
+
+
+@app.command()
+def doctor(archive: ArchiveOption = None, json_output: JsonOption = False) -> None:
+    """Check versions, execution providers, threads, the bundle and the archive.
+
+    Exit code 1 if something is wrong.
+
+    Example: [bold]vsr-edge doctor[/bold]
+    """
+    from vsr_edge.doctor import examine
+    from vsr_edge.output import print_json, print_pairs
+
+    with _errors():
+        report = examine(archive)
+    if json_output:
+        print_json(report)
+    else:
+        print_pairs({name: value for name, value in report.items() if name != "problems"})
+    for problem in report["problems"]:
+        _say(f"problem: {problem}")
+    if report["problems"]:
+        raise typer.Exit(EXIT_ERROR)
+
+
+@contextmanager
+def _archive(folder: Path | None, **options: Any) -> Iterator[Archive]:
+    """Open an archive for one command, and pass on what it had to repair."""
+    from vsr_edge.archive import Archive
+    from vsr_edge.config import load_settings
+
+    with _errors(), Archive(load_settings({"archive": folder, **options})) as opened:
+        try:
+            yield opened
+        finally:
+            for notice in opened.notices:
+                _say(notice)
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """What was expected to go wrong becomes a sentence and an exit code."""
+    try:
+        yield
+    except UsageError as error:
+        _fail(str(error), EXIT_USAGE)
+    except VsrEdgeError as error:
+        _fail(str(error), EXIT_ERROR)
+    except BrokenPipeError:
+        # The reader of our output left (`| head`): no error, but nothing may be flushed to it any
+        # more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from None
+    except KeyboardInterrupt:
+        _fail("interrupted", EXIT_INTERRUPTED)
+
+
+@contextmanager
+def _terminate_like_ctrl_c() -> Iterator[None]:
+    """A service manager's SIGTERM ends an indexing run as tidily as Ctrl-C."""
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say(message: str) -> None:
+    typer.echo(message.encode("utf-8", "replace").decode("utf-8"), err=True)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    _say(f"error: {message}")
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Entry point of ``vsr-edge``."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""What can be wrong on a machine, looked at in one go."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from vsr_edge.config import load_settings, usable_threads
+from vsr_edge.errors import ArchiveNotFound, VsrEdgeError
+
+PACKAGES = (
+    "vsr-edge",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "numpy",
+    "usearch",
+    "av",
+    "sqlite-utils",
+    "tokenizers",
+)
+
+
+def examine(archive: Path | None) -> dict[str, Any]:
+    """Versions, providers, threads, bundle and archive; ``problems`` lists what is wrong."""
+    from vsr_edge.runtime.encoder import load_bundle
+    from vsr_edge.runtime.golden import check_golden
+    from vsr_edge.runtime.session import available_providers
+    from vsr_edge.store.base import open_store
+
+    settings = load_settings({"archive": archive})
+    problems: list[str] = []
+    report: dict[str, Any] = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": _versions(),
+        "providers": available_providers(),
+        "threads": usable_threads(),
+        "bundle": None,
+        "archive": str(settings.archive),
+        "archive_state": None,
+    }
+    bundle_id = None
+    try:
+        with load_bundle(settings.bundle, provider=settings.provider) as bundle:
+            check_golden(bundle)
+            bundle_id = bundle.bundle_id
+            report["bundle"] = f"{bundle_id}: sound"
+    except VsrEdgeError as error:
+        report["bundle"] = f"{settings.bundle}: unusable"
+        problems.append(str(error))
+    try:
+        with open_store(settings.archive, bundle_id=bundle_id) as store:
+            found = store.check()
+            stats = store.stats()
+            report["archive_state"] = f"{stats.videos} videos, {stats.clips} clips"
+            problems += found
+    except ArchiveNotFound:
+        report["archive_state"] = "nothing indexed yet"
+    except VsrEdgeError as error:
+        report["archive_state"] = "unusable"
+        problems.append(str(error))
+    return report | {"problems": problems}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,179 @@
+"""The reading side of ingest: decides what each file needs, and decodes ahead of the encoder.
+
+It runs in a thread of its own and hands events over a bounded queue, in the order of the files. So
+decoding and encoding overlap, also from one short clip to the next, and memory stays bounded: a
+queue holds at most ``QUEUE_EVENTS`` batches.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from vsr_edge.errors import MediaError
+from vsr_edge.ingest.scan import FoundFile, Unreachable
+from vsr_edge.media.decode import read_frames
+from vsr_edge.media.plan import plan_video
+from vsr_edge.media.probe import fingerprint, probe
+from vsr_edge.store.base import Store
+from vsr_edge.types import FrameBatch, Sampling, StoredVideo, Video
+
+QUEUE_EVENTS = 6
+BATCH_FRAMES = 8
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Nothing to do: stored with this size, time stamp and sampling."""
+
+    file: FoundFile
+
+
+@dataclass(frozen=True, slots=True)
+class SameContent:
+    """The content is stored already, perhaps under another path: no need to decode it again."""
+
+    file: FoundFile
+    fingerprint: str
+    modified_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Frames of this video follow."""
+
+    file: FoundFile
+    video: Video
+    planned_frames: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frames:
+    """A batch of the video that was started last."""
+
+    batch: FrameBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The last batch was handed over; ``partial`` says what was missing, if anything."""
+
+    partial: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Nothing of this file can be used. If it had been started, its frames are void."""
+
+    file: FoundFile | Unreachable
+    reason: str
+
+
+Event: TypeAlias = Known | SameContent | Started | Frames | Ended | Failed
+
+
+class Reader:
+    """Iterate over the events of ``files``; leaving the ``with`` block stops the thread."""
+
+    def __init__(
+        self,
+        files: Iterable[FoundFile | Unreachable],
+        store: Store,
+        sampling: Sampling,
+        *,
+        size: tuple[int, int],
+        threads: int,
+    ) -> None:
+        self._files = files
+        self._store = store
+        self._sampling = sampling
+        self._size = size
+        self._threads = threads
+        self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(QUEUE_EVENTS)
+        self._stop = threading.Event()
+        self._scheduled: set[str] = set()
+        self._thread = threading.Thread(target=self._run, name="vsr-edge-reader", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def __iter__(self) -> Iterator[Event]:
+        while True:
+            event = self._queue.get()
+            if event is None:
+                return
+            if isinstance(event, BaseException):
+                raise event
+            yield event
+
+    def _run(self) -> None:
+        try:
+            for file in self._files:
+                for event in self._events(file):
+                    if not self._put(event):
+                        return
+            self._put(None)
+        except (
+            BaseException
+        ) as error:  # a defect must reach the main thread, not vanish with this one
+            self._put(error)
+
+    def _put(self, event: Event | BaseException | None) -> bool:
+        """Wait for room; False once nobody wants it any more."""
+        while not self._stop.is_set():
+            try:
+                self._queue.put(event, timeout=POLL_SECONDS)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def _events(self, file: FoundFile | Unreachable) -> Iterator[Event]:
+        if isinstance(file, Unreachable):
+            yield Failed(file, file.reason)
+            return
+        try:
+            status = file.path.stat()
+            stored = self._store.find(file.path)
+            if stored is not None and self._is_current(stored, status.st_size, status.st_mtime_ns):
+                yield Known(file)
+                return
+            content = fingerprint(file.path)
+            alike = self._store.find_fingerprint(content)
+            if content in self._scheduled or any(v.sampling == self._sampling for v in alike):
+                yield SameContent(file, content, status.st_mtime_ns)
+                return
+            video = probe(file.path, known_fingerprint=content)
+            plan = plan_video(video, self._sampling)
+            with read_frames(
+                plan, size=self._size, threads=self._threads, batch_frames=BATCH_FRAMES
+            ) as frames:
+                yield Started(file, plan.video, len(plan.frames))
+                for batch in frames:
+                    yield Frames(batch)
+            self._scheduled.add(content)
+            yield Ended(frames.partial)
+        except MediaError as error:
+            yield Failed(file, error.reason)
+        except OSError as error:
+            yield Failed(file, error.strerror or str(error))
+
+    def _is_current(self, stored: StoredVideo, size_bytes: int, modified_ns: int) -> bool:
+        video = stored.video
+        same_file = (video.size_bytes, video.modified_ns) == (size_bytes, modified_ns)
+        return same_file and stored.sampling == self._sampling

@@ -1,0 +1,243 @@
+"""Index files: scan → skip what is known → decode → encode → store, one transaction a video."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from vsr_edge.ingest.reader import Ended, Event, Failed, Frames, Known, Reader, SameContent, Started
+from vsr_edge.ingest.scan import FoundFile, Unreachable, scan
+from vsr_edge.media.sampling import clip_windows
+from vsr_edge.runtime.encoder import Bundle
+from vsr_edge.store.base import Store, Writer
+from vsr_edge.types import (
+    ClipWindow,
+    FrameBatch,
+    FrameFeatures,
+    HalfVectors,
+    Sampling,
+    Seconds,
+    StoredVideo,
+    Times,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """A file by name, and what is to be said of it."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(slots=True)
+class IngestSummary:
+    """What a run did. ``hours`` is newly encoded footage; ``seconds`` the run's wall time."""
+
+    indexed: int = 0
+    skipped: int = 0
+    moved: int = 0
+    copied: int = 0
+    frames: int = 0
+    hours: float = 0.0
+    seconds: float = 0.0
+    interrupted: bool = False
+    partial: list[FileReport] = field(default_factory=list)
+    failed: list[FileReport] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is; ``done_bytes`` counts the file in hand by its frames read."""
+
+    path: Path
+    done_files: int
+    total_files: int
+    done_bytes: float
+    total_bytes: int
+    frames: int
+    media_seconds: Seconds
+    elapsed: float
+
+
+def ingest(
+    store: Store,
+    bundle: Bundle,
+    paths: Iterable[Path],
+    sampling: Sampling,
+    *,
+    threads: int = 0,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    on_progress: Callable[[Progress], None] | None = None,
+) -> IngestSummary:
+    """Bring the archive up to date with the files; what is known and unchanged is skipped.
+
+    An interruption (Ctrl-C) is no error: the video in progress is dropped, all before it are kept,
+    and the summary says so.
+
+    Raises:
+        ArchiveLocked: another process is writing.
+        ArchiveError: the archive cannot be written.
+    """
+    files = list(scan(paths, include, exclude))
+    run = _Run(store, bundle, sampling, files, on_progress)
+    side = bundle.image_side
+    with (
+        store.writer() as writer,
+        Reader(files, store, sampling, size=(side, side), threads=threads) as reader,
+    ):
+        try:
+            run.consume(writer, iter(reader))
+        except KeyboardInterrupt:
+            run.summary.interrupted = True
+    run.summary.seconds = time.monotonic() - run.started
+    return run.summary
+
+
+class _Run:
+    """The state of one run, on the encoding side."""
+
+    def __init__(
+        self,
+        store: Store,
+        bundle: Bundle,
+        sampling: Sampling,
+        files: list[FoundFile | Unreachable],
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.store = store
+        self.bundle = bundle
+        self.sampling = sampling
+        self.summary = IngestSummary()
+        self.started = time.monotonic()
+        self._on_progress = on_progress
+        self._total_files = len(files)
+        self._total_bytes = sum(f.size_bytes for f in files if isinstance(f, FoundFile))
+        self._done_files = 0
+        self._done_bytes = 0
+
+    def consume(self, writer: Writer, events: Iterator[Event]) -> None:
+        for event in events:
+            match event:
+                case Known(file):
+                    self.summary.skipped += 1
+                    self._finished(file)
+                case SameContent(file):
+                    self._reuse(writer, event)
+                    self._finished(file)
+                case Failed(file, reason):
+                    self._fail(file.path, reason)
+                    self._finished(file)
+                case Started(file):
+                    self._encode(writer, event, events)
+                    self._finished(file)
+                case Frames() | Ended():
+                    raise AssertionError("frames outside a video")
+
+    def _encode(self, writer: Writer, started: Started, events: Iterator[Event]) -> None:
+        """Encode and store one video, up to its ``Ended`` or ``Failed``."""
+        video, sampling = started.video, self.sampling
+        times: list[Times] = []
+        vectors: list[HalfVectors] = []
+        read = 0
+        with writer.begin(video, sampling) as target:
+            while isinstance(event := next(events), Frames):
+                features = self._features(event.batch)
+                target.add_frames(features)
+                times.append(features.times)
+                vectors.append(features.vectors)
+                read += len(features)
+                self._report(started, read)
+            if isinstance(event, Failed):
+                self._fail(video.path, event.reason)
+                return
+            assert isinstance(event, Ended)
+            windows = clip_windows(
+                np.concatenate(times), video.duration, sampling.clip_seconds, sampling.clip_stride
+            )
+            clips = clip_vectors(np.concatenate(vectors), windows)
+            target.finish(windows, clips, partial=event.partial)
+        self.summary.indexed += 1
+        self.summary.frames += read
+        self.summary.hours += video.duration / 3600
+        if event.partial:
+            self.summary.partial.append(FileReport(video.path, event.partial))
+
+    def _features(self, batch: FrameBatch) -> FrameFeatures:
+        vectors, regions = self.bundle.encode_frames(batch.pixels, regions=self.sampling.regions)
+        return FrameFeatures(
+            batch.times,
+            vectors.astype(np.float16),
+            None if regions is None else regions.astype(np.float16),
+        )
+
+    def _reuse(self, writer: Writer, event: SameContent) -> None:
+        """Content that is stored: a touched file, a moved one, or a copy of another."""
+        path = event.file.path
+        size = event.file.size_bytes
+        alike = self.store.find_fingerprint(event.fingerprint)
+        twins = [stored for stored in alike if stored.sampling == self.sampling]
+        if not twins:
+            self._fail(path, "has the content of a file that failed above")
+            return
+        stamp = {"size_bytes": size, "modified_ns": event.modified_ns}
+        here = next((v for v in twins if v.video.path == path), None)
+        gone = next((v for v in twins if not v.video.path.exists()), None)
+        if here is not None:
+            writer.touch(here.video_id, **stamp)
+            self.summary.skipped += 1
+        elif gone is not None:
+            writer.rename(gone.video_id, path, **stamp)
+            self.summary.moved += 1
+        else:
+            self._copy(writer, twins[0], event)
+            self.summary.copied += 1
+
+    def _copy(self, writer: Writer, twin: StoredVideo, event: SameContent) -> None:
+        features = self.store.frames(twin.video_id, regions=self.sampling.regions)
+        windows = [clip.window for clip in self.store.clips(twin.video_id)]
+        video = replace(twin.video, path=event.file.path, modified_ns=event.modified_ns)
+        with writer.begin(video, self.sampling) as target:
+            target.add_frames(features)
+            target.finish(windows, clip_vectors(features.vectors, windows), partial=twin.partial)
+
+    def _fail(self, path: Path, reason: str) -> None:
+        self.summary.failed.append(FileReport(path, reason))
+
+    def _finished(self, file: FoundFile | Unreachable) -> None:
+        self._done_files += 1
+        if isinstance(file, FoundFile):
+            self._done_bytes += file.size_bytes
+        self._send(file.path, float(self._done_bytes), 0, 0.0)
+
+    def _report(self, started: Started, read: int) -> None:
+        share = min(read / max(started.planned_frames, 1), 1.0)
+        done = self._done_bytes + share * started.file.size_bytes
+        self._send(started.file.path, done, read, share * started.video.duration)
+
+    def _send(self, path: Path, done: float, frames: int, media_seconds: Seconds) -> None:
+        if self._on_progress is not None:
+            self._on_progress(
+                Progress(
+                    path=path,
+                    done_files=self._done_files,
+                    total_files=self._total_files,
+                    done_bytes=done,
+                    total_bytes=self._total_bytes,
+                    frames=self.summary.frames + frames,
+                    media_seconds=self.summary.hours * 3600 + media_seconds,
+                    elapsed=time.monotonic() - self.started,
+                )
+            )
+
+
+def clip_vectors(frames: HalfVectors, windows: Sequence[ClipWindow]) -> HalfVectors:
+    """The unit mean of each window's frames: float16 [n, D] → float16 [windows, D]."""
+    means = np.stack([frames[w.first : w.last + 1].astype(np.float32).mean(0) for w in windows])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    return means.astype(np.float16)

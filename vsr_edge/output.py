@@ -1,0 +1,181 @@
+"""Results as JSON documents and as tables for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from vsr_edge.ingest.run import IngestSummary
+    from vsr_edge.types import SearchResult, StoredVideo
+
+# Results go to stdout, everything said about them to stderr, so that either can be piped.
+messages = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """One JSON document on stdout. File names that are no UTF-8 keep their bytes as escapes."""
+    sys.stdout.write(json.dumps(document, indent=2, default=_plain) + "\n")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def clock(seconds: float) -> str:
+    """75.5 → ``1:15.5``; hours only where there are some."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+def search_document(result: SearchResult) -> dict[str, Any]:
+    """The JSON form of an answer."""
+    return {
+        "query": result.query,
+        "verdict": result.verdict.decision,
+        "confidence": result.verdict.confidence,
+        "moments": [_rounded(asdict(moment)) for moment in result.moments],
+        "turns": [
+            {
+                "turn": turn.turn,
+                "action": turn.action,
+                "candidates": [_rounded(asdict(c)) for c in turn.candidates],
+                "latency_ms": turn.latency_ms,
+            }
+            for turn in result.turns
+        ],
+        "timing_ms": result.timing_ms,
+        "bundle": result.bundle,
+    }
+
+
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    digits = {"start": 3, "end": 3, "score": 5, "match_probability": 4}
+    return {k: round(v, digits[k]) if k in digits and v is not None else v for k, v in row.items()}
+
+
+def print_search(result: SearchResult, *, explain: bool) -> None:
+    """The moments as a table; with ``explain``, how they were found."""
+    table = _table("#", "score", "from", "to", "video", right=(0, 1, 2, 3))
+    for m in result.moments:
+        table.add_row(str(m.rank), f"{m.score:.3f}", clock(m.start), clock(m.end), _name(m.video))
+    _show(table)
+    if explain:
+        for turn in result.turns:
+            messages.print(
+                f"turn {turn.turn}: {turn.action}, {len(turn.candidates)} candidates, "
+                f"{turn.latency_ms:.1f} ms"
+            )
+        stages = ", ".join(f"{name} {ms:.1f}" for name, ms in result.timing_ms.items())
+        messages.print(f"milliseconds: {stages}; bundle {result.bundle}")
+        messages.print(
+            "verdict: unverified. The score is the inner product of query and footage: it orders "
+            "moments, it is no probability."
+        )
+
+
+def video_document(stored: StoredVideo) -> dict[str, Any]:
+    """The JSON form of an indexed video."""
+    video = stored.video
+    return {
+        "id": stored.video_id,
+        "video": str(video.path),
+        "duration": round(video.duration, 3),
+        "width": video.width,
+        "height": video.height,
+        "codec": video.codec,
+        "container": video.container,
+        "frames": stored.frames,
+        "clips": stored.clips,
+        "partial": stored.partial,
+        "indexed_at": stored.indexed_at,
+        "fingerprint": video.fingerprint,
+    }
+
+
+def print_videos(videos: Iterable[StoredVideo]) -> None:
+    """The indexed videos as a table."""
+    table = _table("video", "length", "size", "codec", "frames", "clips", "note", right=(1, 4, 5))
+    for stored in videos:
+        video = stored.video
+        table.add_row(
+            _name(video.path),
+            clock(video.duration),
+            f"{video.width}×{video.height}",
+            video.codec,
+            str(stored.frames),
+            str(stored.clips),
+            _name(f"partial: {stored.partial}" if stored.partial else ""),
+        )
+    _show(table)
+
+
+def print_pairs(pairs: Mapping[str, object]) -> None:
+    """Names and values in two columns on stdout."""
+    table = Table.grid(padding=(0, 2))
+    for name, value in pairs.items():
+        table.add_row(name, _name(value))
+    _show(table)
+
+
+def summary_document(summary: IngestSummary) -> dict[str, Any]:
+    """The JSON form of an indexing run."""
+    document = asdict(summary)
+    document["hours"] = round(summary.hours, 4)
+    document["seconds"] = round(summary.seconds, 2)
+    for kind in ("partial", "failed"):
+        document[kind] = [
+            {"video": str(report.path), "reason": report.reason}
+            for report in getattr(summary, kind)
+        ]
+    return document
+
+
+def print_summary(summary: IngestSummary) -> None:
+    """What an indexing run did, for people, on stderr."""
+    for kind, reports in (("partial", summary.partial), ("failed", summary.failed)):
+        for report in reports:
+            messages.print(Text(f"{kind}: {report.path}: {report.reason}"))
+    parts = [
+        f"{summary.indexed} indexed ({len(summary.partial)} of them partial)",
+        f"{summary.skipped} unchanged",
+        f"{summary.moved} moved",
+        f"{summary.copied} copies",
+        f"{len(summary.failed)} failed",
+    ]
+    rate = summary.hours * 3600 / summary.seconds if summary.seconds else 0.0
+    messages.print(
+        f"{', '.join(parts)}; {summary.hours:.2f} h of footage in {summary.seconds:.1f} s "
+        f"({rate:.0f} × real time)"
+    )
+
+
+def _table(*columns: str, right: tuple[int, ...] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index in right else "left", overflow="fold")
+    return table
+
+
+def _name(value: object) -> Text:
+    """As text, never as markup: a file may be called ``[red].mp4``, or not be UTF-8 at all."""
+    return Text(str(value).encode("utf-8", "replace").decode("utf-8"))
+
+
+def _show(table: Table) -> None:
+    out = Console(highlight=False)
+    # A pipe has no width: nothing may be folded or cut for a reader that is a program.
+    out.print(table, soft_wrap=not out.is_terminal, crop=out.is_terminal)

@@ -1,0 +1,74 @@
+"""Find a bundle and verify it: every file of it is there, whole and what the manifest says."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from vsr_edge.errors import BundleDamaged, BundleNotFound
+from vsr_edge.runtime.manifest import Manifest, read_manifest
+
+BUILT_IN = ("lite",)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFiles:
+    """A verified bundle on disk."""
+
+    folder: Path
+    manifest: Manifest
+
+    def path(self, role: str) -> Path:
+        return self.folder / self.manifest.files[role].file
+
+
+def find_bundle(name_or_path: str | Path) -> Path:
+    """The folder of a built-in bundle, or the folder that the path names.
+
+    Raises:
+        BundleNotFound: neither.
+    """
+    if str(name_or_path) in BUILT_IN:
+        return Path(str(resources.files("vsr_edge") / "bundles" / str(name_or_path)))
+    folder = Path(name_or_path).expanduser()
+    if not folder.is_dir():
+        raise BundleNotFound(
+            f"no bundle is called {str(name_or_path)!r} and no folder lies there; "
+            f"built in: {', '.join(BUILT_IN)}"
+        )
+    return folder
+
+
+def verify_bundle(name_or_path: str | Path) -> BundleFiles:
+    """Find a bundle, read its manifest and check each file's size and sha256.
+
+    Raises:
+        BundleNotFound: there is none.
+        BundleDamaged: something differs; the message names the file and the difference.
+    """
+    folder = find_bundle(name_or_path)
+    manifest = read_manifest(folder)
+    for role, entry in manifest.files.items():
+        path = folder / entry.file
+        if not path.is_file():
+            raise BundleDamaged(f"{path} ({role}) is missing: copy or export the bundle again")
+        size = path.stat().st_size
+        if size != entry.size_bytes:
+            raise BundleDamaged(
+                f"{path} ({role}) has {size} bytes, the manifest says {entry.size_bytes}: "
+                "copy or export the bundle again"
+            )
+        if sha256_of(path) != entry.sha256:
+            raise BundleDamaged(
+                f"{path} ({role}) was altered (its sha256 differs from the manifest's): "
+                "copy or export the bundle again"
+            )
+    return BundleFiles(folder, manifest)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

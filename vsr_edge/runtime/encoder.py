@@ -1,0 +1,243 @@
+"""A loaded bundle: frames → vectors, text (+ soft tokens) → vectors and token states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsr_edge.errors import BundleDamaged, UsageError
+from vsr_edge.runtime.bundle import BundleFiles, verify_bundle
+from vsr_edge.runtime.manifest import (
+    GRAPH_INPUTS,
+    GRAPH_OUTPUTS,
+    IMAGE_ENCODER,
+    TEXT_ENCODER,
+    TOKENIZER,
+    Manifest,
+)
+from vsr_edge.runtime.preprocess import to_input
+from vsr_edge.runtime.session import open_session
+from vsr_edge.types import Pixels, Vectors
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+    from tokenizers import Tokenizer
+
+# Large enough to keep the cores busy, small enough to stay in cache: measured in tests/bench.
+IMAGE_BATCH = 8
+TEXT_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextEncoding:
+    """Queries encoded.
+
+    ``vectors`` float32 [n, D], of unit length; ``states`` float32 [n, L + N, H] of all tokens, the
+    soft ones last; ``mask`` int64 [n, L + N], 1 where a state is real.
+    """
+
+    vectors: Vectors
+    states: NDArray[np.float32]
+    mask: NDArray[np.int64]
+
+
+class Bundle:
+    """Encoders of a verified bundle, loaded when first needed; safe to share by threads."""
+
+    def __init__(self, files: BundleFiles, *, provider: str = "cpu", threads: int = 0) -> None:
+        self.files = files
+        self.provider = provider
+        self.threads = threads
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.files.manifest
+
+    @property
+    def bundle_id(self) -> str:
+        return self.manifest.bundle_id
+
+    @property
+    def dim(self) -> int:
+        """D, the length of every vector."""
+        return self.manifest.dimensions.embedding
+
+    @property
+    def image_side(self) -> int:
+        """Side in pixels of the square that the image encoder reads."""
+        return self.manifest.dimensions.image
+
+    def encode_text(self, texts: Sequence[str]) -> Vectors:
+        """Sentences → unit vectors float32 [n, D]."""
+        texts = _as_list(texts)
+        parts = [
+            self.encode_queries(texts[start : start + TEXT_BATCH]).vectors
+            for start in range(0, len(texts), TEXT_BATCH)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
+
+    def encode_queries(
+        self, texts: Sequence[str], soft_tokens: NDArray[np.float32] | None = None
+    ) -> TextEncoding:
+        """Encode one batch with its token states.
+
+        Args:
+            texts: n sentences; what exceeds the encoder's length is cut, soft tokens never are.
+            soft_tokens: float32 [n, N, H] in the space of the word embeddings; None for none.
+        """
+        texts = _as_list(texts)
+        hidden = self.manifest.dimensions.hidden
+        if soft_tokens is None:
+            soft_tokens = np.zeros((len(texts), 0, hidden), np.float32)
+        if soft_tokens.ndim != 3 or soft_tokens.shape[::2] != (len(texts), hidden):
+            raise UsageError(
+                f"soft tokens must be [{len(texts)}, N, {hidden}], not {list(soft_tokens.shape)}"
+            )
+        encodings = self._tokenizer.encode_batch(texts)
+        mask = np.array([e.attention_mask for e in encodings], np.int64)
+        vectors, states = self._text_session.run(
+            ["vector", "token_states"],
+            {
+                "input_ids": np.array([e.ids for e in encodings], np.int64),
+                "attention_mask": mask,
+                "soft_tokens": soft_tokens.astype(np.float32, copy=False),
+            },
+        )
+        soft_mask = np.ones(soft_tokens.shape[:2], np.int64)
+        return TextEncoding(vectors, states, np.concatenate([mask, soft_mask], 1))
+
+    def encode_images(self, images: Pixels | Sequence[Pixels]) -> Vectors:
+        """Pictures uint8 [n, H, W, 3] RGB, or a list of [H, W, 3], → unit vectors [n, D]."""
+        return self.encode_frames(images, regions=False)[0]
+
+    def encode_frames(
+        self, images: Pixels | Sequence[Pixels], *, regions: bool = True
+    ) -> tuple[Vectors, NDArray[np.float32] | None]:
+        """Like :meth:`encode_images`, with region vectors float32 [n, R, D] beside them."""
+        count = len(images)
+        dims = self.manifest.dimensions
+        vectors = np.empty((count, dims.embedding), np.float32)
+        cells = np.empty((count, dims.regions, dims.embedding), np.float32) if regions else None
+        names = ["vector", "regions"] if regions else ["vector"]
+        for start in range(0, count, IMAGE_BATCH):
+            part = slice(start, start + IMAGE_BATCH)
+            outputs = self._image_session.run(names, {"pixels": self._pixels(images[part])})
+            vectors[part] = outputs[0]
+            if cells is not None:
+                cells[part] = outputs[1]
+        return vectors, cells
+
+    def _pixels(self, images: Pixels | Sequence[Pixels]) -> NDArray[np.float32]:
+        numbers = self.manifest.preprocessing
+        if isinstance(images, np.ndarray):
+            return to_input(_checked(images, 4), self.image_side, numbers)
+        squares = [to_input(_checked(i, 3)[None], self.image_side, numbers) for i in images]
+        return np.concatenate(squares)
+
+    @cached_property
+    def _image_session(self) -> ort.InferenceSession:
+        return self._open(IMAGE_ENCODER)
+
+    @cached_property
+    def _text_session(self) -> ort.InferenceSession:
+        return self._open(TEXT_ENCODER)
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        path = self.files.path(TOKENIZER)
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises plain Exception
+            raise BundleDamaged(f"{path} is not a tokenizer: {error}") from error
+        tokenizer.enable_truncation(self.manifest.dimensions.max_tokens)
+        tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")
+        return tokenizer
+
+    def _open(self, role: str) -> ort.InferenceSession:
+        session = open_session(self.files.path(role), provider=self.provider, threads=self.threads)
+        check_graph(session, role, self.manifest)
+        return session
+
+    def close(self) -> None:
+        """Release the graphs; they are loaded again if the bundle is used again."""
+        for name in ("_image_session", "_text_session", "_tokenizer"):
+            self.__dict__.pop(name, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def load_bundle(
+    name_or_path: str | Path = "lite", *, provider: str = "cpu", threads: int = 0
+) -> Bundle:
+    """Verify a bundle and make it ready to encode.
+
+    Args:
+        name_or_path: a built-in bundle's name, or a folder.
+        provider: execution provider, by its short name; "auto" takes the best there is.
+        threads: 0 is as many as this process may use.
+
+    Raises:
+        BundleNotFound, BundleDamaged: there is none, or it is not what its manifest says.
+        ProviderError: at first use, if the provider is not available.
+    """
+    return Bundle(verify_bundle(name_or_path), provider=provider, threads=threads)
+
+
+def check_graph(session: ort.InferenceSession, role: str, manifest: Manifest) -> None:
+    """Hold a loaded graph against the contract: names, number of axes, fixed dims.
+
+    Raises:
+        BundleDamaged: it takes or gives something else.
+    """
+    dims = manifest.dimensions
+    last = {
+        "pixels": dims.image,
+        "soft_tokens": dims.hidden,
+        "vector": dims.embedding,
+        "regions": dims.embedding,
+        "token_states": dims.hidden,
+    }
+    for kind, found, wanted in (
+        ("takes", session.get_inputs(), GRAPH_INPUTS[role]),
+        ("gives", session.get_outputs(), GRAPH_OUTPUTS[role]),
+    ):
+        shapes: dict[str, list[Any]] = {tensor.name: tensor.shape for tensor in found}
+        if {name: len(shape) for name, shape in shapes.items()} != wanted:
+            raise BundleDamaged(f"the {role} graph {kind} {shapes}, not {wanted}")
+        for name, shape in shapes.items():
+            if name in last and shape[-1] != last[name]:
+                raise BundleDamaged(
+                    f"the {role} graph {kind} {name} {shape}; the manifest says {last[name]}"
+                )
+
+
+def _checked(pixels: Pixels, axes: int) -> Pixels:
+    if (
+        pixels.dtype != np.uint8
+        or pixels.ndim != axes
+        or pixels.shape[-1] != 3
+        or 0 in pixels.shape
+    ):
+        raise UsageError(
+            f"pictures must be uint8 [{'n, ' * (axes - 3)}H, W, 3], not "
+            f"{pixels.dtype} {list(pixels.shape)}"
+        )
+    return pixels
+
+
+def _as_list(texts: Sequence[str]) -> list[str]:
+    if isinstance(texts, str):
+        raise UsageError("texts must be a list of strings, not one string")
+    return list(texts)

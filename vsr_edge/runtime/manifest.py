@@ -1,0 +1,193 @@
+"""The manifest of a bundle: what its files are, parsed and checked before anything is trusted.
+
+Written last by the export, as the mark that a bundle is complete. All of it is data: reading a
+manifest runs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vsr_edge.errors import BundleDamaged
+
+SCHEMA_VERSION = 1
+FORMAT = "vsr-edge-bundle"
+MANIFEST_FILE = "manifest.json"
+IMAGE_ENCODER = "image_encoder"
+TEXT_ENCODER = "text_encoder"
+TOKENIZER = "tokenizer"
+REQUIRED_ROLES = (IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER)
+
+# Names, order and number of axes of every graph's tensors: the contract between export and runtime.
+GRAPH_INPUTS: dict[str, dict[str, int]] = {
+    IMAGE_ENCODER: {"pixels": 4},
+    TEXT_ENCODER: {"input_ids": 2, "attention_mask": 2, "soft_tokens": 3},
+}
+GRAPH_OUTPUTS: dict[str, dict[str, int]] = {
+    IMAGE_ENCODER: {"vector": 2, "regions": 3},
+    TEXT_ENCODER: {"vector": 2, "token_states": 3},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFile:
+    """One file of the bundle; ``precision`` is None for what is not a graph."""
+
+    file: str
+    sha256: str
+    size_bytes: int
+    precision: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dimensions:
+    """``embedding`` D, ``hidden`` H of the token states, ``regions`` R a frame, ``image`` side in
+    pixels.
+    """
+
+    embedding: int
+    hidden: int
+    regions: int
+    image: int
+    soft_tokens: int
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """``(pixel − mean) / scale`` for each channel, after stretching to the square."""
+
+    mean: tuple[float, float, float]
+    scale: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenText:
+    """A sentence and the vector that the exporting machine got for it."""
+
+    text: str
+    vector: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenImage:
+    """A generated picture, by its seed, and the vector that the exporting machine got for it."""
+
+    seed: int
+    vector: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """All that the runtime reads; the rest (provenance, parity) is kept in ``raw`` for display."""
+
+    bundle_id: str
+    name: str
+    licence: str
+    files: dict[str, BundleFile]
+    dimensions: Dimensions
+    preprocessing: Preprocessing
+    golden_texts: tuple[GoldenText, ...]
+    golden_images: tuple[GoldenImage, ...]
+    raw: Mapping[str, Any]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Parse ``manifest.json`` of a bundle's folder.
+
+    Raises:
+        BundleDamaged: it is missing, not JSON, of another format or version, or lacks something.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise BundleDamaged(
+            f"{folder} has no {MANIFEST_FILE}: it is not a bundle, or its export did not finish"
+        ) from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BundleDamaged(f"{path} cannot be read: {error}") from error
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        raise BundleDamaged(f"{path} is not the manifest of a {FORMAT}")
+    if raw.get("schema_version") != SCHEMA_VERSION:
+        raise BundleDamaged(
+            f"{path} has schema version {raw.get('schema_version')!r}; this program reads "
+            f"{SCHEMA_VERSION}: export the bundle again, or install the matching version"
+        )
+    try:
+        return _parse(raw)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleDamaged(f"{path} is incomplete or malformed: {error!r}") from error
+
+
+def _parse(raw: dict[str, Any]) -> Manifest:
+    files = {
+        role: BundleFile(
+            _plain_file_name(entry["file"]),
+            str(entry["sha256"]),
+            int(entry["bytes"]),
+            entry.get("precision"),
+        )
+        for role, entry in raw["files"].items()
+    }
+    missing = [role for role in REQUIRED_ROLES if role not in files]
+    if missing:
+        raise ValueError(f"no file for {', '.join(missing)}")
+    dimensions = Dimensions(**{name: int(raw["dims"][name]) for name in Dimensions.__slots__})
+    if min(getattr(dimensions, name) for name in Dimensions.__slots__) < 1:
+        raise ValueError("a dimension below 1")
+    _check_contract(raw["graphs"])
+    return Manifest(
+        bundle_id=str(raw["id"]),
+        name=str(raw["name"]),
+        licence=str(raw["licence"]),
+        files=files,
+        dimensions=dimensions,
+        preprocessing=Preprocessing(
+            _three(raw["preprocessing"]["mean"]), _three(raw["preprocessing"]["scale"])
+        ),
+        golden_texts=tuple(
+            GoldenText(str(g["text"]), _vector(g["vector"], dimensions))
+            for g in raw["golden"]["texts"]
+        ),
+        golden_images=tuple(
+            GoldenImage(int(g["seed"]), _vector(g["vector"], dimensions))
+            for g in raw["golden"]["images"]
+        ),
+        raw=raw,
+    )
+
+
+def _plain_file_name(name: object) -> str:
+    """A manifest must not point outside its folder."""
+    text = str(name)
+    if PurePosixPath(text).name != text or "\\" in text or text in {"", ".", ".."}:
+        raise ValueError(f"{text!r} is not a plain file name")
+    return text
+
+
+def _check_contract(graphs: Mapping[str, Any]) -> None:
+    for role, inputs in GRAPH_INPUTS.items():
+        declared = graphs[role]
+        if list(declared["inputs"]) != list(inputs):
+            raise ValueError(f"{role} takes {declared['inputs']}, not {list(inputs)}")
+        if list(declared["outputs"]) != list(GRAPH_OUTPUTS[role]):
+            raise ValueError(f"{role} gives {declared['outputs']}, not {list(GRAPH_OUTPUTS[role])}")
+
+
+def _three(values: list[Any]) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
+    if not all(map(math.isfinite, (red, green, blue))):
+        raise ValueError("a preprocessing number is not finite")
+    return red, green, blue
+
+
+def _vector(values: list[Any], dimensions: Dimensions) -> tuple[float, ...]:
+    if len(values) != dimensions.embedding:
+        raise ValueError("a golden vector of another dimension")
+    return tuple(float(value) for value in values)
