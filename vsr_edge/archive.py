@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from vsr_edge.config import Settings, load_settings
-from vsr_edge.errors import UsageError
+from vsr_edge.errors import ArchiveError, UsageError
 from vsr_edge.store.base import ArchiveStats, Filter, Store, open_store
 from vsr_edge.types import SearchResult, StoredVideo
 
@@ -75,7 +75,7 @@ class Archive:
         min_score: float | None = None,
         video: str | None = None,
     ) -> SearchResult:
-        """Find moments by a sentence; ``video`` is a glob that narrows the search.
+        """Find moments by a sentence; ``video`` narrows the search as in :meth:`videos`.
 
         Raises:
             ArchiveNotFound: nothing was indexed here yet.
@@ -85,22 +85,34 @@ class Archive:
         from vsr_edge.search.loop import search
 
         store = self._encoded_store(create=False)
-        where = None if video is None else Filter(video=video)
-        return search(store, self.bundle, query, top_k=top_k, min_score=min_score, where=where)
+        return search(
+            store,
+            self.bundle,
+            query,
+            top_k=top_k,
+            min_score=min_score,
+            where=_filter(store, video),
+        )
 
     def videos(self, video: str | None = None) -> list[StoredVideo]:
-        """The indexed videos by path, or those that a glob matches."""
-        return self.store.videos(None if video is None else Filter(video=video))
+        """The indexed videos by path, or those that a path or a glob names.
+
+        The path of an indexed video means that one alone, though as a glob it may match its
+        namesakes in other folders, or not even itself.
+        """
+        return self.store.videos(_filter(self.store, video))
 
     def remove(self, videos: Iterable[str | Path]) -> list[StoredVideo]:
-        """Forget videos, named by path or glob, with all their features; the files are not touched.
+        """Forget videos, named as in :meth:`videos`, with all their features.
+
+        The files are not touched.
 
         Raises:
             UsageError: a name that matches nothing; then nothing is removed.
         """
         found: dict[int, StoredVideo] = {}
         for name in map(str, videos):
-            matched = self.videos(name) or self.videos(str(Path(name).absolute()))
+            matched = self.videos(name)
             if not matched:
                 raise UsageError(f"no indexed video matches {name!r}; `vsr-edge videos` lists them")
             found |= {stored.video_id: stored for stored in matched}
@@ -125,10 +137,7 @@ class Archive:
     def store(self) -> Store:
         """The rows and vectors, whatever bundle encoded them."""
         if self._store is None:
-            settings = self.settings
-            self._store = open_store(
-                settings.archive, exact_limit=settings.exact_limit, threads=settings.threads
-            )
+            self._store = open_settings_store(self.settings)
         return self._store
 
     def _encoded_store(self, *, create: bool) -> Store:
@@ -137,14 +146,11 @@ class Archive:
             self._store.close()
             self._store = None
         if self._store is None:
-            settings = self.settings
-            self._store = open_store(
-                settings.archive,
+            self._store = open_settings_store(
+                self.settings,
                 bundle_id=self.bundle.bundle_id,
                 dim=self.bundle.dim,
                 create=create,
-                exact_limit=settings.exact_limit,
-                threads=settings.threads,
             )
         return self._store
 
@@ -169,6 +175,39 @@ class Archive:
         self.close()
 
 
+def _filter(store: Store, video: str | None) -> Filter | None:
+    if video is None:
+        return None
+    path = Path(os.path.abspath(video))  # noqa: PTH100 — as scan does
+    return Filter(video if store.find(path) is None else str(path))
+
+
+def open_settings_store(
+    settings: Settings,
+    *,
+    bundle_id: str | None = None,
+    dim: int | None = None,
+    create: bool = False,
+) -> Store:
+    """Open the store that the settings name (:func:`vsr_edge.store.base.open_store`).
+
+    Raises:
+        ArchiveError: a file lies where the folder should be, and all that ``open_store`` raises.
+    """
+    if settings.archive.is_file():
+        raise ArchiveError(
+            f"{settings.archive} is a file, not an archive's folder: name another with --archive"
+        )
+    return open_store(
+        settings.archive,
+        bundle_id=bundle_id,
+        dim=dim,
+        create=create,
+        exact_limit=settings.exact_limit,
+        threads=settings.threads,
+    )
+
+
 def open_archive(folder: Path | str | None = None, **settings: Any) -> Archive:
     """Open an archive folder, or name one that the first ``index`` will make.
 
@@ -180,5 +219,4 @@ def open_archive(folder: Path | str | None = None, **settings: Any) -> Archive:
     Raises:
         UsageError: an unknown or unusable setting.
     """
-    merged = load_settings(settings)
-    return Archive(merged if folder is None else replace(merged, archive=Path(folder)))
+    return Archive(load_settings(settings if folder is None else settings | {"archive": folder}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -141,12 +142,11 @@ def index(
                 "interrupted: nothing that was finished is lost; the same command goes on from here"
             )
             raise typer.Exit(EXIT_INTERRUPTED)
-        if summary.failed and not (
-            summary.indexed or summary.skipped or summary.moved or summary.copied
-        ):
+        if summary.indexed or summary.skipped or summary.moved or summary.copied:
+            return
+        if summary.failed:
             raise typer.Exit(EXIT_ERROR)
-        if not (opened.videos() or summary.failed):
-            _say("no video was found there; --include GLOB names files with unusual endings")
+        _say("no video was found there; --include GLOB names files with unusual endings")
 
 
 @app.command()
@@ -160,7 +160,7 @@ def search(
     ] = None,
     video: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Glob of the videos to search: 'cam1/*', '*.mkv'."),
+        typer.Option(help="Path or glob of the videos to search: 'cam1/*', '*.mkv'."),
     ] = None,
     explain: Annotated[bool, typer.Option(help="Say how the answer was found.")] = False,
     threads: ThreadsOption = None,
@@ -182,16 +182,27 @@ def search(
             print_json(search_document(result))
         elif result.moments or explain:
             print_search(result, explain=explain)
-    if not result.moments:
-        _say("nothing matched")
-        raise typer.Exit(EXIT_NOTHING)
+        if not result.moments:
+            _say(_why_nothing(opened, video, min_score))
+            raise typer.Exit(EXIT_NOTHING)
+
+
+def _why_nothing(archive: Archive, video: str | None, min_score: float | None) -> str:
+    if not archive.videos():
+        return f"nothing is indexed in {archive.settings.archive} yet: vsr-edge index FOLDER"
+    if video is not None and not archive.videos(video):
+        hint = "; in a glob, [[] stands for the bracket [" if "[" in video else ""
+        return f"no indexed video matches {video!r}; `vsr-edge videos` lists them{hint}"
+    if min_score is not None:
+        return f"nothing scored {min_score} or more; without --min-score the best is shown"
+    return "nothing matched"
 
 
 @app.command()
 def videos(
     pattern: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Argument(help="Glob: only these."),
+        typer.Argument(help="Path or glob: only these."),
     ] = None,
     archive: ArchiveOption = None,
     json_output: JsonOption = False,
@@ -396,7 +407,9 @@ def _terminate_like_ctrl_c() -> Iterator[None]:
 
 
 def _say(message: str) -> None:
-    typer.echo(message.encode("utf-8", "replace").decode("utf-8"), err=True)
+    from vsr_edge.output import printable
+
+    typer.echo(printable(message), err=True)
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -406,6 +419,10 @@ def _fail(message: str, code: int) -> NoReturn:
 
 def main() -> None:
     """Entry point of ``vsr-edge``."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that lacks a character is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
     app()
 
 

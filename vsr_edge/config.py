@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ ENVIRONMENT_PREFIX = "VSR_EDGE_"
 # two to seven minutes to build. Where the vectors do not cluster it needs a breadth of 512 to find
 # nine in ten of the nearest, and then it saves but half the time: it pays only beyond.
 EXACT_SEARCH_LIMIT = 500_000
+# Thousands of threads take minutes to start and to end.
+MAX_THREADS = 256
 DEFAULT_SAMPLING = Sampling()
 CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
@@ -41,17 +44,14 @@ class Settings:
     exact_limit: int = EXACT_SEARCH_LIMIT
 
     def __post_init__(self) -> None:
-        for name in ("fps", "clip_seconds", "clip_stride"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise UsageError(f"{name} must be a positive number, not {getattr(self, name)}")
+        for field in fields(self):
+            _check(field.name, getattr(self, field.name))
         if self.clip_stride > self.clip_seconds:
             raise UsageError(
                 f"clip_stride ({self.clip_stride}) must not exceed clip_seconds "
-                f"({self.clip_seconds}): footage between the clips would never be found"
+                f"({self.clip_seconds}), or footage between the clips would never be found: set "
+                "both"
             )
-        for name in ("min_frames", "threads", "exact_limit"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"{name} must not be negative, not {getattr(self, name)}")
 
     @property
     def sampling(self) -> Sampling:
@@ -98,48 +98,87 @@ def load_settings(
     """Merge the sources, the most specific last; an option that is None was not given.
 
     Raises:
-        UsageError: an unknown name, or a value of the wrong kind, naming its source.
+        UsageError: an unknown name, or a value that cannot be right, naming its source.
     """
     environment = os.environ if environment is None else environment
     file = config_file() if file is None else file
-    settings = Settings(archive=default_archive())
-    if file.is_file():
-        try:
-            values = tomllib.loads(file.read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{file} is not valid TOML: {error}") from error
-        settings = _merge(settings, values, str(file))
-    names = {field.name for field in fields(Settings)}
+    defaults = Settings(archive=default_archive())
+    names = [field.name for field in fields(Settings)]
     found = {name: environment.get(ENVIRONMENT_PREFIX + name.upper()) for name in names}
-    settings = _merge(settings, {k: v for k, v in found.items() if v}, "the environment")
-    given = {name: value for name, value in (options or {}).items() if value is not None}
-    return _merge(settings, given, "the options")
+    # Merged first and made into Settings once: one source may complete what another began.
+    merged = (
+        _converted(_read(file), defaults, str(file))
+        | _converted({k: v for k, v in found.items() if v}, defaults, "the environment")
+        | _converted(
+            {k: v for k, v in (options or {}).items() if v is not None}, defaults, "the options"
+        )
+    )
+    return replace(defaults, **merged)
 
 
-def _merge(settings: Settings, values: Mapping[str, Any], source: str) -> Settings:
-    kinds: dict[str, type] = {f.name: type(getattr(settings, f.name)) for f in fields(Settings)}
-    kinds["archive"] = Path
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read ({error.strerror}): mend or remove it") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is not valid TOML: {error}") from error
+
+
+def _converted(values: Mapping[str, Any], defaults: Settings, source: str) -> dict[str, Any]:
+    """The values of one source, each of its setting's kind and within its range."""
     changes: dict[str, Any] = {}
     for name, value in values.items():
-        if name not in kinds:
-            raise UsageError(f"{source}: no setting is called {name!r}; known: {', '.join(kinds)}")
+        if name not in Settings.__dataclass_fields__:
+            known = ", ".join(Settings.__dataclass_fields__)
+            raise UsageError(f"{source}: no setting is called {name!r}; known: {known}")
+        default = getattr(defaults, name)
         try:
-            changes[name] = _convert(value, kinds[name])
-        except (TypeError, ValueError) as error:
-            raise UsageError(
-                f"{source}: {name} = {value!r} is not a {kinds[name].__name__}"
-            ) from error
-    return replace(settings, **changes)
+            changes[name] = _convert(value, default)
+            _check(name, changes[name])
+        except (TypeError, ValueError, RuntimeError) as error:
+            kind = _KINDS.get(type(default), "a path")
+            raise UsageError(f"{source}: {name} = {value!r} is not {kind}") from error
+        except UsageError as error:
+            raise UsageError(f"{source}: {error}") from error
+    return changes
 
 
-def _convert(value: Any, kind: Callable[[Any], Any]) -> Any:
-    if kind is bool and isinstance(value, str):
-        lowered = value.strip().lower()
-        if lowered in {"1", "true", "yes", "on"}:
-            return True
-        if lowered in {"0", "false", "no", "off"}:
-            return False
-        raise ValueError(value)
-    if kind is Path:
+def _check(name: str, value: Any) -> None:
+    """Raise UsageError for a value that is out of range whatever the other settings are."""
+    if name in {"fps", "clip_seconds", "clip_stride"} and not 0 < value < float("inf"):
+        raise UsageError(f"{name} must be a positive number, not {value}")
+    if name in {"min_frames", "threads", "exact_limit"} and value < 0:
+        raise UsageError(f"{name} must not be negative, not {value}")
+    if name == "threads" and value > MAX_THREADS:
+        raise UsageError(f"threads must be at most {MAX_THREADS}, not {value}")
+
+
+_KINDS = {str: "text", bool: "yes or no", int: "a whole number", float: "a number"}
+_WORDS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
+    ("0", "false", "no", "off"), False
+)
+
+
+def _convert(value: Any, default: object) -> Any:
+    """``value`` as of the kind of ``default``; only text, as in the environment, is parsed."""
+    if isinstance(default, bool):
+        value = _WORDS.get(value.strip().lower(), value) if isinstance(value, str) else value
+        return _of_kind(value, bool)
+    if isinstance(default, Path):
         return Path(value).expanduser()
-    return kind(value)
+    if isinstance(default, str):
+        return _of_kind(os.fspath(value), str)
+    if isinstance(value, bool):
+        raise TypeError(value)
+    if isinstance(default, int):
+        return int(value) if isinstance(value, str) else operator.index(value)
+    return float(value)
+
+
+def _of_kind(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(value)
+    return value

@@ -67,6 +67,8 @@ def _run(archive: Archive, folder: Path | None, as_json: bool) -> bool:
     with indexing_progress() as report:
         summary = archive.index(sources, on_progress=report)
     print_summary(summary)
+    if summary.interrupted:
+        raise KeyboardInterrupt
     results = [archive.search(query, top_k=3) for query in QUERIES]
     if as_json:
         searches = [search_document(result) for result in results]

@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from vsr_edge.archive import open_settings_store
 from vsr_edge.config import load_settings, usable_threads
 from vsr_edge.errors import ArchiveNotFound, VsrEdgeError
 
@@ -27,7 +28,6 @@ def examine(archive: Path | None) -> dict[str, Any]:
     from vsr_edge.runtime.encoder import load_bundle
     from vsr_edge.runtime.golden import check_golden
     from vsr_edge.runtime.session import available_providers
-    from vsr_edge.store.base import open_store
 
     settings = load_settings({"archive": archive})
     problems: list[str] = []
@@ -51,7 +51,7 @@ def examine(archive: Path | None) -> dict[str, Any]:
         report["bundle"] = f"{settings.bundle}: unusable"
         problems.append(str(error))
     try:
-        with open_store(settings.archive, bundle_id=bundle_id) as store:
+        with open_settings_store(settings, bundle_id=bundle_id) as store:
             found = store.check()
             stats = store.stats()
             report["archive_state"] = f"{stats.videos} videos, {stats.clips} clips"

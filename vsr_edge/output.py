@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from vsr_edge.ingest.run import IngestSummary
     from vsr_edge.types import SearchResult, StoredVideo
 
+_PIPE_WIDTH = 1_000_000
+
 # Results go to stdout, everything said about them to stderr, so that either can be piped.
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -24,6 +27,8 @@ messages = Console(stderr=True, highlight=False, soft_wrap=True)
 def print_json(document: Mapping[str, Any]) -> None:
     """One JSON document on stdout. File names that are no UTF-8 keep their bytes as escapes."""
     sys.stdout.write(json.dumps(document, indent=2, default=_plain) + "\n")
+    # Now, and not when Python exits, is the time to learn that the reader has left.
+    sys.stdout.flush()
 
 
 def _plain(value: object) -> object:
@@ -148,7 +153,7 @@ def print_summary(summary: IngestSummary) -> None:
     """What an indexing run did, for people, on stderr."""
     for kind, reports in (("partial", summary.partial), ("failed", summary.failed)):
         for report in reports:
-            messages.print(Text(f"{kind}: {report.path}: {report.reason}"))
+            messages.print(Text(printable(f"{kind}: {report.path}: {report.reason}")))
     parts = [
         f"{summary.indexed} indexed ({len(summary.partial)} of them partial)",
         f"{summary.skipped} unchanged",
@@ -170,12 +175,23 @@ def _table(*columns: str, right: tuple[int, ...] = ()) -> Table:
     return table
 
 
+def printable(text: str) -> str:
+    """Text that is safe to show: what is not UTF-8 in a file name, or would command a terminal,
+    becomes escapes.
+    """
+    unfit = {c for c in text if unicodedata.category(c) in {"Cc", "Cs"}} - {"\n"}
+    escapes = {ord(c): c.encode("unicode_escape").decode("ascii") for c in unfit}
+    return text.translate(escapes)
+
+
 def _name(value: object) -> Text:
-    """As text, never as markup: a file may be called ``[red].mp4``, or not be UTF-8 at all."""
-    return Text(str(value).encode("utf-8", "replace").decode("utf-8"))
+    """As text, never as markup: a file may be called ``[red].mp4``."""
+    return Text(printable(str(value)).replace("\n", "\\n"))
 
 
 def _show(table: Table) -> None:
     out = Console(highlight=False)
-    # A pipe has no width: nothing may be folded or cut for a reader that is a program.
-    out.print(table, soft_wrap=not out.is_terminal, crop=out.is_terminal)
+    if not out.is_terminal:
+        # A pipe has no width: nothing may be folded or cut for a reader that is a program.
+        out = Console(highlight=False, width=_PIPE_WIDTH)
+    out.print(table, crop=out.is_terminal)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vsr_edge.output import messages
+from vsr_edge.output import messages, printable
 
 if TYPE_CHECKING:
     from vsr_edge.ingest.run import Progress as IngestProgress
@@ -41,7 +41,7 @@ def indexing_progress() -> Iterator[Callable[[IngestProgress], None]]:
                 completed=now.done_bytes,
                 files=f"{now.done_files}/{now.total_files} files",
                 rate=f"{now.frames / elapsed:.0f} frames/s, {now.media_seconds / elapsed:.0f}×",
-                name=escape(now.path.name[:NAME_WIDTH].encode("utf-8", "replace").decode("utf-8")),
+                name=escape(printable(now.path.name)[:NAME_WIDTH]),
             )
 
         yield report

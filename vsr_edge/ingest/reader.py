@@ -8,6 +8,7 @@ queue holds at most ``QUEUE_EVENTS`` batches.
 from __future__ import annotations
 
 import queue
+import stat
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -149,6 +150,10 @@ class Reader:
             return
         try:
             status = file.path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                # Reading a pipe or a device may never end.
+                yield Failed(file, "a pipe, a socket or a device, not a file")
+                return
             stored = self._store.find(file.path)
             if stored is not None and self._is_current(stored, status.st_size, status.st_mtime_ns):
                 yield Known(file)

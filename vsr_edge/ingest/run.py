@@ -25,6 +25,9 @@ from vsr_edge.types import (
     Times,
 )
 
+# With their regions, the features of so many frames take some 10 MB.
+COPIED_FRAMES = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
@@ -87,12 +90,12 @@ def ingest(
     files = list(scan(paths, include, exclude))
     run = _Run(store, bundle, sampling, files, on_progress)
     side = bundle.image_side
-    with (
-        store.writer() as writer,
-        Reader(files, store, sampling, size=(side, side), threads=threads) as reader,
-    ):
+    pending: Sequence[FoundFile | Unreachable] = files
+    with store.writer() as writer:
         try:
-            run.consume(writer, iter(reader))
+            while pending:
+                with Reader(pending, store, sampling, size=(side, side), threads=threads) as reader:
+                    pending = run.consume(writer, iter(reader))
         except KeyboardInterrupt:
             run.summary.interrupted = True
     run.summary.seconds = time.monotonic() - run.started
@@ -121,15 +124,19 @@ class _Run:
         self._done_files = 0
         self._done_bytes = 0
 
-    def consume(self, writer: Writer, events: Iterator[Event]) -> None:
+    def consume(self, writer: Writer, events: Iterator[Event]) -> list[FoundFile]:
+        """Do what the events ask for; returns the files that must be read after all."""
+        again: list[FoundFile] = []
         for event in events:
             match event:
                 case Known(file):
                     self.summary.skipped += 1
                     self._finished(file)
                 case SameContent(file):
-                    self._reuse(writer, event)
-                    self._finished(file)
+                    if self._reuse(writer, event):
+                        self._finished(file)
+                    else:
+                        again.append(file)
                 case Failed(file, reason):
                     self._fail(file.path, reason)
                     self._finished(file)
@@ -138,6 +145,7 @@ class _Run:
                     self._finished(file)
                 case Frames() | Ended():
                     raise AssertionError("frames outside a video")
+        return again
 
     def _encode(self, writer: Writer, started: Started, events: Iterator[Event]) -> None:
         """Encode and store one video, up to its ``Ended`` or ``Failed``."""
@@ -176,18 +184,21 @@ class _Run:
             None if regions is None else regions.astype(np.float16),
         )
 
-    def _reuse(self, writer: Writer, event: SameContent) -> None:
-        """Content that is stored: a touched file, a moved one, or a copy of another."""
+    def _reuse(self, writer: Writer, event: SameContent) -> bool:
+        """Content that is stored: a touched file, a moved one, or a copy of another.
+
+        False: it is stored no longer. The reader is ahead, and what it saw has been replaced
+        since, as where recordings rotate and each file now holds what the one before it held.
+        """
         path = event.file.path
         size = event.file.size_bytes
         alike = self.store.find_fingerprint(event.fingerprint)
         twins = [stored for stored in alike if stored.sampling == self.sampling]
         if not twins:
-            self._fail(path, "has the content of a file that failed above")
-            return
+            return False
         stamp = {"size_bytes": size, "modified_ns": event.modified_ns}
         here = next((v for v in twins if v.video.path == path), None)
-        gone = next((v for v in twins if not v.video.path.exists()), None)
+        gone = next((v for v in twins if _is_gone(v.video.path)), None)
         if here is not None:
             writer.touch(here.video_id, **stamp)
             self.summary.skipped += 1
@@ -197,14 +208,24 @@ class _Run:
         else:
             self._copy(writer, twins[0], event)
             self.summary.copied += 1
+        return True
 
     def _copy(self, writer: Writer, twin: StoredVideo, event: SameContent) -> None:
-        features = self.store.frames(twin.video_id, regions=self.sampling.regions)
+        vectors: list[HalfVectors] = []
         windows = [clip.window for clip in self.store.clips(twin.video_id)]
         video = replace(twin.video, path=event.file.path, modified_ns=event.modified_ns)
         with writer.begin(video, self.sampling) as target:
-            target.add_frames(features)
-            target.finish(windows, clip_vectors(features.vectors, windows), partial=twin.partial)
+            for first in range(0, twin.frames, COPIED_FRAMES):
+                features = self.store.frames(
+                    twin.video_id,
+                    first,
+                    first + COPIED_FRAMES - 1,
+                    regions=self.sampling.regions,
+                )
+                target.add_frames(features)
+                vectors.append(features.vectors)
+            clips = clip_vectors(np.concatenate(vectors), windows)
+            target.finish(windows, clips, partial=twin.partial)
 
     def _fail(self, path: Path, reason: str) -> None:
         self.summary.failed.append(FileReport(path, reason))
@@ -234,6 +255,17 @@ class _Run:
                     elapsed=time.monotonic() - self.started,
                 )
             )
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether nothing lies there any more, as far as can be told; what is hidden is not gone."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def clip_vectors(frames: HalfVectors, windows: Sequence[ClipWindow]) -> HalfVectors:

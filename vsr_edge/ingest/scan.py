@@ -43,13 +43,15 @@ def scan(
         exclude: globs of files and folders to leave out, even if named outright.
 
     A glob is held against the name, the path below its root, and the whole path: ``*.mkv``,
-    ``cam1/*``, ``/srv/*/old/*``. Hidden files and folders are left out unless named.
+    ``cam1/*``, ``/srv/*/old/*``. Hidden files and folders are left out unless named. Links to
+    files are files; links to folders are not followed unless named.
     """
     seen: set[Path] = set()
     for root in roots:
         start = Path(os.path.abspath(root))  # noqa: PTH100 — resolve() would follow links
-        if not start.exists():
-            yield Unreachable(start, "no such file or folder")
+        problem = _problem(start)
+        if problem is not None:
+            yield Unreachable(start, problem)
             continue
         if _matches(start, start.parent, exclude):
             continue
@@ -92,6 +94,17 @@ def _matches(path: Path, root: Path, globs: Sequence[str]) -> bool:
     below = path.relative_to(root).as_posix()
     spellings = (path.name, below, path.as_posix())
     return any(fnmatch(spelling, glob) for glob in globs for spelling in spellings)
+
+
+def _problem(path: Path) -> str | None:
+    """Why nothing at this path can be looked at, if so."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "no such file or folder"
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def _size(path: Path) -> int:
