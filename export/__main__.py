@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 import typer
 
 from export.encoder import export_encoder
-from export.parity import ParityError
+from export.parity import MIN_MEAN_COSINE, ParityError
 
 app = typer.Typer(
     add_completion=False,
@@ -45,6 +45,9 @@ def encoder(
     ] = None,
     calibration_count: Annotated[int, typer.Option(min=1)] = 128,
     parity_count: Annotated[int, typer.Option(min=1)] = 128,
+    min_cosine: Annotated[
+        float, typer.Option(help="Refuse int8 whose mean cosine to fp32 is lower.")
+    ] = MIN_MEAN_COSINE,
 ) -> None:
     """Export a dual encoder: fp32 ONNX → int8 → parity gate → manifest.
 
@@ -60,6 +63,7 @@ def encoder(
             photos=photos,
             calibration_count=calibration_count,
             parity_count=parity_count,
+            min_cosine=min_cosine,
         )
     except (ParityError, FileNotFoundError) as error:
         typer.echo(f"error: {error}", err=True)

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from export.bundle import write_bundle
 from export.graphs import export_image_encoder, export_text_encoder
-from export.parity import MIN_TOP1_AGREEMENT, ParityError, compare, require, top1_agreement
+from export.parity import (
+    MIN_MEAN_COSINE,
+    MIN_TOP1_AGREEMENT,
+    ParityError,
+    compare,
+    require,
+    top1_agreement,
+)
 from export.pictures import load_pictures
 from export.quantize import quantize_image_encoder, quantize_text_encoder
 from models.checkpoint import load_encoder
 from models.data import MAX_TOKENS, PIXEL_MEAN, PIXEL_SCALE, class_names, load_tokenizer
+from models.efficientnet_lite import LITE
 from models.encoder import DIMENSIONS, REGION_SIDE
 from models.minilm import HIDDEN, minilm_folder
 from vsr_edge.runtime.encoder import Bundle
 from vsr_edge.runtime.manifest import IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER, Preprocessing
 from vsr_edge.runtime.preprocess import to_input
 
+Graphs: TypeAlias = dict[str, Path]
+
 SOFT_TOKENS = 8
+IMAGE_SIDE = LITE[2].image_size
 NUMBERS = Preprocessing((PIXEL_MEAN,) * 3, (PIXEL_SCALE,) * 3)
 BATCH = 8
 LICENCE = "Apache-2.0; trained on Flickr8k (research use), see MODEL_CARD.md"
@@ -40,6 +49,7 @@ def export_encoder(
     photos: Path | None = None,
     calibration_count: int = 128,
     parity_count: int = 128,
+    min_cosine: float = MIN_MEAN_COSINE,
 ) -> Bundle:
     """Write a bundle from a checkpoint of the dual encoder.
 
@@ -48,69 +58,96 @@ def export_encoder(
         out: the bundle's folder; nothing is written there unless the gate is passed.
         work: where the intermediate graphs go; the fp32 ones stay for comparison.
         photos: folder of photos, split between calibration and parity; None takes demo footage.
+        min_cosine: the gate's tolerance, on the mean cosine of each side.
 
     Raises:
         ParityError: int8 differs from fp32 past tolerance.
     """
-    torch.manual_seed(0)
-    image, text = load_encoder(checkpoint)
-    side = image.tower.image_size
-    fp32 = {IMAGE_ENCODER: work / "fp32" / "image.onnx", TEXT_ENCODER: work / "fp32" / "text.onnx"}
-    export_image_encoder(image, fp32[IMAGE_ENCODER])
-    export_text_encoder(text, fp32[TEXT_ENCODER])
-    pictures = load_pictures(photos, side, calibration_count + parity_count)
+    pictures = load_pictures(photos, IMAGE_SIDE, calibration_count + parity_count)
     order = np.random.default_rng(0).permutation(len(pictures))
     share = calibration_count / (calibration_count + parity_count)
     calibration, held_out = np.split(pictures[order], [int(share * len(order))])
-    graphs, parity = fp32, {}
-    if precision == "int8":
-        graphs = {role: work / "int8" / path.name for role, path in fp32.items()}
-        graphs[IMAGE_ENCODER].parent.mkdir(parents=True, exist_ok=True)
-        quantize_image_encoder(
-            fp32[IMAGE_ENCODER], graphs[IMAGE_ENCODER], to_input(calibration, side, NUMBERS)
-        )
-        quantize_text_encoder(fp32[TEXT_ENCODER], graphs[TEXT_ENCODER])
-        parity = pass_gate(fp32, graphs, held_out, side)
-    tokenizer = work / "tokenizer.json"
-    shutil.copyfile(minilm_folder() / "tokenizer.json", tokenizer)
+    fp32 = make_graphs(checkpoint, work / "fp32")
+    graphs = fp32 if precision == "fp32" else quantize_graphs(fp32, work / "int8", calibration)
+    source = "the demo's footage" if photos is None else "the folder given with --photos"
+    provenance = {
+        "towers": ["EfficientNet-Lite2 (ImageNet)", "all-MiniLM-L6-v2"],
+        "trained_on": "Flickr8k, train split",
+        "calibrated_on": f"{len(calibration)} pictures of {source}",
+    }
+    return seal(fp32, graphs, held_out, out, name, precision, provenance, min_cosine)
+
+
+def make_graphs(checkpoint: Path, folder: Path) -> Graphs:
+    """Both fp32 graphs of a checkpoint."""
+    image, text = load_encoder(checkpoint)
+    graphs = {IMAGE_ENCODER: folder / "image.onnx", TEXT_ENCODER: folder / "text.onnx"}
+    export_image_encoder(image, graphs[IMAGE_ENCODER])
+    export_text_encoder(text, graphs[TEXT_ENCODER])
+    return graphs
+
+
+def quantize_graphs(fp32: Graphs, folder: Path, calibration: NDArray[np.uint8]) -> Graphs:
+    """Both int8 graphs; ``calibration`` uint8 [n, S, S, 3]."""
+    folder.mkdir(parents=True, exist_ok=True)
+    graphs = {role: folder / path.name for role, path in fp32.items()}
+    pixels = to_input(calibration, IMAGE_SIDE, NUMBERS)
+    quantize_image_encoder(fp32[IMAGE_ENCODER], graphs[IMAGE_ENCODER], pixels)
+    quantize_text_encoder(fp32[TEXT_ENCODER], graphs[TEXT_ENCODER])
+    return graphs
+
+
+def seal(
+    fp32: Graphs,
+    graphs: Graphs,
+    held_out: NDArray[np.uint8],
+    out: Path,
+    name: str,
+    precision: str,
+    provenance: dict[str, Any],
+    min_cosine: float = MIN_MEAN_COSINE,
+) -> Bundle:
+    """Pass the gate on pictures uint8 [n, S, S, 3], then write the bundle."""
+    parity = {} if graphs == fp32 else pass_gate(fp32, graphs, held_out, min_cosine)
+    files: dict[str, tuple[Path, str | None]] = {
+        role: (path, precision) for role, path in graphs.items()
+    }
     return write_bundle(
         out,
-        {role: (path, precision) for role, path in graphs.items()} | {TOKENIZER: (tokenizer, None)},
+        files | {TOKENIZER: (minilm_folder() / "tokenizer.json", None)},
         name=name,
         licence=LICENCE,
         dims={
             "embedding": DIMENSIONS,
             "hidden": HIDDEN,
             "regions": REGION_SIDE**2,
-            "image": side,
+            "image": IMAGE_SIDE,
             "soft_tokens": SOFT_TOKENS,
             "max_tokens": MAX_TOKENS,
         },
         preprocessing={"mean": list(NUMBERS.mean), "scale": list(NUMBERS.scale)},
         parity=parity,
-        provenance={
-            "towers": ["EfficientNet-Lite2 (ImageNet)", "all-MiniLM-L6-v2"],
-            "trained_on": "Flickr8k, train split",
-            "calibrated_on": f"{len(calibration)} pictures of "
-            + ("the demo footage" if photos is None else "the folder given with --photos"),
-        },
+        provenance=provenance,
     )
 
 
 def pass_gate(
-    fp32: dict[str, Path], int8: dict[str, Path], pictures: NDArray[np.uint8], side: int
+    fp32: Graphs,
+    int8: Graphs,
+    pictures: NDArray[np.uint8],
+    min_cosine: float = MIN_MEAN_COSINE,
 ) -> dict[str, Any]:
     """Compare both sides and the retrieval order; returns what the manifest records.
 
     Raises:
         ParityError: past tolerance.
     """
-    pixels = to_input(pictures, side, NUMBERS)
+    pixels = to_input(pictures, IMAGE_SIDE, NUMBERS)
     image_feeds = [{"pixels": pixels[i : i + BATCH]} for i in range(0, len(pixels), BATCH)]
     image, *galleries = compare(fp32[IMAGE_ENCODER], int8[IMAGE_ENCODER], image_feeds)
-    require("image encoder", image)
+    require("image encoder", image, min_cosine)
     text, *queries = compare(fp32[TEXT_ENCODER], int8[TEXT_ENCODER], list(_text_feeds()))
-    require("text encoder", text)
+    require("text encoder", text, min_cosine)
     agreement = top1_agreement((queries[0], queries[1]), (galleries[0], galleries[1]))
     if agreement < MIN_TOP1_AGREEMENT:
         raise ParityError(

@@ -65,12 +65,12 @@ def compare(
     )
 
 
-def require(name: str, parity: Parity) -> None:
+def require(name: str, parity: Parity, min_cosine: float = MIN_MEAN_COSINE) -> None:
     """Raise ``ParityError`` where a side is past tolerance."""
-    if parity.mean_cosine < MIN_MEAN_COSINE or parity.lowest_cosine < MIN_LOWEST_COSINE:
+    if parity.mean_cosine < min_cosine or parity.lowest_cosine < MIN_LOWEST_COSINE:
         raise ParityError(
             f"{name}: cosine to fp32 is {parity.mean_cosine:.4f} on average and "
-            f"{parity.lowest_cosine:.4f} at worst; at least {MIN_MEAN_COSINE} and "
+            f"{parity.lowest_cosine:.4f} at worst; at least {min_cosine} and "
             f"{MIN_LOWEST_COSINE} are required. More or other calibration pictures may help."
         )
 

@@ -81,7 +81,10 @@ class ImageEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = self.tower(images)
-        return self.embed(as_cells(features)), self.embed(as_regions(features))
+        # As a single region, so that both go through the same operators and share their weights
+        # in the exported graph.
+        whole = as_cells(features)[:, None]
+        return self.embed(whole)[:, 0], self.embed(as_regions(features))
 
     def embed(self, cells: Tensor) -> Tensor:
         """Feature cells [..., K, C] → unit vectors [..., D]."""

@@ -1,0 +1,79 @@
+"""A warm search over ten thousand clips, by stage, and what a cold command costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.bench.figures import peak_memory, percentiles, shortest, show
+from vsr_edge import open_archive
+from vsr_edge.media.sampling import clip_windows
+from vsr_edge.store.base import open_store
+from vsr_edge.types import FrameFeatures, Sampling, Video
+
+QUERIES = ("a dog runs over a meadow", "a woman with a red umbrella", "an empty street at night")
+VIDEOS, FRAMES = 50, 401
+
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture(scope="module")
+def archive_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of 10,000 clips whose vectors drift as those of real footage do."""
+    folder = tmp_path_factory.mktemp("archive")
+    random = np.random.default_rng(0)
+    with open_archive(folder) as archive:
+        bundle_id, dim = archive.bundle.bundle_id, archive.bundle.dim
+    with (
+        open_store(folder, bundle_id=bundle_id, dim=dim, create=True) as store,
+        store.writer() as writer,
+    ):
+        for number in range(VIDEOS):
+            times = np.arange(FRAMES, dtype=np.float64)
+            walk = np.cumsum(random.normal(0, 0.1, (FRAMES, dim)), 0) + random.normal(0, 1, dim)
+            vectors = (walk / np.linalg.norm(walk, axis=1, keepdims=True)).astype(np.float16)
+            video = Video(
+                Path(f"/footage/{number}.mp4"), str(number), 1, 1, float(FRAMES), 640, 360, 0,
+                "h264", "mp4", 25.0, 0,
+            )  # fmt: skip
+            windows = clip_windows(times, float(FRAMES))
+            with writer.begin(video, Sampling(regions=False)) as target:
+                target.add_frames(FrameFeatures(times, vectors, None))
+                target.finish(windows, vectors[[w.first for w in windows]])
+    return folder
+
+
+def test_warm_search(archive_folder: Path) -> None:
+    with open_archive(archive_folder) as archive:
+        clips = archive.stats().clips
+        archive.search(QUERIES[0])
+        stages: dict[str, list[float]] = {}
+        for _ in range(30):
+            for query in QUERIES:
+                for stage, ms in archive.search(query).timing_ms.items():
+                    stages.setdefault(stage, []).append(ms)
+        median, late = percentiles(lambda: archive.search(QUERIES[1]), 60)
+    show(
+        f"warm search over {clips} clips, ms",
+        **{f"{stage}_median": float(np.median(ms)) for stage, ms in stages.items()},
+        p50=median,
+        p95=late,
+    )
+
+
+def test_cold_command(archive_folder: Path) -> None:
+    import subprocess
+    import sys
+
+    arguments = ["-m", "vsr_edge", "search", QUERIES[0], "--archive", str(archive_folder), "--json"]
+    cold = shortest(
+        lambda: subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    )
+    helped = shortest(
+        lambda: subprocess.run(
+            [sys.executable, "-m", "vsr_edge", "--help"], check=True, capture_output=True
+        )
+    )
+    show("cold command, s", search=cold, help=helped, search_peak_MB=peak_memory(arguments))

@@ -1,0 +1,143 @@
+"""A bundle is used only if it is whole and is what its manifest says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vsr_edge.errors import BundleDamaged, BundleNotFound
+from vsr_edge.runtime.bundle import find_bundle, sha256_of, verify_bundle
+from vsr_edge.runtime.encoder import Bundle, load_bundle
+from vsr_edge.runtime.golden import check_golden
+from vsr_edge.runtime.manifest import MANIFEST_FILE
+
+
+@pytest.fixture
+def copy(tmp_path: Path, lite: Bundle) -> Path:
+    folder = tmp_path / "bundle"
+    shutil.copytree(lite.files.folder, folder)
+    return folder
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = folder / MANIFEST_FILE
+    manifest = json.loads(path.read_text("utf-8"))
+    change(manifest)
+    path.write_text(json.dumps(manifest), "utf-8")
+
+
+def test_an_intact_copy_is_accepted_and_computes_its_golden_vectors(copy: Path) -> None:
+    with load_bundle(copy) as bundle:
+        report = check_golden(bundle)
+    assert report.text_cosine > 0.98
+    assert report.image_cosine > 0.98
+
+
+def test_an_unknown_name_says_what_is_built_in() -> None:
+    with pytest.raises(BundleNotFound, match="built in: lite"):
+        find_bundle("no-such-bundle")
+
+
+@pytest.mark.parametrize("role", ["image_encoder", "text_encoder", "tokenizer"])
+def test_a_flipped_byte_in_any_file_is_refused(copy: Path, lite: Bundle, role: str) -> None:
+    path = copy / lite.manifest.files[role].file
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BundleDamaged, match=rf"{path.name}.*altered"):
+        verify_bundle(copy)
+
+
+def test_a_truncated_file_is_refused(copy: Path, lite: Bundle) -> None:
+    path = copy / lite.manifest.files["text_encoder"].file
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(BundleDamaged, match=rf"{path.name}.*bytes"):
+        verify_bundle(copy)
+
+
+def test_a_missing_file_is_refused(copy: Path, lite: Bundle) -> None:
+    path = copy / lite.manifest.files["tokenizer"].file
+    path.unlink()
+    with pytest.raises(BundleDamaged, match=rf"{path.name}.*missing"):
+        verify_bundle(copy)
+
+
+def test_a_folder_without_manifest_is_refused(copy: Path) -> None:
+    (copy / MANIFEST_FILE).unlink()
+    with pytest.raises(BundleDamaged, match="export did not finish"):
+        verify_bundle(copy)
+
+
+def test_a_manifest_that_is_no_json_is_refused(copy: Path) -> None:
+    (copy / MANIFEST_FILE).write_text("{", "utf-8")
+    with pytest.raises(BundleDamaged, match="cannot be read"):
+        verify_bundle(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda m: m.update(format="other"), "not the manifest"),
+        (lambda m: m.update(schema_version=99), "schema version 99"),
+        (lambda m: m.pop("licence"), "licence"),
+        (lambda m: m["files"].pop("tokenizer"), "no file for tokenizer"),
+        (lambda m: m["files"]["tokenizer"].update(file="../../secret"), "plain file name"),
+        (lambda m: m["files"]["tokenizer"].update(file="/etc/passwd"), "plain file name"),
+        (lambda m: m["dims"].update(embedding=0), "dimension below 1"),
+        (lambda m: m["dims"].pop("hidden"), "hidden"),
+        (lambda m: m["graphs"]["text_encoder"].update(inputs=["x"]), "takes"),
+        (lambda m: m["preprocessing"].update(mean=[1, 2]), "malformed"),
+        (lambda m: m["golden"]["texts"][0].update(vector=[1.0]), "another dimension"),
+    ],
+)
+def test_a_changed_manifest_is_refused(
+    copy: Path, change: Callable[[dict[str, Any]], object], reason: str
+) -> None:
+    edit(copy, change)
+    with pytest.raises(BundleDamaged, match=reason):
+        verify_bundle(copy)
+
+
+def test_wrong_dims_are_found_when_the_graph_is_loaded(copy: Path) -> None:
+    def shrink(manifest: dict[str, Any]) -> None:
+        manifest["dims"]["embedding"] = 7
+        manifest["golden"] = {"texts": [], "images": []}
+
+    edit(copy, shrink)
+    with load_bundle(copy) as bundle, pytest.raises(BundleDamaged, match="manifest says 7"):
+        bundle.encode_text(["a dog"])
+
+
+def test_a_foreign_graph_is_refused_even_with_a_matching_manifest(copy: Path, lite: Bundle) -> None:
+    image = copy / lite.manifest.files["image_encoder"].file
+    text = copy / lite.manifest.files["text_encoder"].file
+    shutil.copyfile(image, text)
+    entry = {"sha256": sha256_of(text), "bytes": text.stat().st_size}
+    edit(copy, lambda m: m["files"]["text_encoder"].update(entry))
+    with load_bundle(copy) as bundle, pytest.raises(BundleDamaged, match="text_encoder graph"):
+        bundle.encode_text(["a dog"])
+
+
+def test_a_graph_that_is_no_graph_is_refused(copy: Path, lite: Bundle) -> None:
+    text = copy / lite.manifest.files["text_encoder"].file
+    text.write_bytes(b"not a graph")
+    entry = {"sha256": sha256_of(text), "bytes": text.stat().st_size}
+    edit(copy, lambda m: m["files"]["text_encoder"].update(entry))
+    with load_bundle(copy) as bundle, pytest.raises(BundleDamaged, match="cannot be loaded"):
+        bundle.encode_text(["a dog"])
+
+
+def test_other_golden_vectors_are_noticed(copy: Path) -> None:
+    def spoil(manifest: dict[str, Any]) -> None:
+        vector = np.array(manifest["golden"]["images"][0]["vector"])
+        manifest["golden"]["images"][0]["vector"] = list(np.roll(vector, 1))
+
+    edit(copy, spoil)
+    with load_bundle(copy) as bundle, pytest.raises(BundleDamaged, match="golden"):
+        check_golden(bundle)

@@ -1,0 +1,105 @@
+"""Hits become moments: fitted to the scene, merged where they touch, best first."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vsr_edge.search.rank import ScoredFrames, Span, fit_span, moments
+from vsr_edge.types import Clip, ClipHit, ClipWindow
+
+
+def hit(video: int, start: float, score: float, seconds: float = 4.0) -> ClipHit:
+    first = int(np.ceil(start))
+    window = ClipWindow(start, start + seconds, first, int(start + seconds) - 1)
+    return ClipHit(Clip(int(video * 1000 + start), video, window), score)
+
+
+def frames(scores: list[float]) -> ScoredFrames:
+    return ScoredFrames(np.arange(len(scores), dtype=float), np.array(scores), float(len(scores)))
+
+
+def test_a_scene_is_cut_out_half_way_to_its_neighbours() -> None:
+    scores = [0.1] * 10 + [0.6] * 5 + [0.1] * 10
+    span = fit_span(hit(1, 8.0, 0.4), frames(scores))
+    assert (span.start, span.end) == (9.5, 14.5)
+    assert span.score == 0.4
+
+
+def test_a_scene_longer_than_a_clip_is_whole() -> None:
+    scores = [0.1] * 10 + [0.6] * 30 + [0.1] * 25
+    span = fit_span(hit(1, 20.0, 0.6), frames(scores))
+    assert (span.start, span.end) == (9.5, 39.5)
+
+
+def test_a_scene_at_the_edges_reaches_them() -> None:
+    scores = [0.6] * 3 + [0.1] * 10 + [0.6] * 2
+    assert fit_span(hit(1, 0.0, 0.6), frames(scores)).start == 0.0
+    assert fit_span(hit(1, 11.0, 0.6), frames(scores)).end == 15.0
+
+
+def test_a_video_that_scores_alike_throughout_keeps_the_clip() -> None:
+    span = fit_span(hit(1, 4.0, 0.5), frames([0.5, 0.51, 0.49] * 7))
+    assert (span.start, span.end) == (4.0, 8.0)
+
+
+def test_a_hit_without_frames_keeps_the_clip() -> None:
+    empty = ScoredFrames(np.empty(0), np.empty(0), 9.0)
+    assert fit_span(hit(1, 4.0, 0.5), empty) == Span(1, 4.0, 8.0, 0.5)
+
+
+def flat(_: ClipHit) -> ScoredFrames:
+    return frames([0.5] * 100)
+
+
+def test_overlapping_and_adjacent_hits_of_a_video_become_one_moment() -> None:
+    found = moments([hit(1, 4.0, 0.9), hit(1, 6.0, 0.8), hit(1, 8.0, 0.7)], flat, 10)
+    assert found == [Span(1, 4.0, 8.0, 0.9)]
+
+
+def test_hits_of_other_videos_stay_apart() -> None:
+    found = moments([hit(1, 4.0, 0.9), hit(2, 4.0, 0.8)], flat, 10)
+    assert [span.video_id for span in found] == [1, 2]
+
+
+def test_a_moment_that_grows_over_an_earlier_one_takes_it_in() -> None:
+    scores = [0.1] * 60 + [0.5] * 30
+    far = hit(1, 80.0, 0.6)
+    near = hit(1, 62.0, 0.5)
+
+    def frames_of(wanted: ClipHit) -> ScoredFrames:
+        # Around the first hit little is known; around the second, the whole scene is seen.
+        return frames([0.5] * 90) if wanted is far else frames(scores)
+
+    found = moments([far, near], frames_of, 10)
+    assert len(found) == 1
+    assert (found[0].start, found[0].end, found[0].score) == (59.5, 90.0, 0.6)
+
+
+hits = st.lists(
+    st.builds(
+        hit,
+        st.integers(1, 3),
+        st.integers(0, 40).map(float),
+        st.floats(-1, 1, width=32),
+    ),
+    max_size=30,
+)
+scores = st.lists(st.floats(-1, 1, width=32), min_size=45, max_size=45)
+
+
+@given(hits, scores, st.integers(1, 6))
+def test_moments_are_few_apart_inside_the_video_and_in_order(
+    found: list[ClipHit], values: list[float], limit: int
+) -> None:
+    ordered = sorted(found, key=lambda h: -h.score)
+    spans = moments(ordered, lambda _: frames(values), limit)
+    assert len(spans) <= limit
+    assert [s.score for s in spans] == sorted((s.score for s in spans), reverse=True)
+    for index, span in enumerate(spans):
+        assert 0.0 <= span.start < span.end <= 45.0
+        assert not any(span.touches(other) for other in spans[index + 1 :])
+    if ordered:
+        assert spans[0].score == ordered[0].score
+        assert spans[0].video_id == ordered[0].clip.video_id
