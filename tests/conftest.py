@@ -1,0 +1,53 @@
+"""Fixtures for every room: the bundle in use, the demo's real clips, and an archive of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vsr_edge import load_bundle, open_archive
+from vsr_edge.config import ENVIRONMENT_PREFIX, load_settings
+from vsr_edge.demo import demo_videos
+from vsr_edge.runtime.encoder import Bundle
+
+# Which model files to test is the tester's to choose; all else is the tests'.
+_KEPT = f"{ENVIRONMENT_PREFIX}BUNDLE"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whoever runs the tests has settings and an archive of their own: neither counts here."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith(ENVIRONMENT_PREFIX) and name != _KEPT:
+                patch.delenv(name)
+        for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
+            patch.setenv(name, str(home))
+        yield
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Iterator[Bundle]:
+    """The encoders, loaded once."""
+    with load_bundle(load_settings().bundle) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="session")
+def demo_clips() -> list[Path]:
+    """Real footage: a street with bicycles, a cartoon, a man in a car."""
+    return demo_videos()
+
+
+@pytest.fixture(scope="session")
+def demo_archive(tmp_path_factory: pytest.TempPathFactory, demo_clips: list[Path]) -> Path:
+    """An archive of the demo's clips. It is shared: copy it before changing it."""
+    folder = tmp_path_factory.mktemp("demo") / "archive"
+    with open_archive(folder) as archive:
+        summary = archive.index(demo_clips)
+    assert summary.indexed == len(demo_clips)
+    return folder
