@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -271,7 +272,7 @@ def test_progress_only_grows_and_ends_complete(bundle: Bundle, archive: Path) ->
     footage(videos / "d.mkv", 5.0, first=500)
     seen: list[Progress] = []
     summary = index(bundle, archive, videos, on_progress=seen.append)
-    for before, after in zip(seen, seen[1:], strict=False):
+    for before, after in pairwise(seen):
         assert before.done_bytes <= after.done_bytes
         assert before.done_files <= after.done_files
         assert before.frames <= after.frames
