@@ -1,0 +1,118 @@
+"""The demo on real footage, and the bundle it runs on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.command import Ended, run, succeed
+from vsr_edge.config import load_settings
+from vsr_edge.demo import QUERIES
+from vsr_edge.runtime.bundle import find_bundle
+from vsr_edge.types import Seconds
+
+# The scene with a bicycle at a wall, the last one of its clip.
+BICYCLE_SCENE = (7.0, 10.0)
+
+
+@pytest.fixture(scope="module")
+def demo() -> Ended:
+    return succeed("demo", "--json")
+
+
+def best(demo: Ended, query: str) -> dict[str, Any]:
+    (search,) = [one for one in demo.document["searches"] if one["query"] == query]
+    return search["moments"][0]
+
+
+def overlap(one: tuple[Seconds, Seconds], other: tuple[Seconds, Seconds]) -> Seconds:
+    return min(one[1], other[1]) - max(one[0], other[0])
+
+
+def test_it_indexes_the_packaged_clips_and_searches_them(
+    demo: Ended, demo_clips: list[Path]
+) -> None:
+    document = demo.document
+    assert document.keys() == {"index", "searches"}
+    assert document["index"]["indexed"] == len(demo_clips)
+    assert [search["query"] for search in document["searches"]] == list(QUERIES)
+    for search in document["searches"]:
+        assert 0 < len(search["moments"]) <= 3
+        assert {moment["video"] for moment in search["moments"]} <= set(map(str, demo_clips))
+    assert "3 indexed" in demo.err
+
+
+def test_a_bicycle_at_a_wall_is_found_in_its_scene(demo: Ended) -> None:
+    moment = best(demo, "a bicycle leaning against a wall")
+    assert Path(moment["video"]).name == "bikes.mp4"
+    assert overlap((moment["start"], moment["end"]), BICYCLE_SCENE) > 0
+    assert moment["start"] >= BICYCLE_SCENE[0] - 1
+    assert moment["end"] <= BICYCLE_SCENE[1] + 1
+
+
+def test_a_rabbit_on_grass_is_found(demo: Ended) -> None:
+    assert Path(best(demo, "a rabbit standing on grass")["video"]).name == "bigbuckbunny.mp4"
+
+
+def test_a_man_in_a_car_is_found(demo: Ended) -> None:
+    moment = best(demo, "a man with a bow tie in a car")
+    assert Path(moment["video"]).name == "carphone_pristine.mp4"
+
+
+def test_it_takes_a_folder_of_ones_own_and_keeps_the_archive_where_told(
+    demo_clips: list[Path], tmp_path: Path
+) -> None:
+    shutil.copy(demo_clips[0], tmp_path / "mine.mp4")
+    ended = succeed("demo", tmp_path, "--archive", tmp_path / "archive")
+    assert ended.out.count("mine.mp4") >= len(QUERIES)
+    assert f'vsr-edge search "{QUERIES[0]}"' in ended.err
+    assert succeed("stats", "--archive", tmp_path / "archive", "--json").document["videos"] == 1
+
+
+def test_a_folder_without_videos_finds_nothing(tmp_path: Path) -> None:
+    assert run("demo", tmp_path).code == 3
+
+
+def test_the_bundle_is_sound_on_this_machine() -> None:
+    name = load_settings().bundle
+    ended = succeed("bundle", "verify", name, "--json")
+    assert ended.document["ok"] is True
+    assert ended.document["text_cosine"] > 0.98
+    assert ended.document["image_cosine"] > 0.98
+    assert f"{ended.document['id']}: sound" in ended.err
+
+
+def test_the_bundle_shows_its_manifest() -> None:
+    name = load_settings().bundle
+    shown = succeed("bundle", "show", name, "--json").document
+    manifest = json.loads((find_bundle(name) / "manifest.json").read_text("utf-8"))
+    assert shown.pop("folder") == str(find_bundle(name))
+    manifest.pop("golden")
+    assert shown == manifest
+    assert manifest["id"] in succeed("bundle", "show", name).out
+
+
+def test_an_altered_bundle_is_refused_and_the_file_named(tmp_path: Path) -> None:
+    folder = shutil.copytree(find_bundle(load_settings().bundle), tmp_path / "bundle")
+    graph = folder / "image.onnx"
+    content = bytearray(graph.read_bytes())
+    content[len(content) // 2] ^= 1
+    graph.write_bytes(content)
+    ended = run("bundle", "verify", folder)
+    assert ended.code == 1
+    assert f"{graph} " in ended.err
+    assert "altered" in ended.err
+    ended = run("index", tmp_path, "--bundle", folder, "--archive", tmp_path / "archive")
+    assert ended.code == 1
+    assert "altered" in ended.err
+    assert not (tmp_path / "archive").exists()
+
+
+def test_what_is_no_bundle_is_named(tmp_path: Path) -> None:
+    ended = run("bundle", "show", tmp_path)
+    assert (ended.code, ended.out) == (1, "")
+    assert "has no manifest.json" in ended.err

@@ -1,0 +1,126 @@
+"""Indexing that is killed, interrupted, or not alone."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import INTERRUPTIBLE, finish, run, running, succeed, wait_until
+from tests.ingest.archives import content, footage, paths_in
+from vsr_edge.errors import ArchiveError
+from vsr_edge.store.base import open_store
+from vsr_edge.store.lock import read_holder
+
+VIDEOS, SECONDS = 5, 8.0
+OPTIONS = ("--fps", "5")
+KILLS = 20
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("videos")
+    for number in range(VIDEOS):
+        footage(folder / f"{number}.mkv", SECONDS, first=100 * number)
+    return folder
+
+
+class Undisturbed:
+    """An archive of a run that nobody disturbed, and the seconds that it took."""
+
+    def __init__(self, folder: Path, videos: Path) -> None:
+        document = succeed("index", videos, "--archive", folder, *OPTIONS, "--json").document
+        self.seconds: float = document["seconds"]
+        self.content = content(folder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    return Undisturbed(tmp_path_factory.mktemp("undisturbed") / "archive", videos)
+
+
+def stored(archive: Path) -> int:
+    """How many videos are there; the archive itself may not be, yet."""
+    try:
+        return len(paths_in(archive))
+    except ArchiveError:
+        return 0
+
+
+def is_writing(process: subprocess.Popen[bytes], archive: Path) -> bool:
+    holder = read_holder(archive)
+    return (holder.get("pid"), holder.get("purpose")) == (process.pid, "writing")
+
+
+def test_killing_it_at_any_moment_loses_nothing_that_was_finished(
+    videos: Path, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    archive, chance, kills, most = tmp_path / "archive", random.Random(7), 0, 0
+    while kills < KILLS:
+        with running("index", videos, "--archive", archive, *OPTIONS) as process:
+            if kills % 5:
+                wait_until(lambda: is_writing(process, archive), process)
+                time.sleep(chance.uniform(0, undisturbed.seconds * 0.4))
+            else:  # Also before and while the archive is made.
+                time.sleep(chance.uniform(0, undisturbed.seconds * 0.4))
+            process.kill()
+            ended = finish(process)
+        assert ended.code in (-signal.SIGKILL, 0), ended
+        kills += ended.code == -signal.SIGKILL
+        now = stored(archive)
+        assert now >= most
+        most = now
+        if most == VIDEOS:  # The later kills shall find something to interrupt.
+            succeed("remove", "*", "--archive", archive)
+            most = 0
+    succeed("index", videos, "--archive", archive, *OPTIONS)
+    assert content(archive) == undisturbed.content
+    with open_store(archive) as store:
+        assert store.check() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_ends_it_tidily_and_the_next_run_completes_it(
+    number: signal.Signals, videos: Path, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    command = ("index", videos, "--archive", tmp_path / "archive", *OPTIONS)
+    with running(*command, "--json", command=INTERRUPTIBLE) as process:
+        wait_until(lambda: stored(tmp_path / "archive") > 0, process)
+        process.send_signal(number)
+        ended = finish(process)
+    assert ended.code == 130, ended
+    assert ended.document["interrupted"] is True
+    assert "the same command goes on from here" in ended.err
+    kept = stored(tmp_path / "archive")
+    assert 0 < ended.document["indexed"] == kept < VIDEOS
+    rest = succeed(*command, "--json").document
+    assert (rest["skipped"], rest["indexed"]) == (kept, VIDEOS - kept)
+    assert content(tmp_path / "archive") == undisturbed.content
+
+
+def test_a_second_run_is_told_of_the_first_and_searching_works_meanwhile(
+    videos: Path, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    archive = tmp_path / "archive"
+    with running("index", videos, "--archive", archive, *OPTIONS) as first:
+        wait_until(lambda: stored(archive) > 0, first)
+        first.send_signal(signal.SIGSTOP)
+        before = stored(archive)
+        for command in (("index", videos), ("remove", "*")):
+            refused = run(*command, "--archive", archive)
+            assert (refused.code, refused.out) == (1, "")
+            assert f"is being written by process {first.pid} on " in refused.err
+            assert "Wait for it to finish or stop it" in refused.err
+        found = succeed("search", "blocks", "--archive", archive, "--json").document["moments"]
+        assert 0 < len({moment["video"] for moment in found}) <= before
+        assert succeed("stats", "--archive", archive, "--json").document["videos"] == before
+        first.send_signal(signal.SIGCONT)
+        assert finish(first).code == 0
+    assert content(archive) == undisturbed.content

@@ -1,0 +1,82 @@
+"""What other programs use: an archive is opened, indexed and searched without the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import vsr_edge
+from tests.ingest.archives import footage
+from vsr_edge.config import load_settings
+from vsr_edge.errors import ArchiveNotFound, UsageError
+
+
+def test_index_search_list_remove(tmp_path: Path, demo_clips: list[Path]) -> None:
+    seen = []
+    with vsr_edge.open_archive(tmp_path / "archive", threads=2) as archive:
+        summary = archive.index(demo_clips[2], on_progress=seen.append)
+        assert summary.indexed == 1
+        assert seen[-1].done_files == 1
+        result = archive.search("a man", top_k=2)
+        assert isinstance(result, vsr_edge.SearchResult)
+        assert result.moments
+        assert result.moments[0].video == demo_clips[2]
+        assert result.verdict == vsr_edge.Verdict("unverified")
+        (stored,) = archive.videos()
+        assert stored.video.path == demo_clips[2]
+        assert archive.videos("nope*") == []
+        assert archive.stats().videos == 1
+        assert archive.check() == []
+        assert archive.remove([demo_clips[2]]) == [stored]
+        assert archive.search("a man").moments == ()
+        assert archive.notices == []
+
+
+def test_an_archive_can_be_used_again_after_it_was_closed(demo_archive: Path) -> None:
+    archive = vsr_edge.open_archive(demo_archive)
+    with archive:
+        before = archive.search("a bicycle").moments
+    assert archive.search("a bicycle").moments == before
+    archive.close()
+    archive.close()
+
+
+def test_settings_are_given_by_name(tmp_path: Path) -> None:
+    path = footage(tmp_path / "a.mp4")
+    with vsr_edge.open_archive(str(tmp_path / "archive"), fps=2, regions=False) as archive:
+        assert archive.index([str(path)]).frames == 8
+        assert not archive.stats().regions
+        assert archive.videos()[0].sampling.fps == 2.0
+    with pytest.raises(UsageError, match="no setting is called 'fsp'"):
+        vsr_edge.open_archive(tmp_path / "archive", fsp=2)
+
+
+def test_nothing_is_made_or_loaded_before_it_is_needed(tmp_path: Path) -> None:
+    with vsr_edge.open_archive(tmp_path / "archive") as archive:
+        with pytest.raises(ArchiveNotFound):
+            archive.videos()
+        with pytest.raises(ArchiveNotFound):
+            archive.search("anything")
+    assert not (tmp_path / "archive").exists()
+
+
+def test_a_home_folder_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert vsr_edge.open_archive("~/archive").settings.archive == tmp_path / "archive"
+
+
+def test_an_unknown_name_to_remove_removes_nothing(tmp_path: Path) -> None:
+    path = footage(tmp_path / "a.mp4")
+    with vsr_edge.open_archive(tmp_path / "archive") as archive:
+        archive.index(path)
+        with pytest.raises(UsageError, match=r"no indexed video matches 'nope'"):
+            archive.remove(["a.mp4", "nope"])
+        assert len(archive.videos()) == 1
+
+
+def test_a_bundle_encodes_sentences_on_its_own() -> None:
+    with vsr_edge.load_bundle(load_settings().bundle) as bundle:
+        vectors = bundle.encode_text(["a red car", "a cat"])
+    assert vectors.shape == (2, bundle.dim)
