@@ -186,11 +186,7 @@ def main() -> None:
         stage="start", photos=len(trainer.train), args={k: str(v) for k, v in vars(args).items()}
     )
     teacher = train_heads(trainer)
-    image, text = train_towers(trainer, teacher)
-    state = {f"image.{k}": v for k, v in image.state_dict().items()}
-    state |= {f"text.{k}": v for k, v in text.state_dict().items()}
-    save_file(differences(state), args.out / "encoder.safetensors")
-    trainer.log(stage="saved", val=trainer.validate(image, text))
+    train_towers(trainer, teacher)
 
 
 def train_heads(trainer: Trainer) -> Tensor:
@@ -220,8 +216,8 @@ def train_heads(trainer: Trainer) -> Tensor:
     return teacher
 
 
-def train_towers(trainer: Trainer, teacher: Tensor) -> tuple[ImageEncoder, TextEncoder]:
-    """Step 2. Returns the averaged encoders."""
+def train_towers(trainer: Trainer, teacher: Tensor) -> None:
+    """Steps 2 and 3. The averaged encoders are saved after each pass."""
     args, image, text = trainer.args, trainer.image, trainer.text
     views = augmented_views(trainer)
     trainer.log(stage="views")
@@ -271,13 +267,18 @@ def train_towers(trainer: Trainer, teacher: Tensor) -> tuple[ImageEncoder, TextE
             for name, term in terms.items():
                 totals[name] = totals.get(name, 0.0) + term.item() / batches
         rounded = {name: round(total, 3) for name, total in totals.items()}
-        trainer.log(
-            stage="towers",
-            done=number + 1,
-            loss=rounded,
-            val=trainer.validate(mean_image, mean_text),
-        )
-    return mean_image, mean_text
+        val = trainer.validate(mean_image, mean_text)
+        save(mean_image, mean_text, args.out / "encoder.safetensors")
+        trainer.log(stage="towers", saved_pass=number + 1, loss=rounded, val=val)
+
+
+def save(image: ImageEncoder, text: TextEncoder, path: Path) -> None:
+    """Write a checkpoint atomically: an interrupted run leaves the last complete one."""
+    state = {f"image.{name}": tensor for name, tensor in image.state_dict().items()}
+    state |= {f"text.{name}": tensor for name, tensor in text.state_dict().items()}
+    partial = path.with_suffix(".partial")
+    save_file(differences(state), partial)
+    partial.replace(path)
 
 
 @torch.no_grad()
