@@ -142,6 +142,12 @@ def test_clips_that_leave_gaps_are_refused(file: Path) -> None:
     assert load(file, clip_stride=5, clip_seconds=5).sampling.clip_stride == 5.0
 
 
+def test_clips_that_hardly_advance_are_refused(file: Path) -> None:
+    with pytest.raises(UsageError, match=r"clip_stride \(1e-09\) must be at least 1/100 of"):
+        load(file, clip_stride=1e-9)
+    assert load(file, clip_stride=0.04).sampling.clip_stride == 0.04
+
+
 def test_one_source_may_complete_what_another_began(file: Path) -> None:
     settings = load(file, "clip_seconds = 1", {"VSR_EDGE_CLIP_STRIDE": "0.5"})
     assert (settings.clip_seconds, settings.clip_stride) == (1.0, 0.5)

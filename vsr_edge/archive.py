@@ -80,10 +80,16 @@ class Archive:
         Raises:
             ArchiveNotFound: nothing was indexed here yet.
             BundleMismatch: the archive was encoded with another bundle.
-            UsageError: an empty query.
+            UsageError: a query that is empty or no text.
         """
         from vsr_edge.search.loop import search
 
+        try:
+            query.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                "the query is not valid UTF-8: type it anew, or set the terminal to UTF-8"
+            ) from error
         store = self._encoded_store(create=False)
         return search(
             store,
@@ -192,14 +198,24 @@ def open_settings_store(
     """Open the store that the settings name (:func:`vsr_edge.store.base.open_store`).
 
     Raises:
-        ArchiveError: a file lies where the folder should be, and all that ``open_store`` raises.
+        ArchiveError: no folder can lie there, or none that may be looked into; and all that
+        ``open_store`` raises.
     """
-    if settings.archive.is_file():
+    folder = settings.archive
+    try:
+        is_file = folder.is_file()
+        (folder / "archive.db").exists()
+    except OSError as error:
         raise ArchiveError(
-            f"{settings.archive} is a file, not an archive's folder: name another with --archive"
+            f"{folder} cannot be looked into ({error.strerror}): change its permissions, or name "
+            "another folder with --archive"
+        ) from error
+    if is_file:
+        raise ArchiveError(
+            f"{folder} is a file, not an archive's folder: name another with --archive"
         )
     return open_store(
-        settings.archive,
+        folder,
         bundle_id=bundle_id,
         dim=dim,
         create=create,

@@ -33,11 +33,16 @@ app = typer.Typer(
 bundle_app = typer.Typer(no_args_is_help=True, help="Look at model bundles and verify them.")
 app.add_typer(bundle_app, name="bundle")
 
-# Typer evaluates the annotations itself and wants Optional spelled out.
+# Typer evaluates the annotations itself and wants Optional spelled out. Paths are not for it to
+# check (readable=False): one that cannot be read is reported, and the others are still indexed.
 ArchiveOption = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(
-        "--archive", envvar="VSR_EDGE_ARCHIVE", help="Folder of the archive.", show_envvar=True
+        "--archive",
+        envvar="VSR_EDGE_ARCHIVE",
+        help="Folder of the archive.",
+        show_envvar=True,
+        readable=False,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -77,7 +82,10 @@ def main_callback(
 
 @app.command()
 def index(
-    paths: Annotated[list[Path], typer.Argument(help="Videos, and folders to search for videos.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Videos, and folders to search for videos.", readable=False),
+    ],
     archive: ArchiveOption = None,
     fps: Annotated[
         Optional[float],  # noqa: UP045
@@ -320,7 +328,11 @@ def demo(
     ] = None,
     archive: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--archive", help="Keep the demo's archive here; else it is thrown away."),
+        typer.Option(
+            "--archive",
+            help="Keep the demo's archive here; else it is thrown away.",
+            readable=False,
+        ),
     ] = None,
     threads: ThreadsOption = None,
     json_output: JsonOption = False,
@@ -388,6 +400,9 @@ def _errors() -> Iterator[None]:
         # more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit from None
+    except OSError as error:
+        # What the machine refuses (a permission, a disk) is no defect that a traceback would mend.
+        _fail(str(error), EXIT_ERROR)
     except KeyboardInterrupt:
         _fail("interrupted", EXIT_INTERRUPTED)
 

@@ -24,6 +24,8 @@ ENVIRONMENT_PREFIX = "VSR_EDGE_"
 EXACT_SEARCH_LIMIT = 500_000
 # Thousands of threads take minutes to start and to end.
 MAX_THREADS = 256
+# Clips that share a frame; far more would take memory and find nothing new.
+MAX_OVERLAP = 100
 DEFAULT_SAMPLING = Sampling()
 CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
@@ -51,6 +53,11 @@ class Settings:
                 f"clip_stride ({self.clip_stride}) must not exceed clip_seconds "
                 f"({self.clip_seconds}), or footage between the clips would never be found: set "
                 "both"
+            )
+        if self.clip_seconds > MAX_OVERLAP * self.clip_stride:
+            raise UsageError(
+                f"clip_stride ({self.clip_stride}) must be at least 1/{MAX_OVERLAP} of "
+                f"clip_seconds ({self.clip_seconds}): no frame needs to be in more clips"
             )
 
     @property

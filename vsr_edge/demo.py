@@ -69,6 +69,11 @@ def _run(archive: Archive, folder: Path | None, as_json: bool) -> bool:
     print_summary(summary)
     if summary.interrupted:
         raise KeyboardInterrupt
+    if not archive.videos():
+        messages.print("no video could be indexed, so there is nothing to search")
+        if as_json:
+            print_json({"index": summary_document(summary), "searches": []})
+        return False
     results = [archive.search(query, top_k=3) for query in QUERIES]
     if as_json:
         searches = [search_document(result) for result in results]

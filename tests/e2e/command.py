@@ -44,10 +44,14 @@ def run(
     *arguments: Argument,
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    under: tuple[str, ...] = (),
 ) -> Ended:
-    """Run the command to its end; it may fail, but never with a traceback."""
+    """Run the command, perhaps ``under`` another one, to its end.
+
+    It may fail, but never with a traceback.
+    """
     ended = subprocess.run(
-        [*COMMAND, *arguments],
+        [*under, *COMMAND, *arguments],
         cwd=cwd,
         env=os.environ | (environment or {}),
         stdin=subprocess.DEVNULL,

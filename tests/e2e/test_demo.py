@@ -74,7 +74,10 @@ def test_it_takes_a_folder_of_ones_own_and_keeps_the_archive_where_told(
 
 
 def test_a_folder_without_videos_finds_nothing(tmp_path: Path) -> None:
-    assert run("demo", tmp_path).code == 3
+    ended = run("demo", tmp_path, "--json")
+    assert ended.code == 3
+    assert ended.document["searches"] == []
+    assert "no video could be indexed" in ended.err
 
 
 def test_the_bundle_is_sound_on_this_machine() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -205,6 +206,13 @@ def test_an_empty_query_is_a_usage_error(demo_archive: Path) -> None:
     ended = run("search", "  ", "--archive", demo_archive, "--json")
     assert (ended.code, ended.out) == (2, "")
     assert "the query is empty: say in a few words" in ended.err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="arguments are text there")
+def test_a_query_that_is_no_text_is_a_usage_error(demo_archive: Path) -> None:
+    ended = run("search", b"\xff\xfe bicycle", "--archive", demo_archive)
+    assert (ended.code, ended.out) == (2, "")
+    assert "the query is not valid UTF-8" in ended.err
 
 
 @pytest.mark.parametrize(
