@@ -244,10 +244,10 @@ def stats(archive: ArchiveOption = None, json_output: JsonOption = False) -> Non
     with _archive(archive) as opened:
         values = {"archive": str(opened.settings.archive), **asdict(opened.stats())}
         values["hours"] = round(values["hours"], 3)
-    if json_output:
-        print_json(values)
-    else:
-        print_pairs(values)
+        if json_output:
+            print_json(values)
+        else:
+            print_pairs(values)
 
 
 @app.command()
@@ -264,8 +264,8 @@ def remove(
 
     with _archive(archive) as opened:
         removed = opened.remove(names)
-    if json_output:
-        print_json({"removed": [str(stored.video.path) for stored in removed]})
+        if json_output:
+            print_json({"removed": [str(stored.video.path) for stored in removed]})
     for stored in removed:
         _say(f"removed {stored.video.path}")
 
@@ -286,11 +286,11 @@ def bundle_show(
     with _errors():
         folder = find_bundle(path)
         manifest = read_manifest(folder)
-    shown = {"folder": str(folder)} | {k: v for k, v in manifest.raw.items() if k != "golden"}
-    if json_output:
-        print_json(shown)
-    else:
-        print_pairs(shown)
+        shown = {"folder": str(folder)} | {k: v for k, v in manifest.raw.items() if k != "golden"}
+        if json_output:
+            print_json(shown)
+        else:
+            print_pairs(shown)
 
 
 @bundle_app.command("verify")
@@ -362,10 +362,10 @@ def doctor(archive: ArchiveOption = None, json_output: JsonOption = False) -> No
 
     with _errors():
         report = examine(archive)
-    if json_output:
-        print_json(report)
-    else:
-        print_pairs({name: value for name, value in report.items() if name != "problems"})
+        if json_output:
+            print_json(report)
+        else:
+            print_pairs({name: value for name, value in report.items() if name != "problems"})
     for problem in report["problems"]:
         _say(f"problem: {problem}")
     if report["problems"]:
@@ -434,11 +434,14 @@ def _fail(message: str, code: int) -> NoReturn:
 
 def main() -> None:
     """Entry point of ``vsr-edge``."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal that lacks a character is no reason to fail.
-            stream.reconfigure(errors="backslashreplace")
-    app()
+    with Path(os.devnull).open("w") as nowhere:
+        # Started with a closed stdout or stderr, as some services do, Python has none.
+        sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # A terminal that lacks a character is no reason to fail.
+                stream.reconfigure(errors="backslashreplace")
+        app()
 
 
 if __name__ == "__main__":

@@ -115,6 +115,23 @@ def test_an_altered_bundle_is_refused_and_the_file_named(tmp_path: Path) -> None
     assert not (tmp_path / "archive").exists()
 
 
+def test_an_archive_of_another_bundle_is_refused_with_what_to_do(
+    demo_archive: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(find_bundle(load_settings().bundle), tmp_path / "bundle")
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    encoded_with, manifest["id"] = manifest["id"], "another-one"
+    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    for command in (["search", "a man"], ["index", str(tmp_path)], ["doctor"]):
+        environment = {"VSR_EDGE_BUNDLE": str(folder)}
+        ended = run(*command, "--archive", demo_archive, environment=environment)
+        assert ended.code == 1
+        assert f"was indexed with the bundle {encoded_with!r}" in ended.err
+        assert "use that bundle, or index the videos into another archive folder" in ended.err
+    # What needs no bundle goes on.
+    assert len(succeed("videos", "--archive", demo_archive, "--json").document["videos"]) == 3
+
+
 def test_what_is_no_bundle_is_named(tmp_path: Path) -> None:
     ended = run("bundle", "show", tmp_path)
     assert (ended.code, ended.out) == (1, "")

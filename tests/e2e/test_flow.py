@@ -287,6 +287,31 @@ def test_a_reader_that_leaves_early_is_no_error_worth_a_traceback(
     assert said == ""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+@pytest.mark.parametrize("arguments", [["videos", "--json"], ["stats"], ["search", QUERY]])
+def test_an_answer_that_cannot_be_written_is_an_error(
+    arguments: list[str], demo_archive: Path
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [*COMMAND, *arguments, "--archive", demo_archive],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "error: [Errno 28] No space left on device\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
+def test_it_runs_with_closed_streams(demo_archive: Path) -> None:
+    script = '"$@" >&- 2>&-'
+    command = ["sh", "-c", script, "sh", *COMMAND, "videos", "--json", "--archive", demo_archive]
+    assert subprocess.run(command, timeout=TIMEOUT, check=False).returncode == 0
+
+
 def test_a_terminal_without_unicode_shows_escapes(demo_archive: Path) -> None:
     ended = succeed("videos", "--archive", demo_archive, environment={"PYTHONIOENCODING": "ascii"})
     assert r"640\xd7272" in ended.out

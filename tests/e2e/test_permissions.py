@@ -36,6 +36,15 @@ def archive(demo_archive: Path, tmp_path: Path) -> Iterator[Path]:
     folder.chmod(0o755)
 
 
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """A folder without any permission, until it is tidied away."""
+    folder = tmp_path / "closed"
+    folder.mkdir(0)
+    yield folder
+    folder.chmod(0o755)
+
+
 def test_an_archive_that_may_only_be_read_is_searched_and_not_changed(archive: Path) -> None:
     for path in archive.iterdir():
         path.chmod(0o444)
@@ -60,16 +69,18 @@ def test_an_archive_that_may_not_be_looked_into_is_named(archive: Path) -> None:
 
 
 def test_a_place_where_no_archive_can_be_made_is_named(tmp_path: Path) -> None:
-    tmp_path.chmod(0o555)
-    ended = as_anybody("index", ".", "--archive", tmp_path / "archive")
+    (tmp_path / "locked").mkdir(0o555)
+    ended = as_anybody("index", ".", "--archive", tmp_path / "locked" / "archive")
     assert (ended.code, ended.out) == (1, "")
     assert "cannot be made (Permission denied): choose another folder" in ended.err
 
 
-def test_videos_that_may_not_be_read_are_named_and_the_rest_indexed(tmp_path: Path) -> None:
+def test_videos_that_may_not_be_read_are_named_and_the_rest_indexed(
+    closed: Path, tmp_path: Path
+) -> None:
     footage(tmp_path / "a.mp4")
     footage(tmp_path / "b.mp4", first=100).chmod(0)
-    (tmp_path / "closed").mkdir(0)
+    assert closed.parent == tmp_path
     named = sorted(tmp_path.iterdir())
     for number, paths in enumerate(([tmp_path], named)):
         ended = as_anybody("index", *paths, "--archive", tmp_path / f"archive{number}", "--json")
@@ -82,9 +93,8 @@ def test_videos_that_may_not_be_read_are_named_and_the_rest_indexed(tmp_path: Pa
         }
 
 
-def test_a_bundle_that_may_not_be_read_is_named(archive: Path, tmp_path: Path) -> None:
-    (tmp_path / "closed").mkdir(0)
-    bundle = tmp_path / "closed" / "bundle"
+def test_a_bundle_that_may_not_be_read_is_named(archive: Path, closed: Path) -> None:
+    bundle = closed / "bundle"
     ended = as_anybody("search", QUERY, "--archive", archive, "--bundle", bundle)
     assert (ended.code, ended.out) == (1, "")
     assert str(bundle) in ended.err
