@@ -15,6 +15,8 @@ from vsr_edge.runtime.encoder import Bundle
 
 # Which model files to test is the tester's to choose; all else is the tests'.
 _KEPT = f"{ENVIRONMENT_PREFIX}BUNDLE"
+# These make a pipe look like a terminal to the command.
+_COLOURS = ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS", "GITHUB_ACTIONS", "TTY_COMPATIBLE")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -25,6 +27,9 @@ def _nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         for name in os.environ:
             if name.startswith(ENVIRONMENT_PREFIX) and name != _KEPT:
                 patch.delenv(name)
+        for name in _COLOURS:
+            patch.delenv(name, raising=False)
+        patch.setenv("COLUMNS", "100")
         for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
             patch.setenv(name, str(home))
         yield

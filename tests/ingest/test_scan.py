@@ -109,6 +109,13 @@ def test_exclude_is_stronger_than_include_and_than_a_name(tmp_path: Path) -> Non
     assert found(tmp_path, tmp_path / "b.mp4", exclude=["b*"]) == ["a.mp4"]
 
 
+def test_a_name_with_brackets_means_itself(tmp_path: Path) -> None:
+    tree(tmp_path, "[red].mp4", "[red]/a.mp4", "r.mp4")
+    assert found(tmp_path, exclude=["[red].mp4"]) == ["[red]/a.mp4"]
+    assert found(tmp_path, exclude=["[red]"]) == ["[red].mp4", "r.mp4"]
+    assert found(tmp_path, exclude=[str(tmp_path / "[red].mp4")]) == ["r.mp4", "[red]/a.mp4"]
+
+
 @posix
 def test_links_that_lead_in_circles_end(tmp_path: Path) -> None:
     tree(tmp_path, "cam/a.mp4")

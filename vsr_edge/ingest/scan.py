@@ -93,7 +93,8 @@ def _walk(
 def _matches(path: Path, root: Path, globs: Sequence[str]) -> bool:
     below = path.relative_to(root).as_posix()
     spellings = (path.name, below, path.as_posix())
-    return any(fnmatch(spelling, glob) for glob in globs for spelling in spellings)
+    # A name with brackets in it does not match itself as a glob.
+    return any(glob in spellings or any(fnmatch(s, glob) for s in spellings) for glob in globs)
 
 
 def _problem(path: Path) -> str | None:
