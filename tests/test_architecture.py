@@ -22,10 +22,12 @@ ROOMS = (
     {"runtime"},
     {"store"},
     {"ingest", "search"},
+    {"evaluation"},
     {"archive"},
     {"output"},
     {"progress"},
     {"demo", "doctor"},
+    {"terminal"},
     {"cli"},
     {"__main__"},
 )

@@ -1,26 +1,29 @@
-"""The command line: parse, call, print. The only place where errors become exit codes."""
+"""The command line: parse, call, print."""
 
 from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 # Everything else that is heavy (numpy, rich's tables, the models) is imported by the command that
 # needs it, so that `--help` answers at once.
-from vsr_edge.errors import UsageError, VsrEdgeError
+from vsr_edge.terminal import (
+    EXIT_ERROR,
+    EXIT_INTERRUPTED,
+    EXIT_NOTHING,
+    errors_as_exit_codes,
+    open_for_command,
+    say,
+    terminate_like_ctrl_c,
+)
 
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive
-
-EXIT_ERROR, EXIT_USAGE, EXIT_NOTHING, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
     name="vsr-edge",
@@ -137,7 +140,7 @@ def index(
         "provider": provider,
         "bundle": bundle,
     }
-    with _archive(archive, **given) as opened, _terminate_like_ctrl_c():
+    with open_for_command(archive, **given) as opened, terminate_like_ctrl_c():
         with indexing_progress() as report:
             summary = opened.index(
                 paths, include=include or [], exclude=exclude or [], on_progress=report
@@ -146,7 +149,7 @@ def index(
             print_json(summary_document(summary))
         print_summary(summary)
         if summary.interrupted:
-            _say(
+            say(
                 "interrupted: nothing that was finished is lost; the same command goes on from here"
             )
             raise typer.Exit(EXIT_INTERRUPTED)
@@ -154,7 +157,7 @@ def index(
             return
         if summary.failed:
             raise typer.Exit(EXIT_ERROR)
-        _say("no video was found there; --include GLOB names files with unusual endings")
+        say("no video was found there; --include GLOB names files with unusual endings")
 
 
 @app.command()
@@ -184,14 +187,14 @@ def search(
     """
     from vsr_edge.output import print_json, print_search, search_document
 
-    with _archive(archive, threads=threads, provider=provider, bundle=bundle) as opened:
+    with open_for_command(archive, threads=threads, provider=provider, bundle=bundle) as opened:
         result = opened.search(query, top_k=top_k, min_score=min_score, video=video)
         if json_output:
             print_json(search_document(result))
         elif result.moments or explain:
             print_search(result, explain=explain)
         if not result.moments:
-            _say(_why_nothing(opened, video, min_score))
+            say(_why_nothing(opened, video, min_score))
             raise typer.Exit(EXIT_NOTHING)
 
 
@@ -221,7 +224,7 @@ def videos(
     """
     from vsr_edge.output import print_json, print_videos, video_document
 
-    with _archive(archive) as opened:
+    with open_for_command(archive) as opened:
         found = opened.videos(pattern)
         if json_output:
             print_json({"videos": [video_document(stored) for stored in found]})
@@ -241,7 +244,7 @@ def stats(archive: ArchiveOption = None, json_output: JsonOption = False) -> Non
 
     from vsr_edge.output import print_json, print_pairs
 
-    with _archive(archive) as opened:
+    with open_for_command(archive) as opened:
         values = {"archive": str(opened.settings.archive), **asdict(opened.stats())}
         values["hours"] = round(values["hours"], 3)
         if json_output:
@@ -262,12 +265,12 @@ def remove(
     """
     from vsr_edge.output import print_json
 
-    with _archive(archive) as opened:
+    with open_for_command(archive) as opened:
         removed = opened.remove(names)
         if json_output:
             print_json({"removed": [str(stored.video.path) for stored in removed]})
     for stored in removed:
-        _say(f"removed {stored.video.path}")
+        say(f"removed {stored.video.path}")
 
 
 @bundle_app.command("show")
@@ -283,7 +286,7 @@ def bundle_show(
     from vsr_edge.runtime.bundle import find_bundle
     from vsr_edge.runtime.manifest import read_manifest
 
-    with _errors():
+    with errors_as_exit_codes():
         folder = find_bundle(path)
         manifest = read_manifest(folder)
         shown = {"folder": str(folder)} | {k: v for k, v in manifest.raw.items() if k != "golden"}
@@ -309,12 +312,12 @@ def bundle_verify(
     from vsr_edge.runtime.encoder import load_bundle
     from vsr_edge.runtime.golden import check_golden
 
-    with _errors(), load_bundle(path, provider=provider or "cpu") as loaded:
+    with errors_as_exit_codes(), load_bundle(path, provider=provider or "cpu") as loaded:
         report = check_golden(loaded)
         size = sum(entry.size_bytes for entry in loaded.manifest.files.values())
         if json_output:
             print_json({"id": loaded.bundle_id, "bytes": size, "ok": True, **asdict(report)})
-    _say(
+    say(
         f"{loaded.bundle_id}: sound, {size / 1e6:.1f} MB; cosine to the golden vectors: "
         f"text {report.text_cosine:.4f}, image {report.image_cosine:.4f}"
     )
@@ -343,7 +346,7 @@ def demo(
     """
     from vsr_edge.demo import run_demo
 
-    with _errors():
+    with errors_as_exit_codes():
         found = run_demo(folder, archive, threads=threads, as_json=json_output)
     if not found:
         raise typer.Exit(EXIT_NOTHING)
@@ -360,76 +363,16 @@ def doctor(archive: ArchiveOption = None, json_output: JsonOption = False) -> No
     from vsr_edge.doctor import examine
     from vsr_edge.output import print_json, print_pairs
 
-    with _errors():
+    with errors_as_exit_codes():
         report = examine(archive)
         if json_output:
             print_json(report)
         else:
             print_pairs({name: value for name, value in report.items() if name != "problems"})
     for problem in report["problems"]:
-        _say(f"problem: {problem}")
+        say(f"problem: {problem}")
     if report["problems"]:
         raise typer.Exit(EXIT_ERROR)
-
-
-@contextmanager
-def _archive(folder: Path | None, **options: Any) -> Iterator[Archive]:
-    """Open an archive for one command, and pass on what it had to repair."""
-    from vsr_edge.archive import Archive
-    from vsr_edge.config import load_settings
-
-    with _errors(), Archive(load_settings({"archive": folder, **options})) as opened:
-        try:
-            yield opened
-        finally:
-            for notice in opened.notices:
-                _say(notice)
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """What was expected to go wrong becomes a sentence and an exit code."""
-    try:
-        yield
-    except UsageError as error:
-        _fail(str(error), EXIT_USAGE)
-    except VsrEdgeError as error:
-        _fail(str(error), EXIT_ERROR)
-    except BrokenPipeError:
-        # The reader of our output left (`| head`): no error, but nothing may be flushed to it any
-        # more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit from None
-    except OSError as error:
-        # What the machine refuses (a permission, a disk) is no defect that a traceback would mend.
-        _fail(str(error), EXIT_ERROR)
-    except KeyboardInterrupt:
-        _fail("interrupted", EXIT_INTERRUPTED)
-
-
-@contextmanager
-def _terminate_like_ctrl_c() -> Iterator[None]:
-    """A service manager's SIGTERM ends an indexing run as tidily as Ctrl-C."""
-
-    def interrupt(*_: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _say(message: str) -> None:
-    from vsr_edge.output import printable
-
-    typer.echo(printable(message), err=True)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    _say(f"error: {message}")
-    raise typer.Exit(code)
 
 
 def main() -> None:

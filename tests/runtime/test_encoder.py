@@ -162,5 +162,5 @@ def test_a_missing_provider_names_its_package() -> None:
 
 
 def test_an_unknown_provider_lists_the_known_ones() -> None:
-    with pytest.raises(ProviderError, match="known: auto, cpu"):
+    with pytest.raises(UsageError, match="known: auto, cpu"):
         choose_providers("abacus")

@@ -33,7 +33,11 @@ def find_bundle(name_or_path: str | Path) -> Path:
     if str(name_or_path) in BUILT_IN:
         return Path(str(resources.files("vsr_edge") / "bundles" / str(name_or_path)))
     folder = Path(name_or_path).expanduser()
-    if not folder.is_dir():
+    try:
+        found = folder.is_dir()
+    except OSError as error:
+        raise BundleNotFound(f"{folder} cannot be looked into: {error.strerror}") from error
+    if not found:
         raise BundleNotFound(
             f"no bundle is called {str(name_or_path)!r} and no folder lies there; "
             f"built in: {', '.join(BUILT_IN)}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnxruntime as ort
 
 from vsr_edge.config import usable_threads
-from vsr_edge.errors import BundleDamaged, ProviderError
+from vsr_edge.errors import BundleDamaged, ProviderError, UsageError
 
 # Short name → onnxruntime's name, and the pip package that brings it.
 PROVIDERS = {
@@ -31,13 +31,14 @@ def choose_providers(provider: str) -> list[str]:
     """onnxruntime's provider list for a short name; ``auto`` takes the best that is there.
 
     Raises:
-        ProviderError: unknown, or not in the installed onnxruntime; says which package has it.
+        UsageError: an unknown name.
+        ProviderError: not in the installed onnxruntime; says which package has it.
     """
     present = available_providers()
     if provider == "auto":
         provider = next(name for name in AUTO_ORDER if name in present)
     if provider not in PROVIDERS:
-        raise ProviderError(
+        raise UsageError(
             f"no execution provider is called {provider!r}; known: auto, {', '.join(PROVIDERS)}"
         )
     full, package = PROVIDERS[provider]
