@@ -1,0 +1,67 @@
+"""Score a file of predictions against a file of truth, by the rules of the predictions' format.
+
+Figures are per cent with two decimals, under the keys of the format's own evaluator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vsr_edge.errors import UsageError
+from vsr_edge.evaluation.formats import PREDICTION_FORMATS, read_predictions, read_queries
+from vsr_edge.evaluation.records import Prediction, Query
+from vsr_edge.evaluation.scoring.archive import score_archive
+from vsr_edge.evaluation.scoring.qvhighlights import score_qvhighlights
+from vsr_edge.evaluation.scoring.tvr import score_tvr
+
+Metrics = dict[str, object]
+
+
+def score_predictions(
+    predictions: Path, truth: Path, format: str, *, truth_format: str | None = None
+) -> dict[str, Metrics]:
+    """``{"metrics": …}``, ready for JSON, of ``predictions`` in ``format`` (``tvr``,
+    ``qvhighlights`` or ``jsonl``).
+
+    ``truth`` is in the same format unless ``truth_format`` says otherwise: a TVR submission for a
+    VERIFIED or DiDeMo set, for one. Raises ``FormatError`` for a malformed file, and ``UsageError``
+    for an unknown format or files that are not about the same queries.
+    """
+    if format not in PREDICTION_FORMATS:
+        raise UsageError(
+            f'No format "{format}" for predictions; there is {", ".join(PREDICTION_FORMATS)}.'
+        )
+    queries = read_queries(truth, truth_format or format)
+    tasks = {
+        task: paired(rows, queries, predictions, truth)
+        for task, rows in read_predictions(predictions, format).items()
+    }
+    if format == "tvr":
+        return {"metrics": score_tvr(tasks, queries)}
+    (rows,) = tasks.values()
+    score = score_qvhighlights if format == "qvhighlights" else score_archive
+    return {"metrics": score(rows, queries)}
+
+
+def paired(
+    predictions: Sequence[Prediction], queries: Sequence[Query], source: Path, truth: Path
+) -> list[Prediction]:
+    """The predictions in the order of the queries. Raises ``UsageError`` unless each query has one
+    and each prediction is for one, as the field's evaluators do.
+    """
+    by_id: Mapping[int | str, Prediction] = {row.qid: row for row in predictions}
+    asked = {query.qid for query in queries}
+    missing = [query.qid for query in queries if query.qid not in by_id]
+    unknown = [row.qid for row in predictions if row.qid not in asked]
+    if missing:
+        raise UsageError(
+            f"{source} answers {len(queries) - len(missing)} of the {len(queries)} queries of "
+            f"{truth}: {missing[0]!r} is missing. Both must hold the same queries."
+        )
+    if unknown:
+        raise UsageError(
+            f"{source} answers {len(unknown)} queries that {truth} does not hold, such as "
+            f"{unknown[0]!r}. Both must hold the same queries."
+        )
+    return [by_id[query.qid] for query in queries]
