@@ -151,7 +151,7 @@ def pass_gate(
     agreement = top1_agreement((queries[0], queries[1]), (galleries[0], galleries[1]))
     if agreement < MIN_TOP1_AGREEMENT:
         raise ParityError(
-            f"the nearest picture is the same for {agreement:.1%} of the queries only; at least "
+            f"the nearest picture is the same for {agreement:.1%} of the decided queries; at least "
             f"{MIN_TOP1_AGREEMENT:.0%} is required"
         )
     return {

@@ -149,3 +149,10 @@ def test_top1_agreement_counts_equal_neighbours() -> None:
     eye = np.eye(4, dtype=np.float32)
     assert top1_agreement((eye, eye), (eye, eye)) == 1.0
     assert top1_agreement((eye, eye), (eye, eye[[1, 0, 2, 3]])) == 0.5
+
+
+def test_top1_agreement_leaves_out_what_is_a_tie() -> None:
+    queries = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    gallery = np.array([[1.0, 0.0], [0.999, 0.0], [0.0, 1.0]], np.float32)
+    swapped = gallery[[1, 0, 2]]
+    assert top1_agreement((queries, queries), (gallery, swapped)) == 1.0
