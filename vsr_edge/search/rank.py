@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from vsr_edge.types import ClipHit, Seconds, Times
 
-# A frame belongs to the moment while its score stays above this share of the way from the video's
-# usual level to the moment's peak.
-BOUNDARY = 0.5
-# Where the peak stands out less than this from the usual level, scores do not tell scenes apart.
-LEAST_CONTRAST = 0.05
+# A frame belongs to the moment while its score has fallen by less than this share of the way from
+# the moment's peak to the video's usual level,
+SHARE_OF_CONTRAST = 0.5
+# or by less than this, which is how much the score of one unchanging scene wavers.
+WAVERING = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,9 +48,10 @@ def moments(
 ) -> list[Span]:
     """Turn hits, best first, into at most ``limit`` spans, best first, no two of which touch.
 
-    The best hit that no span covers yet becomes a span that is fitted to the scene by its frames;
-    hits that overlap it are part of it. ``frames_of`` is asked for the frames around such a hit
-    only.
+    The best hit that no span covers yet becomes a span that is fitted to its scene by its frames;
+    hits that touch it are part of it. Where a fitted span touches an earlier one, the two are one
+    moment if they score alike; if not, it is the edge of the better one and adds nothing.
+    ``frames_of`` is asked for the frames around such a hit only.
     """
     spans: list[Span] = []
     for hit in hits:
@@ -62,15 +63,20 @@ def moments(
             break
         fitted = fit_span(hit, frames_of(hit))
         touching = [span for span in spans if span.touches(fitted)]
-        for span in touching:
-            fitted = Span(
-                fitted.video_id,
-                min(fitted.start, span.start),
-                max(fitted.end, span.end),
-                max(fitted.score, span.score),
-            )
-        spans = [span for span in spans if span not in touching] + [fitted]
+        if any(span.score - fitted.score > WAVERING for span in touching):
+            continue
+        spans = [span for span in spans if span not in touching]
+        spans.append(_union([fitted, *touching]))
     return sorted(spans, key=lambda span: -span.score)
+
+
+def _union(spans: list[Span]) -> Span:
+    return Span(
+        spans[0].video_id,
+        min(span.start for span in spans),
+        max(span.end for span in spans),
+        max(span.score for span in spans),
+    )
 
 
 def fit_span(hit: ClipHit, frames: ScoredFrames) -> Span:
@@ -84,11 +90,10 @@ def fit_span(hit: ClipHit, frames: ScoredFrames) -> Span:
     if not len(inside):
         return Span(hit.clip.video_id, window.start, window.end, hit.score)
     peak = int(inside[scores[inside].argmax()])
-    usual = float(np.median(scores))
-    contrast = float(scores[peak]) - min(usual, float(scores.mean()))
-    if contrast < LEAST_CONTRAST:
-        return Span(hit.clip.video_id, window.start, window.end, hit.score)
-    alike = scores >= scores[peak] - (1 - BOUNDARY) * contrast
+    contrast = float(scores[peak] - min(np.median(scores), scores.mean()))
+    alike = scores > scores[peak] - max(SHARE_OF_CONTRAST * contrast, WAVERING)
+    # One frame that falls out between two that belong is a blur or a blink, not the end.
+    alike[1:-1] |= alike[:-2] & alike[2:]
     first = last = peak
     while first > 0 and alike[first - 1]:
         first -= 1
