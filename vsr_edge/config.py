@@ -18,9 +18,9 @@ from vsr_edge.types import Sampling
 APPLICATION = "vsr-edge"
 ENVIRONMENT_PREFIX = "VSR_EDGE_"
 
-# Exhaustive search of as many clips takes 25 ms a query on two threads. A graph over 200,000 took
-# two to seven minutes to build. Where the vectors do not cluster it needs a breadth of 512 to find
-# nine in ten of the nearest, and then it saves but half the time: it pays only beyond.
+# Exhaustive search of as many clips takes 20 ms a query on two threads. A graph over 50,000 takes
+# 10 s to build and, where vectors do not cluster, finds nine in ten of the nearest in no less time:
+# it pays only far beyond (tests/bench/test_retrieval.py).
 EXACT_SEARCH_LIMIT = 500_000
 # Thousands of threads take minutes to start and to end.
 MAX_THREADS = 256
