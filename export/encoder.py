@@ -22,7 +22,13 @@ from export.parity import (
 from export.pictures import load_pictures
 from export.quantize import quantize_image_encoder, quantize_text_encoder
 from models.checkpoint import load_encoder
-from models.data import MAX_TOKENS, PIXEL_MEAN, PIXEL_SCALE, class_names, load_tokenizer
+from models.data.batches import (
+    MAX_TOKENS,
+    PIXEL_MEAN,
+    PIXEL_SCALE,
+    class_names,
+    load_tokenizer,
+)
 from models.efficientnet_lite import LITE
 from models.encoder import DIMENSIONS, REGION_SIDE
 from models.minilm import HIDDEN, minilm_folder

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data import read_photo
+from models.data.photos import read_photo
 from vsr_edge.demo import demo_videos
 from vsr_edge.media.decode import read_frames
 from vsr_edge.media.plan import plan_video

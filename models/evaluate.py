@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data import load_captioned_photos, read_photo
+from models.data.photos import load_captioned_photos, read_photo
 from vsr_edge.runtime.encoder import Bundle, load_bundle
 
 CUTOFFS = (1, 5, 10)

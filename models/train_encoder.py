@@ -40,15 +40,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.checkpoint import differences
-from models.data import (
-    CaptionedPhotos,
-    augment,
-    class_names,
-    load_captioned_photos,
-    load_tokenizer,
-    to_input,
-    tokenize,
-)
+from models.data.batches import augment, class_names, load_tokenizer, to_input, tokenize
+from models.data.photos import CaptionedPhotos, load_captioned_photos
 from models.efficientnet_lite import pretrained_efficientnet_lite
 from models.encoder import ImageEncoder, TextEncoder, as_cells
 from models.losses import class_name_loss, distillation_loss, info_nce
@@ -65,6 +58,9 @@ def parse() -> argparse.Namespace:
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--limit", type=int, help="photos a split, for a smoke run")
+    p.add_argument(
+        "--leave-out", metavar="K/N", help="train without the photos of fold K of N (cross-fitting)"
+    )
     p.add_argument("--head-passes", type=int, default=10)
     p.add_argument("--head-batch", type=int, default=512)
     p.add_argument("--head-lr", type=float, default=1e-3)
@@ -93,6 +89,9 @@ class Trainer:
         self.tokenizer: Tokenizer = load_tokenizer()
         self.names = class_names()
         self.train = load_captioned_photos(args.data, "train", args.limit)
+        if args.leave_out:
+            number, count = map(int, args.leave_out.split("/"))
+            self.train = self.train.fold(number, count, left_out=True)
         self.val = load_captioned_photos(args.data, "val", args.limit)
         text_tower = pretrained_minilm()
         vectors = F.normalize(

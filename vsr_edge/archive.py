@@ -74,8 +74,12 @@ class Archive:
         top_k: int = 10,
         min_score: float | None = None,
         video: str | None = None,
+        max_turns: int = 3,
+        one_shot: bool = False,
     ) -> SearchResult:
         """Find moments by a sentence; ``video`` narrows the search as in :meth:`videos`.
+
+        ``one_shot`` is ``max_turns=1``; more turns need a bundle with a refiner.
 
         Raises:
             ArchiveNotFound: nothing was indexed here yet.
@@ -98,6 +102,7 @@ class Archive:
             top_k=top_k,
             min_score=min_score,
             where=_filter(store, video),
+            max_turns=1 if one_shot else max_turns,
         )
 
     def videos(self, video: str | None = None) -> list[StoredVideo]:

@@ -12,6 +12,14 @@ import typer
 
 # Everything else that is heavy (numpy, rich's tables, the models) is imported by the command that
 # needs it, so that `--help` answers at once.
+from vsr_edge.cli_eval import evaluate, evaluate_predictions
+from vsr_edge.options import (
+    ArchiveOption,
+    BundleOption,
+    JsonOption,
+    ProviderOption,
+    ThreadsOption,
+)
 from vsr_edge.terminal import (
     EXIT_ERROR,
     EXIT_INTERRUPTED,
@@ -35,32 +43,8 @@ app = typer.Typer(
 )
 bundle_app = typer.Typer(no_args_is_help=True, help="Look at model bundles and verify them.")
 app.add_typer(bundle_app, name="bundle")
-
-# Typer evaluates the annotations itself and wants Optional spelled out. Paths are not for it to
-# check (readable=False): one that cannot be read is reported, and the others are still indexed.
-ArchiveOption = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(
-        "--archive",
-        envvar="VSR_EDGE_ARCHIVE",
-        help="Folder of the archive.",
-        show_envvar=True,
-        readable=False,
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-BundleOption = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--bundle", help="Model bundle: a built-in name or a folder. [default: lite]"),
-]
-ProviderOption = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--provider", help="Execution provider: auto, cpu, cuda, … [default: cpu]"),
-]
-ThreadsOption = Annotated[
-    Optional[int],  # noqa: UP045
-    typer.Option("--threads", min=0, help="0: all that this process may use. [default: 0]"),
-]
+app.command("eval")(evaluate)
+app.command("eval-predictions")(evaluate_predictions)
 
 
 def version(wanted: bool) -> None:

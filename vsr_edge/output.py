@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rich.console import Console
 from rich.table import Table
@@ -59,6 +59,8 @@ def search_document(result: SearchResult) -> dict[str, Any]:
                 "action": turn.action,
                 "candidates": [_rounded(asdict(c)) for c in turn.candidates],
                 "latency_ms": turn.latency_ms,
+                "encoder_calls": turn.encoder_calls,
+                "soft_tokens": turn.soft_tokens,
             }
             for turn in result.turns
         ],
@@ -187,6 +189,18 @@ def printable(text: str) -> str:
 def _name(value: object) -> Text:
     """As text, never as markup: a file may be called ``[red].mp4``."""
     return Text(printable(str(value)).replace("\n", "\\n"))
+
+
+Row: TypeAlias = Sequence[str]
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Text in columns on stdout, the first to the left, the others to the right."""
+    table = _table(*columns, right=tuple(range(1, len(columns))) if any(columns) else ())
+    table.show_header = any(columns)
+    for row in rows:
+        table.add_row(*(_name(cell) for cell in row))
+    _show(table)
 
 
 def _show(table: Table) -> None:

@@ -1,4 +1,4 @@
-"""The progress bar of an indexing run, on stderr: files, rate, real-time factor, time left."""
+"""Progress bars on stderr, where that is a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME_WIDTH = 28
 
 @contextmanager
 def indexing_progress() -> Iterator[Callable[[IngestProgress], None]]:
-    """Show a bar while the block runs, if stderr is a terminal; yields what ingest calls."""
+    """Files, rate, real-time factor and time left of an indexing run; yields what ingest calls."""
     columns = (
         TextColumn("{task.fields[files]}"),
         BarColumn(bar_width=24),
@@ -45,3 +45,19 @@ def indexing_progress() -> Iterator[Callable[[IngestProgress], None]]:
             )
 
         yield report
+
+
+@contextmanager
+def counting_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """How many of how many, and the time left; yields what takes (done, total)."""
+    columns = (
+        TextColumn(f"{what} {{task.completed}}/{{task.total}}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(
+        *columns, console=messages, transient=True, disable=not messages.is_terminal
+    ) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

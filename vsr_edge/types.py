@@ -155,12 +155,18 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One pass of the search loop: what was done, what it brought up, and how long it took."""
+    """One pass of the search loop: what was done, what it brought up, and what that took.
+
+    ``encoder_calls`` counts sentences that were encoded, ``soft_tokens`` those that a refinement
+    added to the query.
+    """
 
     turn: int
     action: str
     candidates: tuple[Candidate, ...]
     latency_ms: float
+    encoder_calls: int = 1
+    soft_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from skimage import data
 
-from models.data import class_names, load_tokenizer, to_input, tokenize
+from models.data.batches import class_names, load_tokenizer, to_input, tokenize
 from models.efficientnet_lite import EfficientNetLite, pretrained_efficientnet_lite
 from models.encoder import as_cells, as_regions
 from models.minilm import HIDDEN, MiniLM, masked_mean, minilm_folder, pretrained_minilm

@@ -14,7 +14,7 @@ from PIL import Image
 from skimage import data
 
 from models.checkpoint import load_encoder, pretrained_state
-from models.data import augment
+from models.data.batches import augment
 from models.losses import class_name_loss, distillation_loss, info_nce
 from models.train_encoder import shuffled
 

@@ -7,9 +7,9 @@ query has an interval of no width: the bootstrap sees no failures that did not h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -74,17 +74,7 @@ def mean_interval(
     values: ArrayLike, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
     """The interval of a mean over queries: values per query, float or bool [q]; the fast way."""
-    per_query = np.asarray(values, dtype=np.float64)
-    if per_query.ndim != 1:
-        raise UsageError(f"One value for each query is needed, not an array {per_query.shape}.")
-    count = len(per_query)
-    rng = _generator(count, level, resamples, seed)
-    rows = max(1, _DRAWS // count)
-    means = [
-        per_query[rng.integers(count, size=(min(rows, resamples - done), count))].mean(axis=1)
-        for done in range(0, resamples, rows)
-    ]
-    return _interval(float(per_query.mean()), np.concatenate(means), level)
+    return ratio_interval(Ratio.mean(values), level=level, resamples=resamples, seed=seed)
 
 
 def mean_difference(
@@ -96,12 +86,114 @@ def mean_difference(
     seed: int = 0,
 ) -> Interval:
     """The interval of ``mean(values) − mean(other)``, two runs on the same queries, [q] each."""
-    first, second = np.asarray(values, dtype=np.float64), np.asarray(other, dtype=np.float64)
-    if first.shape != second.shape:
-        raise UsageError(
-            f"Two runs are compared on the same queries, not on {first.shape} and {second.shape}."
+    return ratio_difference(
+        Ratio.mean(values), Ratio.mean(other), level=level, resamples=resamples, seed=seed
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ratio:
+    """A figure that is a sum over queries divided by another: Σ ``hits`` / Σ ``of``, float [q].
+
+    Every mean and share is one: a query that does not count has 0 in both.
+    """
+
+    hits: NDArray[np.float64]
+    of: NDArray[np.float64]
+
+    @classmethod
+    def mean(cls, values: ArrayLike, counted: ArrayLike | None = None) -> Ratio:
+        """The mean of ``values`` [q], over the queries where ``counted`` (bool [q]) if given."""
+        hits = np.asarray(values, dtype=np.float64)
+        if hits.ndim != 1:
+            raise UsageError(f"One value for each query is needed, not an array {hits.shape}.")
+        of = np.ones(len(hits)) if counted is None else np.asarray(counted, dtype=np.float64)
+        return cls(np.where(of > 0, hits, 0.0), of)
+
+    @property
+    def value(self) -> float:
+        """NaN for a share of nothing."""
+        total = float(self.of.sum())
+        return float(self.hits.sum()) / total if total else float("nan")
+
+
+def ratio_interval(ratio: Ratio, **how: Any) -> Interval:
+    """The interval of one ratio, as ``ratio_intervals`` gives it."""
+    return ratio_intervals([ratio], **how)[0]
+
+
+def ratio_difference(ratio: Ratio, other: Ratio, **how: Any) -> Interval:
+    """The interval of ``ratio − other``, two runs on the same queries, on the same draws."""
+    return ratio_differences([ratio], [other], **how)[0]
+
+
+def ratio_intervals(
+    ratios: Sequence[Ratio],
+    groups: ArrayLike | None = None,
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> list[Interval]:
+    """The intervals of ratios over the same queries.
+
+    Queries of one group (int [q], numbers of groups) are drawn together: those about the same
+    video are no independent samples.
+    """
+    drawn = _drawn(ratios, groups, level, resamples, seed)
+    return [_interval(r.value, values, level) for r, values in zip(ratios, drawn, strict=True)]
+
+
+def ratio_differences(
+    ratios: Sequence[Ratio],
+    others: Sequence[Ratio],
+    groups: ArrayLike | None = None,
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> list[Interval]:
+    """The intervals of ``ratio − other`` for each pair, on the same draws."""
+    drawn = _drawn([*ratios, *others], groups, level, resamples, seed)
+    return [
+        _interval(one.value - other.value, a - b, level)
+        for one, other, a, b in zip(
+            ratios, others, drawn[: len(ratios)], drawn[len(ratios) :], strict=True
         )
-    return mean_interval(first - second, level=level, resamples=resamples, seed=seed)
+    ]
+
+
+def _drawn(
+    ratios: Sequence[Ratio],
+    groups: ArrayLike | None,
+    level: float,
+    resamples: int,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Every ratio in each of the same draws: float [ratios, resamples]."""
+    lengths = {len(ratio.hits) for ratio in ratios}
+    if len(lengths) > 1:
+        raise UsageError(
+            f"Runs are compared on the same queries, not on {' and '.join(map(str, lengths))}."
+        )
+    place = np.arange(*lengths) if groups is None else np.asarray(groups, dtype=np.intp)
+    count = int(place.max()) + 1 if len(place) else 0
+    rng = _generator(count, level, resamples, seed)
+    sums = [[np.bincount(place, part, count) for part in (r.hits, r.of)] for r in ratios]
+    columns = np.array(sums).reshape(-1, count).T
+    rows = max(1, _DRAWS // count)
+    parts = []
+    for done in range(0, resamples, rows):
+        chosen = rng.integers(count, size=(min(rows, resamples - done), count))
+        # How often each group was drawn makes all sums of a draw one product.
+        offsets = np.arange(len(chosen))[:, None] * count
+        times = np.bincount((chosen + offsets).ravel(), minlength=chosen.size)
+        parts.append(times.reshape(chosen.shape) @ columns)
+    totals = np.concatenate(parts).reshape(resamples, len(ratios), 2)
+    hits, of = totals[..., 0], totals[..., 1]
+    values = np.full(hits.shape, np.nan)
+    np.divide(hits, of, out=values, where=of > 0)
+    return values.T
 
 
 def _generator(queries: int, level: float, resamples: int, seed: int) -> np.random.Generator:

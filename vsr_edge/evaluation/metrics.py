@@ -10,10 +10,15 @@ bootstrap  intervals of any of these, and of the difference of two runs
 
 from vsr_edge.evaluation.bootstrap import (
     Interval,
+    Ratio,
     bootstrap_difference,
     bootstrap_interval,
     mean_difference,
     mean_interval,
+    ratio_difference,
+    ratio_differences,
+    ratio_interval,
+    ratio_intervals,
 )
 from vsr_edge.evaluation.decisions import (
     PrecisionRecall,
@@ -51,6 +56,7 @@ __all__ = [
     "MAP_WINDOWS",
     "Interval",
     "PrecisionRecall",
+    "Ratio",
     "RiskCoverage",
     "best_overlap",
     "bootstrap_difference",
@@ -69,6 +75,10 @@ __all__ = [
     "pairwise_iou",
     "precision_recall",
     "rank_of_first",
+    "ratio_difference",
+    "ratio_differences",
+    "ratio_interval",
+    "ratio_intervals",
     "recall_at",
     "risk_coverage",
     "saliency_average_precision",

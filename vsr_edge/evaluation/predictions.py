@@ -10,10 +10,11 @@ from pathlib import Path
 
 from vsr_edge.errors import UsageError
 from vsr_edge.evaluation.formats import PREDICTION_FORMATS, read_predictions, read_queries
-from vsr_edge.evaluation.records import Prediction, Query
+from vsr_edge.evaluation.records import DURATION_KEY, Prediction, Query
 from vsr_edge.evaluation.scoring.archive import score_archive
 from vsr_edge.evaluation.scoring.qvhighlights import score_qvhighlights
 from vsr_edge.evaluation.scoring.tvr import score_tvr
+from vsr_edge.evaluation.summary import compare
 
 Metrics = dict[str, object]
 
@@ -40,8 +41,28 @@ def score_predictions(
     if format == "tvr":
         return {"metrics": score_tvr(tasks, queries)}
     (rows,) = tasks.values()
+    if format == "jsonl":
+        queries = clipped(queries, rows)
     score = score_qvhighlights if format == "qvhighlights" else score_archive
     return {"metrics": score(rows, queries)}
+
+
+def compare_files(
+    first: Path, second: Path, truth: Path, format: str, *, truth_format: str | None = None
+) -> dict[str, object]:
+    """Two files of answers to the same queries, in ``jsonl`` or ``tvr`` (its VCMR task), compared.
+
+    The document of :func:`vsr_edge.evaluation.summary.compare`. Raises as ``score_predictions``,
+    and ``UsageError`` for files without the ranking of a whole archive.
+    """
+    queries: Sequence[Query] = read_queries(truth, truth_format or format)
+    runs = []
+    for path in (first, second):
+        tasks = read_predictions(path, format)
+        if "VCMR" not in tasks:
+            raise UsageError(f"{path} holds {', '.join(tasks)}; comparing needs VCMR.")
+        runs.append(paired(tasks["VCMR"], queries, path, truth))
+    return compare(runs[0], runs[1], clipped(queries, runs[0]))
 
 
 def paired(
@@ -65,3 +86,14 @@ def paired(
             f"{unknown[0]!r}. Both must hold the same queries."
         )
     return [by_id[query.qid] for query in queries]
+
+
+def clipped(queries: Sequence[Query], predictions: Sequence[Prediction]) -> tuple[Query, ...]:
+    """The queries as they were when they were asked: a prediction may keep how long the right
+    video is, and a true span that was written as "to the end" ends there.
+    """
+    lengths = [prediction.extra.get(DURATION_KEY) for prediction in predictions]
+    return tuple(
+        query.clipped(float(length)) if isinstance(length, int | float) else query
+        for query, length in zip(queries, lengths, strict=True)
+    )

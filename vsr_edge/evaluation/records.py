@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -16,6 +17,8 @@ Span: TypeAlias = tuple[Seconds, Seconds]
 
 # What the field's evaluators look at, for each query.
 MOST_PREDICTIONS: Final = 100
+# Under this key a prediction's ``extra`` keeps how long the query's right video is, in seconds.
+DURATION_KEY: Final = "duration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,7 @@ class Prediction:
 TaskPredictions: TypeAlias = Mapping[str, Sequence[Prediction]]
 
 
+@lru_cache(maxsize=1 << 18)  # a run asks about the same few names for each of its queries
 def is_video(name: str, found: str) -> bool:
     """Does ``name``, a video's path, the ending of one, or a benchmark's name for it, mean the
     video that was ``found``?

@@ -33,6 +33,7 @@ def search(
     top_k: int = 10,
     min_score: float | None = None,
     where: Filter | None = None,
+    max_turns: int = 3,
 ) -> SearchResult:
     """Find the moments that match a sentence, best first.
 
@@ -40,14 +41,18 @@ def search(
         top_k: at most so many moments.
         min_score: leave out clips with a lower inner product, in [−1, 1].
         where: which videos to search.
+        max_turns: retrieve at most so often; a bundle without a refiner has nothing to go on with
+            after the first turn.
 
     Raises:
-        UsageError: an empty query, or ``top_k`` below 1.
+        UsageError: an empty query, or ``top_k`` or ``max_turns`` below 1.
     """
     if not query.strip():
         raise UsageError("the query is empty: say in a few words what is to be seen")
     if top_k < 1:
         raise UsageError(f"top_k must be at least 1, not {top_k}")
+    if max_turns < 1:
+        raise UsageError(f"max_turns must be at least 1, not {max_turns}")
     clock = _Clock()
     with clock.stage("encode"):
         vector = bundle.encode_text([query])[0]

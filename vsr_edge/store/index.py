@@ -13,9 +13,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+# isort: off
+# onnxruntime must come before usearch: loaded after it, onnxruntime's regular expressions use
+# usearch's copy of the C++ library and crash the process (onnxruntime 1.31, usearch 2.26).
+import vsr_edge.runtime.session  # noqa: F401
 from usearch.compiled import MetricKind, ScalarKind
 from usearch.index import Index
 
+# isort: on
 from vsr_edge.types import HalfVectors, Vectors
 
 Ids = NDArray[np.int64]

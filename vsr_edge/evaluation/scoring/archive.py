@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr_edge.evaluation.decisions import (
-    expected_calibration_error,
-    precision_recall,
-    risk_coverage,
-    verification_accuracy,
-)
+from vsr_edge.evaluation.bootstrap import Ratio
+from vsr_edge.evaluation.decisions import expected_calibration_error, risk_coverage
+from vsr_edge.evaluation.iou import pairwise_iou
 from vsr_edge.evaluation.moments import MAP_THRESHOLDS, MAP_WINDOWS, moment_average_precision
 from vsr_edge.evaluation.records import (
     MOST_PREDICTIONS,
@@ -31,7 +28,7 @@ from vsr_edge.evaluation.retrieval import (
     moment_ranks,
     rank_of_first,
 )
-from vsr_edge.evaluation.scoring.tables import percent, recall_table, threshold_labels
+from vsr_edge.evaluation.scoring.tables import TOP, percent
 
 THRESHOLDS: Final = (0.3, 0.5, 0.7)
 
@@ -42,7 +39,8 @@ class QueryScores:
 
     ``moments`` [q, t] ranks of the first right moment at each IoU threshold, ``answered`` [q, t]
     the same where "not there" counts as no answer, ``videos`` [q] ranks of the right video,
-    ``average_precision`` [q, 10] at IoU 0.5 … 0.95.
+    ``average_precision`` [q, 10] at IoU 0.5 … 0.95, ``overlap`` [q] IoU of the first moment in the
+    right video, NaN where none lies in it.
     """
 
     qids: tuple[QueryId, ...]
@@ -51,6 +49,7 @@ class QueryScores:
     answered: Ranks
     videos: Ranks
     average_precision: NDArray[np.float64]
+    overlap: NDArray[np.float64]
 
 
 def query_scores(
@@ -67,6 +66,7 @@ def query_scores(
     moments = np.full((len(pairs), len(thresholds)), np.inf)
     answered, videos = moments.copy(), np.full(len(pairs), np.inf)
     precision = np.zeros((len(pairs), len(MAP_THRESHOLDS)))
+    overlap = np.full(len(pairs), np.nan)
     for row, (prediction, query) in enumerate(pairs):
         listed = prediction.first(MOST_PREDICTIONS)
         same_video = listed.in_video(query.video)
@@ -81,8 +81,10 @@ def query_scores(
         moments[row] = moment_ranks(correct)
         if prediction.decision != "no_match":
             answered[row] = moments[row]
-        right = [is_video(query.video or "", video) for video in distinct(prediction.videos)]
-        videos[row] = rank_of_first(right)
+        videos[row] = _video_rank(prediction, query)
+        if same_video.any():
+            first = listed.windows[same_video.argmax()][None]
+            overlap[row] = pairwise_iou(first, query.spans).max()
         top = slice(MAP_WINDOWS)
         precision[row] = moment_average_precision(
             listed.windows[top], listed.scores[top], query.spans, same_video=same_video[top]
@@ -94,80 +96,152 @@ def query_scores(
         answered=answered,
         videos=videos,
         average_precision=precision,
+        overlap=overlap,
     )
 
 
-def score_archive(predictions: Sequence[Prediction], queries: Sequence[Query]) -> dict[str, object]:
-    """Every figure of a run over queries present and absent, per cent with two decimals.
+def _video_rank(prediction: Prediction, query: Query) -> float:
+    return rank_of_first(
+        [is_video(query.video or "", video) for video in distinct(prediction.videos)]
+    )
+
+
+Figures: TypeAlias = dict[str, dict[str, Ratio]]
+
+
+def archive_figures(predictions: Sequence[Prediction], queries: Sequence[Query]) -> Figures:
+    """Every figure of a run that is a share or a mean, by table, for values and intervals.
 
     - ``VCMR``: TVR's R@k × IoU 0.3, 0.5, 0.7 of the ranking, whatever the verdict;
       ``VCMR_answered``: VideoSearch-R1's rule, by which "not there" returns no moment;
-    - ``VR``: R@k of the right video among the videos in the order they come up, and its median
-      rank, null if that was not found; ``mAP``: 0.5:0.05:0.95, a moment elsewhere being wrong;
+    - ``VR``: R@k of the right video among the videos in the order they come up;
+    - ``mAP``: 0.5:0.05:0.95, a moment elsewhere being wrong;
+    - ``grounding``: mean IoU, in the right video, of the first moment there, where there is one;
     - ``VER``: decisions against the truth of the video judged, over all turns;
     - ``not_there``: precision and recall of the verdict "no_match" where there was a verdict;
-    - ``confidence``: the share of right verdicts, the area under the risk–coverage curve and the
-      expected calibration error, of verdicts that state how sure they are.
+    - ``confidence``: the share of right verdicts among those that state how sure they are.
 
-    The first four are over the queries that the archive holds. What nothing was said about is left
-    out, a share of nothing is null.
+    The first five are over the queries that the archive holds. What nothing was said about is left
+    out.
     """
-    present = np.array([query.present for query in queries], dtype=bool)
-    counts = {"all": len(queries), "present": int(present.sum()), "absent": int((~present).sum())}
-    metrics: dict[str, object] = {"queries": counts}
-    if present.any():
-        metrics |= _rankings(query_scores(predictions, queries))
-    judged = [
-        (item.matched, query.present and is_video(query.video or "", item.video))
-        for prediction, query in zip(predictions, queries, strict=True)
-        for item in prediction.judged
-    ]
-    if judged:
-        matched, right = zip(*judged, strict=True)
-        accuracy = percent(verification_accuracy(matched, right))
-        metrics["VER"] = {"accuracy": accuracy, "judged": len(judged)}
-    return metrics | _verdicts(predictions, present)
-
-
-def _rankings(scores: QueryScores) -> dict[str, object]:
-    labels = threshold_labels(scores.thresholds)
-    average = scores.average_precision.mean(axis=0)
-    median = float(np.sort(scores.videos)[(len(scores.videos) - 1) // 2])
-    return {
-        "VCMR": recall_table(scores.moments, labels),
-        "VCMR_answered": recall_table(scores.answered, labels),
-        "VR": recall_table(scores.videos[:, None], [""])
-        | {"median_rank": None if math.isinf(median) else int(median)},
-        "mAP": {
-            **{str(level): percent(v) for level, v in zip(MAP_THRESHOLDS, average, strict=True)},
-            "average": percent(average.mean()),
-        },
-    }
-
-
-def _verdicts(predictions: Sequence[Prediction], present: NDArray[np.bool_]) -> dict[str, object]:
-    decided = np.array([row.decision != "unverified" for row in predictions], dtype=bool)
-    if not decided.any():
-        return {}
-    denied = np.array([row.decision == "no_match" for row in predictions], dtype=bool)
-    claim = precision_recall(denied[decided], ~present[decided])
-    metrics: dict[str, object] = {
-        "not_there": {
-            "precision": percent(claim.precision),
-            "recall": percent(claim.recall),
-            "claims": int(denied.sum()),
-        }
-    }
-    confidence = np.array(
-        [np.nan if row.confidence is None else row.confidence for row in predictions]
+    present = _present(queries)
+    figures: Figures = (
+        _rankings(query_scores(predictions, queries), present) if any(present) else {}
     )
-    stated = decided & ~np.isnan(confidence)
-    if stated.any():
-        sure, right = confidence[stated], (denied != present)[stated]
-        metrics["confidence"] = {
-            "accuracy": percent(right.mean()),
+    right = [
+        [query.present and is_video(query.video or "", judged.video) for judged in row.judged]
+        for row, query in zip(predictions, queries, strict=True)
+    ]
+    agreed = [
+        sum(judged.matched == truth for judged, truth in zip(row.judged, truths, strict=True))
+        for row, truths in zip(predictions, right, strict=True)
+    ]
+    judged = np.array([len(row.judged) for row in predictions], dtype=np.float64)
+    if judged.any():
+        figures["VER"] = {"accuracy": Ratio(np.array(agreed, dtype=np.float64), judged)}
+    verdicts = _Verdicts.of(predictions)
+    if verdicts.given.any():
+        denied = verdicts.denied
+        figures["not_there"] = {
+            "precision": Ratio.mean(~present, denied),
+            "recall": Ratio.mean(denied, verdicts.given & ~present),
+        }
+    if verdicts.stated.any():
+        accuracy = Ratio.mean(verdicts.denied != present, verdicts.stated)
+        figures["confidence"] = {"accuracy": accuracy}
+    return figures
+
+
+def score_archive(
+    predictions: Sequence[Prediction], queries: Sequence[Query], figures: Figures | None = None
+) -> dict[str, object]:
+    """Every figure of a run over queries present and absent, per cent with two decimals.
+
+    Those of ``archive_figures``, and in the same tables: ``median_rank`` of the right video, null
+    if that was not found; how many were ``judged``, how many ``claims`` and ``verdicts`` there
+    were; the area under the risk–coverage curve and the expected calibration error. A share of
+    nothing is null. ``figures`` are those of the same run, if known already.
+    """
+    figures = archive_figures(predictions, queries) if figures is None else figures
+    present = _present(queries)
+    counts = {"all": len(queries), "present": int(present.sum()), "absent": int((~present).sum())}
+    tables: dict[str, dict[str, object]] = {
+        table: {name: percent(ratio.value) for name, ratio in ratios.items()}
+        for table, ratios in figures.items()
+    }
+    if "VR" in tables:
+        pairs = zip(predictions, queries, strict=True)
+        ranks = sorted(_video_rank(row, query) for row, query in pairs if query.present)
+        median = ranks[(len(ranks) - 1) // 2]
+        tables["VR"]["median_rank"] = None if math.isinf(median) else int(median)
+    if "VER" in tables:
+        tables["VER"]["judged"] = int(figures["VER"]["accuracy"].of.sum())
+    verdicts = _Verdicts.of(predictions)
+    if "not_there" in tables:
+        tables["not_there"]["claims"] = int(verdicts.denied.sum())
+    if "confidence" in tables:
+        sure = verdicts.confidence[verdicts.stated]
+        right = (verdicts.denied != present)[verdicts.stated]
+        tables["confidence"] |= {
             "risk_coverage_area": percent(risk_coverage(sure, right).area),
             "calibration_error": percent(expected_calibration_error(sure, right)),
-            "verdicts": int(stated.sum()),
+            "verdicts": len(sure),
         }
-    return metrics
+    return {"queries": counts, **tables}
+
+
+def _present(queries: Sequence[Query]) -> NDArray[np.bool_]:
+    return np.array([query.present for query in queries], dtype=bool)
+
+
+def _rankings(scores: QueryScores, present: NDArray[np.bool_]) -> Figures:
+    """The figures of present queries, spread over all queries."""
+
+    def ratio(values: NDArray[Any], counted: NDArray[np.bool_] | None = None) -> Ratio:
+        of = np.zeros(len(present))
+        hits = of.copy()
+        of[present] = 1.0 if counted is None else counted
+        hits[present] = np.where(of[present] > 0, values, 0.0)
+        return Ratio(hits, of)
+
+    def recall(ranks: Ranks) -> dict[str, Ratio]:
+        return {
+            f"{threshold}-r{k}": ratio(ranks[:, column] <= k)
+            for column, threshold in enumerate(scores.thresholds)
+            for k in TOP
+        }
+
+    return {
+        "VCMR": recall(scores.moments),
+        "VCMR_answered": recall(scores.answered),
+        "VR": {f"r{k}": ratio(scores.videos <= k) for k in TOP},
+        "mAP": {
+            **{
+                str(level): ratio(column)
+                for level, column in zip(MAP_THRESHOLDS, scores.average_precision.T, strict=True)
+            },
+            "average": ratio(scores.average_precision.mean(axis=1)),
+        },
+        "grounding": {"mean_iou": ratio(scores.overlap, ~np.isnan(scores.overlap))},
+    }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Verdicts:
+    """The verdicts of q queries: bool [q] ``given``, ``denied`` (not there) and ``stated`` (given
+    with a confidence), float [q] ``confidence``.
+    """
+
+    given: NDArray[np.bool_]
+    denied: NDArray[np.bool_]
+    stated: NDArray[np.bool_]
+    confidence: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, predictions: Sequence[Prediction]) -> _Verdicts:
+        given = np.array([row.decision != "unverified" for row in predictions], dtype=bool)
+        denied = np.array([row.decision == "no_match" for row in predictions], dtype=bool)
+        confidence = np.array(
+            [np.nan if row.confidence is None else row.confidence for row in predictions]
+        )
+        return cls(given, denied, given & ~np.isnan(confidence), confidence)

@@ -1,64 +1,22 @@
-"""Training data: captioned photos, class names, and batches of them.
-
-Flickr8k (Hodosh et al. 2013) is read from a folder with ``captions.csv`` (image, split, caption)
-and ``images/``. Photos are held decoded in memory, so that augmentation is one resampling a batch.
-"""
+"""What the towers are fed with: class names, token ids, and augmented pixels."""
 
 from __future__ import annotations
 
-import csv
-from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional as F
 
 from models.minilm import minilm_folder
 
-CLASSES_FILE = Path(__file__).parent / "data" / "imagenet_classes.tsv"
+CLASSES_FILE = Path(__file__).parent / "imagenet_classes.tsv"
 MAX_TOKENS = 64
 PIXEL_MEAN = 127.0
 PIXEL_SCALE = 128.0
-
-
-@dataclass(frozen=True)
-class CaptionedPhotos:
-    """One split: ``photos`` uint8 [n, H, W, 3] and the captions of each."""
-
-    names: list[str]
-    photos: NDArray[np.uint8]
-    captions: list[list[str]]
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-
-def load_captioned_photos(folder: Path, split: str, limit: int | None = None) -> CaptionedPhotos:
-    """Read one split of a captioned photo folder, in the order of file names."""
-    captions: dict[str, list[str]] = defaultdict(list)
-    with (folder / "captions.csv").open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["split"] == split:
-                captions[row["image"]].append(row["caption"])
-    names = sorted(captions)[:limit]
-    if not names:
-        raise ValueError(f"{folder / 'captions.csv'} has no row of the split {split!r}")
-    photos = np.stack([read_photo(folder / "images" / name) for name in names])
-    return CaptionedPhotos(names, photos, [captions[name] for name in names])
-
-
-def read_photo(path: Path, side: int | None = None) -> NDArray[np.uint8]:
-    """A photo as uint8 [H, W, 3]; with ``side``, stretched to a square of it."""
-    image = Image.open(path).convert("RGB")
-    if side is not None:
-        image = image.resize((side, side), Image.Resampling.BILINEAR)
-    return np.asarray(image)
 
 
 def class_names() -> list[list[str]]:

@@ -1,0 +1,1 @@
+"""Training data, and the benchmark archive that is composed from it."""

@@ -1,0 +1,63 @@
+"""Single pictures out of a video, for people to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av import VideoFrame
+from av.video.codeccontext import VideoCodecContext
+
+from vsr_edge.errors import UnreadableMedia
+from vsr_edge.media.decode import read_frames
+from vsr_edge.media.index import scan
+from vsr_edge.media.plan import VideoPlan, plan_frames
+from vsr_edge.media.probe import probe
+from vsr_edge.types import Pixels, Sampling, Seconds
+
+# FFmpeg's scale for JPEG, from 1, the best, to 31.
+_QUALITY = 5
+
+
+def thumbnails(path: Path, times: Sequence[Seconds], width: int = 240) -> list[bytes]:
+    """The frame nearest to each time, upright, ``width`` pixels wide, as JPEG.
+
+    Raises:
+        UnreadableMedia: the file is gone, or a frame cannot be read.
+        NoVideoStream: a media file without pictures.
+    """
+    video = probe(path)
+    index = scan(path)
+    nearest = np.abs(index.times[None] - np.asarray(times, dtype=np.float64)[:, None]).argmin(
+        axis=1
+    )
+    chosen = np.unique(nearest)
+    plan = VideoPlan(video, Sampling(), plan_frames(index, chosen, fps=1.0), index.damage)
+    height = max(2, round(width * video.height / video.width / 2) * 2)
+    found: dict[float, bytes] = {}
+    with read_frames(plan, size=(width, height), batch_frames=1) as batches:
+        for batch in batches:
+            found[float(batch.times[0])] = jpeg(batch.pixels[0])
+    if not found:
+        raise UnreadableMedia(path, "not one of the wanted frames can be decoded")
+    read = np.array(list(found))
+    pictures = list(found.values())
+    # A frame that is damaged is replaced by the nearest that could be read.
+    return [pictures[int(np.abs(read - index.times[n]).argmin())] for n in nearest]
+
+
+def jpeg(pixels: Pixels) -> bytes:
+    """A picture, uint8 [H, W, 3] RGB, as a JPEG file."""
+    codec = av.CodecContext.create("mjpeg", "w")
+    assert isinstance(codec, VideoCodecContext)
+    codec.height, codec.width = pixels.shape[:2]
+    codec.pix_fmt = "yuvj420p"
+    codec.time_base = Fraction(1, 1)
+    codec.options = {"qmin": str(_QUALITY), "qmax": str(_QUALITY)}
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+    frame.pts = 0
+    packets = [*codec.encode(frame), *codec.encode(None)]
+    return b"".join(bytes(packet) for packet in packets)

@@ -1,0 +1,34 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+# Typer evaluates the annotations itself and wants Optional spelled out. Paths are not for it to
+# check (readable=False): one that cannot be read is reported, and the others are still indexed.
+ArchiveOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--archive",
+        envvar="VSR_EDGE_ARCHIVE",
+        help="Folder of the archive.",
+        show_envvar=True,
+        readable=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+BundleOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--bundle", help="Model bundle: a built-in name or a folder. [default: lite]"),
+]
+ProviderOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--provider", help="Execution provider: auto, cpu, cuda, … [default: cpu]"),
+]
+ThreadsOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--threads", min=0, help="0: all that this process may use. [default: 0]"),
+]

@@ -1,0 +1,68 @@
+"""One self-contained HTML file: tables, curves, latency, and the queries that went worst."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vsr_edge.errors import UsageError
+from vsr_edge.evaluation.run import Run
+from vsr_edge.evaluation.scoring.archive import query_scores
+from vsr_edge.output import clock, printable
+from vsr_edge.output_eval import evaluation_tables
+
+WORST = 20
+_NEEDED = ("jinja2", "matplotlib")
+_TEMPLATE = Path(__file__).with_name("page.html.j2")
+
+
+def check_extra() -> None:
+    """Raise ``UsageError`` unless the ``report`` extra is installed."""
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f"a report needs {' and '.join(missing)}: pip install 'vsr-edge[report]'")
+
+
+def write_report(path: Path, run: Run, document: Mapping[str, Any], videos: Sequence[str]) -> None:
+    """Write the report of a run whose figures are ``document``; ``videos`` are the archive's."""
+    from jinja2 import Environment, StrictUndefined
+
+    from vsr_edge.report.plots import latency_histogram, recall_curves, risk_coverage_curve, surest
+    from vsr_edge.report.worst import worst_queries
+
+    plots = {"Latency": latency_histogram([p.timing_ms["total"] for p in run.paths])}
+    worst = []
+    scores = query_scores(run.predictions, run.queries)
+    if scores.qids:
+        first_right = dict(zip(scores.qids, scores.moments[:, 1] <= 1, strict=True))
+        sure, right, by = surest(run.predictions, run.queries, first_right)
+        plots = {
+            "Recall": recall_curves(scores),
+            "Risk and coverage": risk_coverage_curve(sure, right, by),
+            **plots,
+        }
+        worst = worst_queries(run.predictions, run.queries, scores, videos, WORST)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters |= {"clock": clock, "jpeg": _jpeg, "svg": _svg, "printable": printable}
+    page = environment.from_string(_TEMPLATE.read_text("utf-8")).render(
+        about=document["run"],
+        tables=evaluation_tables(document),
+        plots=plots,
+        worst=worst,
+    )
+    path.write_text(page, "utf-8")
+
+
+def _jpeg(picture: bytes) -> str:
+    return _data_uri("image/jpeg", picture)
+
+
+def _svg(picture: str) -> str:
+    return _data_uri("image/svg+xml", picture.encode())
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
