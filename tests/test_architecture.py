@@ -25,14 +25,22 @@ ROOMS = (
     {"evaluation"},
     {"archive"},
     {"output"},
-    {"progress"},
-    {"demo", "doctor"},
-    {"terminal"},
+    {"output_eval", "progress"},
+    {"demo", "doctor", "report"},
+    {"terminal", "options"},
+    {"cli_eval"},
     {"cli"},
     {"__main__"},
 )
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
-ONLY_IN = {"av": {"media"}, "onnxruntime": {"runtime"}, "usearch": {"store"}, "sqlite3": {"store"}}
+ONLY_IN = {
+    "av": {"media"},
+    "onnxruntime": {"runtime"},
+    "usearch": {"store"},
+    "sqlite3": {"store"},
+    "matplotlib": {"report"},
+    "jinja2": {"report"},
+}
 NEVER = {"torch", "transformers", "optimum", "models", "export"}
 
 

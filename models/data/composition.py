@@ -47,23 +47,27 @@ class Scene:
 
     def view(self, time: Seconds) -> Crop:
         """What part of the photo is seen at a time; it rests before ``start`` and after ``end``."""
-        share = float(np.clip((time - self.start) / (self.end - self.start), 0.0, 1.0))
+        share = self.progress(time)
         left, top, right, bottom = (
             (1 - share) * a + share * b for a, b in zip(self.first, self.last, strict=True)
         )
         return left, top, right, bottom
 
+    def progress(self, time: Seconds) -> float:
+        """How much of the scene has passed, from 0 to 1."""
+        return float(np.clip((time - self.start) / (self.end - self.start), 0.0, 1.0))
+
     def come(self, time: Seconds) -> float:
         """How much of this scene its transition has let in, from 0 to 1."""
-        done = self._progress(time)
+        done = self._transition_done(time)
         return max(2 * done - 1, 0.0) if self.transition == "black" else done
 
     def left_of_before(self, time: Seconds) -> float:
         """How much of the scene before it the transition has left, from 1 to 0."""
-        done = self._progress(time)
+        done = self._transition_done(time)
         return max(1 - 2 * done, 0.0) if self.transition == "black" else 1 - done
 
-    def _progress(self, time: Seconds) -> float:
+    def _transition_done(self, time: Seconds) -> float:
         if self.transition == "cut":
             return float(time >= self.start)
         return float(np.clip((time - self.start) / self.transition_seconds + 0.5, 0.0, 1.0))
@@ -135,14 +139,15 @@ def _scenes(photos: list[int], random: np.random.Generator, mirror: float) -> li
         end = round(start + float(np.exp(random.uniform(low, high))), 1)
         kind = TRANSITIONS[random.choice(len(TRANSITIONS), p=TRANSITION_ODDS)] if scenes else "cut"
         seconds = float(random.uniform(*TRANSITION_SECONDS)) if kind != "cut" else 0.0
-        first, last = _random_crop(random), _random_crop(random)
+        first, last = random_crop(random), random_crop(random)
         mirrored = bool(random.random() < mirror)
         scenes.append(Scene(photo, start, end, first, last, mirrored, kind, seconds))
         start = end
     return scenes
 
 
-def _random_crop(random: np.random.Generator) -> Crop:
+def random_crop(random: np.random.Generator) -> Crop:
+    """A part of a photo with at least ``SMALLEST_CROP`` of its width and height."""
     side = float(random.uniform(SMALLEST_CROP, 1.0))
     left, top = (float(x) for x in random.uniform(0.0, 1.0 - side, 2))
     return left, top, left + side, top + side

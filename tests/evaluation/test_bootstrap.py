@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from vsr_edge.errors import UsageError
+from vsr_edge.evaluation.bootstrap import Ratio
 from vsr_edge.evaluation.metrics import (
     bootstrap_difference,
     bootstrap_interval,
     mean_difference,
     mean_interval,
+    ratio_difference,
+    ratio_interval,
 )
 from vsr_edge.evaluation.metrics import precision_recall as precision
 
@@ -92,3 +95,43 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         mean_difference([1.0], [1.0, 0.0])
     with pytest.raises(UsageError, match="One value"):
         mean_interval(np.ones((2, 2)))
+
+
+def test_a_ratio_counts_only_what_counts() -> None:
+    ratio = Ratio.mean([1.0, 0.0, 9.0, np.nan], [True, True, False, False])
+    assert ratio.value == 0.5
+    found = ratio_interval(ratio)
+    assert (found.low, found.high) == (0.0, 1.0)
+    assert math.isnan(Ratio.mean([1.0], [False]).value)
+
+
+def test_queries_that_go_together_widen_the_interval() -> None:
+    rng = np.random.default_rng(9)
+    groups = np.repeat(np.arange(40), 10)
+    values = np.repeat(rng.random(40) < 0.5, 10)
+    alone = ratio_interval(Ratio.mean(values))
+    together = ratio_interval(Ratio.mean(values), groups=groups)
+    assert together.high - together.low > 2 * (alone.high - alone.low)
+    assert together.estimate == alone.estimate
+
+
+def test_grouped_intervals_cover_a_known_rate_about_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(10)
+    covered, trials, groups = 0, 300, np.repeat(np.arange(60), 5)
+    for trial in range(trials):
+        # Each group has its own rate: queries of one group are alike.
+        values = rng.random(300) < rng.beta(1.5, 3.5, 60).repeat(5)
+        found = ratio_interval(Ratio.mean(values), groups=groups, level=0.9, seed=trial)
+        covered += found.low <= 0.3 <= found.high
+    assert 0.84 <= covered / trials <= 0.96
+
+
+def test_a_difference_of_ratios_over_other_queries_is_that_of_their_values() -> None:
+    rng = np.random.default_rng(11)
+    values, first, second = rng.random(80), rng.random(80) < 0.5, rng.random(80) < 0.7
+    a, b = Ratio.mean(values, first), Ratio.mean(values, second)
+    found = ratio_difference(a, b)
+    assert found.estimate == pytest.approx(a.value - b.value)
+    assert found.low < found.estimate < found.high
+    with pytest.raises(UsageError, match="80 and 79"):
+        ratio_difference(a, Ratio.mean(values[1:]))
