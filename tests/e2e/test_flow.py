@@ -85,7 +85,8 @@ def test_a_search_answers_with_the_documented_keys(found: Ended, demo_clips: lis
     scores = [moment["score"] for moment in document["moments"]]
     assert scores == sorted(scores, reverse=True)
     (turn,) = document["turns"]
-    assert turn.keys() == {"turn", "action", "candidates", "latency_ms"}
+    measured = {"latency_ms", "encoder_calls", "soft_tokens"}
+    assert turn.keys() == {"turn", "action", "candidates", *measured}
     assert turn["turn"] == 1
     assert len(turn["candidates"]) == len(document["moments"])
     assert turn["candidates"][0].keys() == {"video", "start", "end", "score"}

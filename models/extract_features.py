@@ -1,0 +1,81 @@
+"""Encode captioned photos once: what the loop's training reads instead of pixels.
+
+    python -m models.extract_features --data FLICKR8K --checkpoint runs/fold0/encoder.safetensors \\
+        --split train --fold 0/2 --out runs/features/fold0.safetensors
+
+The encoder must not have seen these photos: else it finds nearly every one of them, and a verifier
+or refiner would learn from mistakes that it does not make on new footage. For photos that it was
+trained on, train others without them (``train_encoder --leave-out K/N``) and encode each fold with
+the one that left it out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from models.checkpoint import load_encoder
+from models.data.batches import to_input
+from models.data.features import PhotoViews, encode_views
+from models.data.photos import load_captioned_photos
+
+
+def parse() -> argparse.Namespace:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("--data", type=Path, required=True, help="folder with captions.csv and images/")
+    p.add_argument("--checkpoint", type=Path, required=True, help="of the dual encoder")
+    p.add_argument("--split", default="train")
+    p.add_argument("--fold", metavar="K/N", help="only fold K of N")
+    p.add_argument("--limit", type=int, help="photos, for a smoke run")
+    p.add_argument("--views", type=int, default=6, help="random views a photo, half mirrored")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--out", type=Path, required=True)
+    return p.parse_args()
+
+
+def main() -> None:
+    args = parse()
+    photos = load_captioned_photos(args.data, args.split, args.limit)
+    if args.fold:
+        number, count = map(int, args.fold.split("/"))
+        photos = photos.fold(number, count)
+    image, _ = load_encoder(args.checkpoint)
+    image.to(memory_format=torch.channels_last)
+    side = image.tower.image_size
+
+    @torch.no_grad()
+    def encode(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        with torch.autocast("cpu", torch.bfloat16):
+            vectors, regions = image(to_input(pixels, side))
+        return vectors.float().numpy(), regions.float().numpy()
+
+    random = np.random.default_rng(args.seed)
+    views = encode_views(photos.photos, encode, random, views=args.views, side=side)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    save_file(
+        {"vectors": views.vectors, "regions": views.regions},
+        args.out,
+        {"captions": json.dumps(photos.captions), "checkpoint": str(args.checkpoint)},
+    )
+    print(f"{args.out}: {len(views)} photos, {args.views} views each")
+
+
+def load_features(path: Path) -> tuple[PhotoViews, list[list[str]], Path]:
+    """Views, captions of each photo, and the checkpoint of the encoder that they belong to."""
+    from safetensors import safe_open
+
+    with safe_open(path, "np") as file:
+        about = file.metadata()
+    arrays = load_file(path)
+    views = PhotoViews(arrays["vectors"], arrays["regions"])
+    return views, json.loads(about["captions"]), Path(about["checkpoint"])
+
+
+if __name__ == "__main__":
+    main()
