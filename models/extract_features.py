@@ -1,7 +1,12 @@
 """Encode captioned photos once: what the loop's training reads instead of pixels.
 
-    python -m models.extract_features --data FLICKR8K --checkpoint runs/fold0/encoder.safetensors \\
-        --split train --fold 0/2 --out runs/features/fold0.safetensors
+    python -m export encoder runs/fold0/encoder.safetensors --out runs/fold0/bundle --photos PHOTOS
+    python -m models.extract_features --data FLICKR8K --split train --fold 0/2 \\
+        --bundle runs/fold0/bundle --checkpoint runs/fold0/encoder.safetensors \\
+        --out runs/features/fold0.safetensors
+
+It is the exported int8 graph that encodes, several times faster than PyTorch and just as a search
+will see it; the checkpoint, whose sentence tower the refiner is trained through, is only noted.
 
 The encoder must not have seen these photos: else it finds nearly every one of them, and a verifier
 or refiner would learn from mistakes that it does not make on new footage. For photos that it was
@@ -16,20 +21,18 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from models.checkpoint import load_encoder
-from models.data.batches import to_input
 from models.data.features import PhotoViews, encode_views
 from models.data.photos import load_captioned_photos
+from vsr_edge.runtime.encoder import load_bundle
 
 
 def parse() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--data", type=Path, required=True, help="folder with captions.csv and images/")
-    p.add_argument("--checkpoint", type=Path, required=True, help="of the dual encoder")
+    p.add_argument("--bundle", required=True, help="the encoder as exported")
+    p.add_argument("--checkpoint", type=Path, required=True, help="the encoder as trained")
     p.add_argument("--split", default="train")
     p.add_argument("--fold", metavar="K/N", help="only fold K of N")
     p.add_argument("--limit", type=int, help="photos, for a smoke run")
@@ -45,18 +48,11 @@ def main() -> None:
     if args.fold:
         number, count = map(int, args.fold.split("/"))
         photos = photos.fold(number, count)
-    image, _ = load_encoder(args.checkpoint)
-    image.to(memory_format=torch.channels_last)
-    side = image.tower.image_size
-
-    @torch.no_grad()
-    def encode(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        with torch.autocast("cpu", torch.bfloat16):
-            vectors, regions = image(to_input(pixels, side))
-        return vectors.float().numpy(), regions.float().numpy()
-
     random = np.random.default_rng(args.seed)
-    views = encode_views(photos.photos, encode, random, views=args.views, side=side)
+    with load_bundle(args.bundle) as bundle:
+        views = encode_views(
+            photos.photos, bundle.encode_frames, random, views=args.views, side=bundle.image_side
+        )
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save_file(
         {"vectors": views.vectors, "regions": views.regions},

@@ -22,9 +22,7 @@ val split.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import copy
-import ctypes
 import json
 import math
 import time
@@ -45,11 +43,11 @@ from models.data.photos import CaptionedPhotos, load_captioned_photos
 from models.efficientnet_lite import pretrained_efficientnet_lite
 from models.encoder import ImageEncoder, TextEncoder, as_cells
 from models.losses import class_name_loss, distillation_loss, info_nce
+from models.memory import keep_freed_memory
 from models.minilm import HIDDEN, masked_mean, pretrained_minilm
 
 PROMPTS = ("{}", "a {}", "a photo of a {}", "a photo of the {}")
 CONFIDENT = 0.5
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 
 def parse() -> argparse.Namespace:
@@ -163,15 +161,6 @@ class Trainer:
         rank = (scores > scores.gather(1, owner[:, None])).sum(1)
         image.train(), text.train()
         return {f"R@{k}": round(100 * (rank < k).float().mean().item(), 2) for k in (1, 5, 10)}
-
-
-def keep_freed_memory() -> None:
-    """Let glibc reuse large blocks: mapping them anew takes longer than computing a layer."""
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(M_MMAP_MAX, 0)
-        libc.mallopt(M_TRIM_THRESHOLD, -1)
-        libc.mallopt(M_TOP_PAD, 1 << 28)
 
 
 def main() -> None:
