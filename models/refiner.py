@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.encoder import DIMENSIONS
 from models.grounding import MASKED, SCALE

@@ -13,8 +13,8 @@ from PIL import Image
 
 from models.data.composition import Composition, Scene
 
-# The same plan gives the same bytes: one thread, and without x264's macroblock trees, which came out
-# differently from run to run.
+# The same plan gives the same bytes: one thread, and without x264's macroblock trees, which came
+# out differently from run to run.
 ENCODER_THREADS = 1
 ENCODER = {"preset": "veryfast", "crf": "23", "x264-params": "mbtree=0"}
 KEYFRAME_SECONDS = 2

@@ -1,0 +1,203 @@
+"""Archives in feature space: what the verifier, the grounder and the refiner are trained in.
+
+A world is a composed archive whose frames were never filmed. It is searched as the runtime
+searches: by the vectors of clips or of whole videos, and each hit becomes a candidate, the frames
+around the one in it that is most like the query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from models.data.batches import load_tokenizer, tokenize
+from models.data.composition import compose
+from models.data.features import PhotoViews, compose_frames
+from models.encoder import TextEncoder
+from models.minilm import HIDDEN
+
+Granularity: TypeAlias = Literal["clip", "video"]
+
+# As the runtime does by default: frames a second, frames of a clip and from one to the next, and
+# how many frames before and after the best one a candidate holds.
+FPS = 1.0
+CLIP_FRAMES, CLIP_STRIDE = 4, 2
+REACH = 12
+MOST_WORDS = 32
+SCENES_PER_VIDEO = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Queries:
+    """Encoded captions: ``ids`` and ``mask`` [n, L], ``states`` float16 [n, L, H], ``vectors``
+    [n, D], and the photo that each describes.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    states: Tensor
+    vectors: Tensor
+    photos: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+
+@torch.no_grad()
+def encode_captions(
+    captions: Sequence[Sequence[str]], encoder: TextEncoder, batch: int = 128
+) -> Queries:
+    """All captions of all photos, with the frozen sentence tower."""
+    texts = [caption for group in captions for caption in group]
+    photos = np.repeat(np.arange(len(captions)), [len(group) for group in captions])
+    ids, mask = tokenize(load_tokenizer(), texts)
+    if ids.shape[1] > MOST_WORDS:
+        # A cut sentence still ends with its separator.
+        full = mask.sum(1) > MOST_WORDS
+        ids[full, MOST_WORDS - 1] = ids[full, mask[full].sum(1) - 1]
+        ids, mask = ids[:, :MOST_WORDS], mask[:, :MOST_WORDS]
+    states, vectors = [], []
+    encoder.eval()
+    for start in range(0, len(texts), batch):
+        part = slice(start, start + batch)
+        blank = torch.zeros(len(ids[part]), 0, HIDDEN)
+        with torch.autocast("cpu", torch.bfloat16):
+            vector, state = encoder(ids[part], mask[part], blank)
+        vectors.append(vector.float())
+        states.append(state.half())
+    return Queries(ids, mask, torch.cat(states), torch.cat(vectors), photos)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class World:
+    """n frames of v videos with m clips; a unit is a clip or a video, a range of frames."""
+
+    vectors: Tensor
+    regions: Tensor
+    photos: NDArray[np.intp]
+    videos: NDArray[np.intp]
+    units: dict[Granularity, tuple[Tensor, NDArray[np.intp]]]
+    video_ranges: NDArray[np.intp]
+
+    def shown(self) -> set[int]:
+        """The photos that are in it."""
+        return set(self.photos.tolist())
+
+
+def build_world(
+    views: PhotoViews, photos: NDArray[np.intp], random: np.random.Generator, mirror: float = 0.5
+) -> World:
+    """Compose these photos into videos and take their frames' features."""
+    videos = compose(photos, max(len(photos) // SCENES_PER_VIDEO, 1), random, mirror=mirror)
+    frames = [compose_frames(video, views, random, fps=FPS) for video in videos]
+    counts = np.array([len(part.times) for part in frames])
+    ends = np.cumsum(counts)
+    ranges = np.stack([ends - counts, ends - 1], 1)
+    vectors = torch.from_numpy(np.concatenate([part.vectors for part in frames]))
+    clips = np.array(
+        [
+            (first, min(first + CLIP_FRAMES - 1, last))
+            for begin, last in ranges.tolist()
+            for first in range(begin, max(last - CLIP_STRIDE, begin) + 1, CLIP_STRIDE)
+        ]
+    )
+    return World(
+        vectors=vectors,
+        regions=torch.from_numpy(np.concatenate([part.regions for part in frames])).half(),
+        photos=np.concatenate(
+            [
+                np.array([video.scenes[place].photo for place in part.scenes])
+                for video, part in zip(videos, frames, strict=True)
+            ]
+        ),
+        videos=np.repeat(np.arange(len(videos)), counts),
+        units={
+            "clip": (_means(vectors, clips), clips),
+            "video": (_means(vectors, ranges), ranges),
+        },
+        video_ranges=ranges,
+    )
+
+
+def _means(vectors: Tensor, ranges: NDArray[np.intp]) -> Tensor:
+    """The vector of each range of frames: their mean, of unit length."""
+    sums = F.pad(vectors.double().cumsum(0), (0, 0, 1, 0))
+    return F.normalize(sums[ranges[:, 1] + 1] - sums[ranges[:, 0]], dim=1).float()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """K candidates for each of B queries, best retrieved first.
+
+    ``frames`` int [B, K, F] are numbers of frames, ``mask`` [B, K, F] says which are real (they
+    come first), ``scores`` [B, K] are inner products of query and retrieved unit, ``units`` [B, K]
+    which unit it was.
+    """
+
+    frames: Tensor
+    mask: Tensor
+    scores: Tensor
+    units: Tensor
+
+
+def retrieve(
+    world: World,
+    queries: Tensor,
+    granularity: Granularity,
+    count: int,
+    focus: Tensor | None = None,
+) -> Candidates:
+    """The ``count`` best candidates of each query [B, D].
+
+    A hit that lies within reach of a better one in the same video is part of it. ``focus``: the
+    vectors that choose the best frame in a hit, where they are not the queries that retrieve.
+    """
+    vectors, ranges = world.units[granularity]
+    scores = queries @ vectors.T
+    alike = ((queries if focus is None else focus) @ world.vectors.T).numpy()
+    order = scores.argsort(1, descending=True).numpy()
+    width = 2 * REACH + 1
+    frames = torch.zeros(len(queries), count, width, dtype=torch.long)
+    mask = torch.zeros(len(queries), count, width)
+    units = torch.zeros(len(queries), count, dtype=torch.long)
+    for row in range(len(queries)):
+        for place, (unit, first, last) in enumerate(
+            _distinct(order[row], alike[row], ranges, world.videos, world.video_ranges, count)
+        ):
+            length = last - first + 1
+            frames[row, place, :length] = torch.arange(first, last + 1)
+            mask[row, place, :length] = 1
+            units[row, place] = unit
+    return Candidates(frames, mask, scores.gather(1, units), units)
+
+
+def _distinct(
+    order: NDArray[np.intp],
+    alike: NDArray[np.float32],
+    ranges: NDArray[np.intp],
+    videos: NDArray[np.intp],
+    video_ranges: NDArray[np.intp],
+    count: int,
+) -> list[tuple[int, int, int]]:
+    centres: dict[int, list[int]] = {}
+    found: list[tuple[int, int, int]] = []
+    for unit in order:
+        first, last = ranges[unit]
+        centre = int(first + alike[first : last + 1].argmax())
+        video = int(videos[centre])
+        others = centres.setdefault(video, [])
+        if any(abs(centre - other) <= REACH for other in others):
+            continue
+        others.append(centre)
+        begin, end = video_ranges[video]
+        found.append((int(unit), max(centre - REACH, int(begin)), min(centre + REACH, int(end))))
+        if len(found) == count:
+            break
+    return found
