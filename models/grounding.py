@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.encoder import DIMENSIONS, REGION_SIDE
+from models.encoder import DIMENSIONS, REGION_SIDE, TextEncoder
 from models.minilm import HIDDEN
 
 CELLS = REGION_SIDE**2 + 1  # the regions, and the whole picture
 SIMILARITIES = 7
+JOINT_HIDDEN = 768  # as in the dual encoder
 DILATIONS = (1, 2, 4)
 MASKED = -1e4
 # Unit vectors of 384 dimensions have entries near 0.05; layers like them near 1.
@@ -30,6 +31,12 @@ class GroundingHead(nn.Module):
 
     def __init__(self, width: int = 128, dropout: float = 0.2) -> None:
         super().__init__()
+        self.joint = nn.Sequential(
+            nn.Linear(HIDDEN, JOINT_HIDDEN), nn.GELU(), nn.Linear(JOINT_HIDDEN, DIMENSIONS)
+        )
+        self.joint_skip = nn.Parameter(torch.ones(()))
+        self.sharpness = nn.Parameter(torch.tensor(10.0))
+        self.coverage = nn.Linear(3, width)
         self.words = nn.Linear(HIDDEN, width)
         self.importance = nn.Linear(HIDDEN, 1)
         self.cells = nn.Linear(DIMENSIONS, width)
@@ -99,15 +106,32 @@ class GroundingHead(nn.Module):
         self, states: Tensor, token_mask: Tensor, frames: Tensor, regions: Tensor
     ) -> Tensor:
         """Each word looks for itself in each frame's cells: what it found, over words [B, F, W]."""
+        plain = torch.cat([frames[:, :, None], regions], 2)
+        alike = torch.einsum("bld,bfcd->bflc", self.words_in_joint_space(states), plain)
         words = self.word_norm(self.words(states))
-        cells = torch.cat([frames[:, :, None], regions], 2) * SCALE
-        cells = self.cell_norm(self.cells(cells) + self.places)
+        cells = self.cell_norm(self.cells(plain * SCALE) + self.places)
         scores = torch.einsum("blw,bfcw->bflc", words, cells) * words.shape[-1] ** -0.5
-        found = torch.einsum("bflc,bfcw->bflw", scores.softmax(-1), cells)
-        word = self.from_word(words)[:, None]
+        weights = (scores + self.sharpness * alike).softmax(-1)
+        found = torch.einsum("bflc,bfcw->bflw", weights, cells)
+        covered = torch.stack([alike.amax(-1), alike[..., 0], (weights * alike).sum(-1)], -1)
+        word = self.from_word(words)[:, None] + self.coverage(covered)
         seen = F.gelu(word + self.from_cell(found) + self.from_both(words[:, None] * found))
         importance = self.importance(states)[..., 0] + (1 - token_mask.to(states.dtype)) * MASKED
         return torch.einsum("bl,bflw->bfw", importance.softmax(-1), seen)
+
+    def words_in_joint_space(self, states: Tensor) -> Tensor:
+        """Each word as if it were the sentence: unit vectors [B, L, D] to compare with cells."""
+        plain = F.normalize(states, dim=-1)
+        learned = F.normalize(self.joint(plain * SCALE), dim=-1)
+        return F.normalize(learned + self.joint_skip * plain, dim=-1)
+
+    def start_from(self, encoder: TextEncoder) -> None:
+        """Take over how the dual encoder maps sentences into the joint space."""
+        for mine, theirs in zip(
+            self.joint, (m for m in encoder.project if not isinstance(m, nn.Dropout)), strict=True
+        ):
+            mine.load_state_dict(theirs.state_dict())
+        self.joint_skip.data.copy_(encoder.knowledge_weight)
 
     @staticmethod
     def similarities(query: Tensor, frames: Tensor, regions: Tensor, keep: Tensor) -> Tensor:

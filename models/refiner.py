@@ -7,7 +7,7 @@ decoder's that attends to the query's words, each with what the rejected footage
 it, and to that footage.
 
 At the start every soft token is the same vector, ``rest``, for which the frozen encoder gives as
-nearly as possible the unrefined query (``models.rest_token`` finds it): training starts from
+nearly as possible the unrefined query (found by gradient descent, once): training starts from
 there, as in the paper.
 """
 
