@@ -86,6 +86,7 @@ class GroundingHead(nn.Module):
             Logits of match [B], start [B, F], end [B, F] and relevance [B, F].
         """
         keep = frame_mask.to(frames.dtype)[..., None]
+        frames, regions = frames * keep, regions * keep[..., None]
         similarity = self.similarities(query, frames, regions, keep)
         x = self.similarity(similarity) + self.words_in_cells(states, token_mask, frames, regions)
         x = x + self.whole(SCALE * SCALE * query[:, None] * frames)
@@ -97,7 +98,7 @@ class GroundingHead(nn.Module):
         logits = logits + (1 - keep) * MASKED
         start, end, relevance = logits.unbind(-1)
         weights = relevance.softmax(1)[..., None]
-        pooled = torch.cat([(weights * x).sum(1), x.amax(1)], -1)
+        pooled = torch.cat([(weights * x).sum(1), (x + (1 - keep) * MASKED).amax(1)], -1)
         best = (weights * similarity).sum(1)
         match = self.verdict(pooled) + self.best_similarity(best)
         return match[:, 0], start, end, relevance
