@@ -11,7 +11,9 @@ from torch import Tensor
 
 from models.efficientnet_lite import EfficientNetLite, pretrained_efficientnet_lite
 from models.encoder import CLASSES, DIMENSIONS, ImageEncoder, TextEncoder
-from models.minilm import pretrained_minilm
+from models.grounding import GroundingHead
+from models.minilm import HIDDEN, pretrained_minilm
+from models.refiner import Refiner
 
 
 def pretrained_state() -> dict[str, Tensor]:
@@ -42,3 +44,19 @@ def load_encoder(checkpoint: Path) -> tuple[ImageEncoder, TextEncoder]:
         own = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
         module.load_state_dict(own)
     return image.eval(), text.eval()
+
+
+def load_heads(checkpoint: Path) -> tuple[GroundingHead, Refiner | None]:
+    """Grounding head and, where there is one, refiner, frozen and in evaluation mode."""
+    state = load_file(checkpoint)
+    head = GroundingHead()
+    head.load_state_dict(_part(state, "head."))
+    if not (trained := _part(state, "refiner.")):
+        return head.requires_grad_(False).eval(), None
+    refiner = Refiner(torch.zeros(HIDDEN))
+    refiner.load_state_dict(trained)
+    return head.requires_grad_(False).eval(), refiner.requires_grad_(False).eval()
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t.float() for n, t in state.items() if n.startswith(prefix)}

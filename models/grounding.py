@@ -1,9 +1,13 @@
 """Verifier and grounder in one: does this footage show what the query says, and from when to when?
 
-A cross-encoder over the query's token states and a candidate's frame features. It starts from what
-the dual encoder knows, the inner products of query and frames, and adds what they cannot express:
-which words a frame accounts for, and by which of its regions. Frames meet each other only through
-convolutions over time and a pooled context, so that any number of them is fine: 1 to 512.
+A cross-encoder over the query's words and a candidate's frame features. Each word is taken into the
+space of the pictures by the dual encoder's own projection and compared with every cell of every
+frame, its regions and the whole; what the network then sees are only these inner products: which
+words a frame accounts for, how much of it the query is about, how alike neighbouring frames are.
+It therefore has little to memorise, and means the same with encoders that were trained on other
+photos (``models/LOG.md``: with raw features it learned its few thousand photos by heart). Frames
+meet each other only through convolutions over time and a pooled context, so that any number of them
+is fine: 1 to 512.
 
 VideoSearch-R1 (arXiv 2607.00446) has a 2B vision-language model do both in text.
 """
@@ -14,39 +18,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.encoder import DIMENSIONS, REGION_SIDE, TextEncoder
+from models.encoder import DIMENSIONS, TextEncoder
 from models.minilm import HIDDEN
 
-CELLS = REGION_SIDE**2 + 1  # the regions, and the whole picture
-SIMILARITIES = 7
+PER_WORD, PER_FRAME = 5, 9
+WORD_WIDTH = 16
 JOINT_HIDDEN = 768  # as in the dual encoder
 DILATIONS = (1, 2, 4)
 MASKED = -1e4
-# Unit vectors of 384 dimensions have entries near 0.05; layers like them near 1.
-SCALE = DIMENSIONS**0.5
+# Inner products of unit vectors lie near 0.3, layers like numbers near 1; how sharply a word picks
+# among a frame's cells; and the slope of the match logit at the start.
+SCALE, FOCUS, SLOPE = 5.0, 20.0, 15.0
 
 
 class GroundingHead(nn.Module):
     """Query and candidates → match logit, start and end logits, relevance of each frame."""
 
-    def __init__(self, width: int = 128, dropout: float = 0.2) -> None:
+    def __init__(self, width: int = 64, dropout: float = 0.2) -> None:
         super().__init__()
-        self.joint = nn.Sequential(
-            nn.Linear(HIDDEN, JOINT_HIDDEN), nn.GELU(), nn.Linear(JOINT_HIDDEN, DIMENSIONS)
-        )
-        self.joint_skip = nn.Parameter(torch.ones(()))
-        self.sharpness = nn.Parameter(torch.tensor(10.0))
-        self.coverage = nn.Linear(3, width)
-        self.words = nn.Linear(HIDDEN, width)
+        self.joint = WordsInJointSpace()
         self.importance = nn.Linear(HIDDEN, 1)
-        self.cells = nn.Linear(DIMENSIONS, width)
-        self.places = nn.Parameter(torch.zeros(CELLS, width))
-        self.word_norm, self.cell_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.from_word = nn.Linear(width, width)
-        self.from_cell = nn.Linear(width, width, bias=False)
-        self.from_both = nn.Linear(width, width, bias=False)
-        self.whole = nn.Linear(DIMENSIONS, width)
-        self.similarity = nn.Linear(SIMILARITIES, width)
+        self.word = nn.Sequential(
+            nn.Linear(PER_WORD, WORD_WIDTH), nn.GELU(), nn.Linear(WORD_WIDTH, WORD_WIDTH)
+        )
+        self.frame = nn.Linear(PER_FRAME + WORD_WIDTH + 1, width)
         self.frame_norm = nn.LayerNorm(width)
         self.over_time = nn.ModuleList(TimeBlock(width, d, dropout) for d in DILATIONS)
         self.context = nn.Linear(width, width)
@@ -54,14 +49,10 @@ class GroundingHead(nn.Module):
         self.verdict = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, 1)
         )
-        self.best_similarity = nn.Linear(SIMILARITIES, 1)
-        self.dropout = nn.Dropout(dropout)
-        # At the start the frames' inner products alone decide.
-        for layer in (self.verdict[-1], self.per_frame):
+        self.slopes = nn.Parameter(torch.tensor([SLOPE, SLOPE / 3]))
+        # At the start the inner products of query and frames alone decide.
+        for layer in (self.verdict[-1], self.per_frame, self.importance):
             nn.init.zeros_(layer.weight)
-        with torch.no_grad():
-            self.best_similarity.weight.zero_()
-            self.best_similarity.weight[0, 0] = 15.0
 
     def forward(
         self,
@@ -87,65 +78,92 @@ class GroundingHead(nn.Module):
         """
         keep = frame_mask.to(frames.dtype)[..., None]
         frames, regions = frames * keep, regions * keep[..., None]
-        similarity = self.similarities(query, frames, regions, keep)
-        x = self.similarity(similarity) + self.words_in_cells(states, token_mask, frames, regions)
-        x = x + self.whole(SCALE * SCALE * query[:, None] * frames)
-        x = self.frame_norm(self.dropout(x)) * keep
+        about_query = self.about_query(query, frames, regions)
+        about_words = self.about_words(states, token_mask, frames, regions)
+        alike = _neighbours(frames)
+        x = torch.cat([SCALE * about_query, about_words, alike], -1)
+        x = self.frame_norm(self.frame(x)) * keep
         for block in self.over_time:
             x = block(x, keep)
-        x = x + self.context((x * keep).sum(1, keepdim=True) / keep.sum(1, keepdim=True)) * keep
-        logits = self.per_frame(x) + 15.0 * similarity[..., :1]
-        logits = logits + (1 - keep) * MASKED
+        x = x + self.context(x.sum(1, keepdim=True) / keep.sum(1, keepdim=True)) * keep
+        logits = self.per_frame(x) + SLOPE * about_query[..., :1] + (1 - keep) * MASKED
         start, end, relevance = logits.unbind(-1)
         weights = relevance.softmax(1)[..., None]
         pooled = torch.cat([(weights * x).sum(1), (x + (1 - keep) * MASKED).amax(1)], -1)
-        best = (weights * similarity).sum(1)
-        match = self.verdict(pooled) + self.best_similarity(best)
-        return match[:, 0], start, end, relevance
+        best = (weights * about_query[..., :2]).sum(1)
+        match = self.verdict(pooled)[:, 0] + (self.slopes * best).sum(-1)
+        return match, start, end, relevance
 
-    def words_in_cells(
-        self, states: Tensor, token_mask: Tensor, frames: Tensor, regions: Tensor
-    ) -> Tensor:
-        """Each word looks for itself in each frame's cells: what it found, over words [B, F, W]."""
-        plain = torch.cat([frames[:, :, None], regions], 2)
-        alike = torch.einsum("bld,bfcd->bflc", self.words_in_joint_space(states), plain)
-        words = self.word_norm(self.words(states))
-        cells = self.cell_norm(self.cells(plain * SCALE) + self.places)
-        scores = torch.einsum("blw,bfcw->bflc", words, cells) * words.shape[-1] ** -0.5
-        weights = (scores + self.sharpness * alike).softmax(-1)
-        found = torch.einsum("bflc,bfcw->bflw", weights, cells)
-        covered = torch.stack([alike.amax(-1), alike[..., 0], (weights * alike).sum(-1)], -1)
-        word = self.from_word(words)[:, None] + self.coverage(covered)
-        seen = F.gelu(word + self.from_cell(found) + self.from_both(words[:, None] * found))
-        importance = self.importance(states)[..., 0] + (1 - token_mask.to(states.dtype)) * MASKED
-        return torch.einsum("bl,bflw->bfw", importance.softmax(-1), seen)
-
-    def words_in_joint_space(self, states: Tensor) -> Tensor:
-        """Each word as if it were the sentence: unit vectors [B, L, D] to compare with cells."""
-        plain = F.normalize(states, dim=-1)
-        learned = F.normalize(self.joint(plain * SCALE), dim=-1)
-        return F.normalize(learned + self.joint_skip * plain, dim=-1)
-
-    def start_from(self, encoder: TextEncoder) -> None:
-        """Take over how the dual encoder maps sentences into the joint space."""
-        for mine, theirs in zip(
-            self.joint, (m for m in encoder.project if not isinstance(m, nn.Dropout)), strict=True
-        ):
-            mine.load_state_dict(theirs.state_dict())
-        self.joint_skip.data.copy_(encoder.knowledge_weight)
-
-    @staticmethod
-    def similarities(query: Tensor, frames: Tensor, regions: Tensor, keep: Tensor) -> Tensor:
-        """Inner products that the dual encoder gives, and how alike neighbours are [B, F, 7]."""
+    def about_query(self, query: Tensor, frames: Tensor, regions: Tensor) -> Tensor:
+        """How much each frame is what the whole query is about, [B, F, 5]."""
         whole = torch.einsum("bd,bfd->bf", query, frames)
         parts = torch.einsum("bd,bfrd->bfr", query, regions)
         top = parts.topk(3, -1).values
-        before = F.pad((frames[:, 1:] * frames[:, :-1]).sum(-1), (1, 0))
-        after = F.pad(before[:, 1:], (0, 1))
-        stacked = torch.stack(
-            [whole, top[..., 0], top[..., 2], parts.mean(-1), parts.amin(-1), before, after], -1
+        return torch.stack([whole, top[..., 0], top.mean(-1), parts.mean(-1), parts.amin(-1)], -1)
+
+    def about_words(
+        self, states: Tensor, token_mask: Tensor, frames: Tensor, regions: Tensor
+    ) -> Tensor:
+        """Which words each frame accounts for, over the words that matter, [B, F, W + 1]."""
+        alike = self.words_in_cells(states, frames, regions)
+        top = alike.topk(3, -1).values
+        seen = torch.stack(
+            [
+                top[..., 0],
+                alike[..., 0],
+                top.mean(-1),
+                alike.mean(-1),
+                (alike * (FOCUS * alike).softmax(-1)).sum(-1),
+            ],
+            -1,
         )
-        return stacked * keep
+        absent = (1 - token_mask.to(states.dtype)) * MASKED
+        weights = (self.importance(states)[..., 0] + absent).softmax(-1)
+        words = torch.einsum("bl,blfw->bfw", weights, self.word(SCALE * seen))
+        # The word that the frame shows least of, softly.
+        least = (absent[:, :, None] - FOCUS * top[..., 0]).softmax(1)
+        return torch.cat([words, SCALE * (least * top[..., 0]).sum(1)[..., None]], -1)
+
+    def words_in_cells(self, states: Tensor, frames: Tensor, regions: Tensor) -> Tensor:
+        """Inner products of each word with each frame's cells, the whole first [B, L, F, R + 1]."""
+        cells = torch.cat([frames[:, :, None], regions], 2)
+        return torch.einsum("bld,bfcd->blfc", self.joint(states), cells)
+
+
+class WordsInJointSpace(nn.Module):
+    """Token states [B, L, H] → unit vectors [B, L, D]: each word as if it were the sentence.
+
+    The dual encoder's own projection, taken over and kept as it is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = nn.Sequential(
+            nn.Linear(HIDDEN, JOINT_HIDDEN), nn.GELU(), nn.Linear(JOINT_HIDDEN, DIMENSIONS)
+        )
+        self.knowledge_weight = nn.Parameter(torch.ones(()))
+        self.requires_grad_(False)
+
+    def forward(self, states: Tensor) -> Tensor:
+        plain = F.normalize(states, dim=-1)
+        learned = F.normalize(self.project(plain * HIDDEN**0.5), dim=-1)
+        return F.normalize(learned + self.knowledge_weight * plain, dim=-1)
+
+    def take_over(self, encoder: TextEncoder) -> None:
+        """Become the projection of this encoder."""
+        theirs = [part for part in encoder.project if not isinstance(part, nn.Dropout)]
+        for mine, source in zip(self.project, theirs, strict=True):
+            mine.load_state_dict(source.state_dict())
+        self.knowledge_weight.data.copy_(encoder.knowledge_weight)
+
+
+def _neighbours(frames: Tensor) -> Tensor:
+    """How alike each frame is to the two before and the two after it, [B, F, 4]; 0 past an end."""
+    count = frames.shape[1]
+    padded = F.pad(frames, (0, 0, 2, 2))
+    return torch.stack(
+        [(frames * padded[:, shift : shift + count]).sum(-1) for shift in (0, 1, 3, 4)], -1
+    )
 
 
 class TimeBlock(nn.Module):

@@ -17,10 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from models.encoder import DIMENSIONS
-from models.grounding import MASKED, SCALE
+from models.grounding import MASKED, WordsInJointSpace
 from models.minilm import HIDDEN
 
 SOFT_TOKENS = 8
+SEEN, ABOUT = 3, 3
+REGIONS_SHOWN = 2
+# Unit vectors of 384 dimensions have entries near 0.05; layers like them near 1.
+SCALE = DIMENSIONS**0.5
 
 
 class Refiner(nn.Module):
@@ -31,10 +35,11 @@ class Refiner(nn.Module):
     ) -> None:
         super().__init__()
         self.count = count
+        self.joint = WordsInJointSpace()
         self.words = nn.Linear(HIDDEN, width)
-        self.seen = nn.Linear(3, width)
+        self.seen = nn.Linear(SEEN, width)
         self.evidence = nn.Linear(DIMENSIONS, width)
-        self.about = nn.Linear(2, width)
+        self.about = nn.Linear(ABOUT, width)
         self.memory_norm = nn.LayerNorm(width)
         self.first = nn.Linear(DIMENSIONS, width)
         self.feed_back = nn.Linear(HIDDEN, width)
@@ -55,9 +60,9 @@ class Refiner(nn.Module):
         states: Tensor,
         token_mask: Tensor,
         query: Tensor,
-        evidence: Tensor,
-        evidence_words: Tensor,
-        evidence_about: Tensor,
+        frames: Tensor,
+        regions: Tensor,
+        about: Tensor,
         evidence_mask: Tensor,
     ) -> Tensor:
         """Refine B queries.
@@ -66,17 +71,32 @@ class Refiner(nn.Module):
             states: token states of the query [B, L, H].
             token_mask: [B, L], 1 for real tokens.
             query: the query's vector [B, D].
-            evidence: vectors of rejected frames or regions [B, E, D].
-            evidence_words: for each word, how well the evidence shows it [B, L, 3].
-            evidence_about: inner product with the query, and match logit [B, E, 2].
-            evidence_mask: [B, E], 1 for real evidence; without any, the query alone is refined.
+            frames: the best frame of each rejected candidate [B, E, D].
+            regions: their regions [B, E, R, D].
+            about: of each candidate its match logit, and log₂ of how many frames the vector that
+                it was found by stands for [B, E, 2].
+            evidence_mask: [B, E], 1 for real candidates; without any, the query alone is refined.
         """
-        words = self.words(states) + self.seen(evidence_words)
-        shown = self.evidence(evidence * SCALE) + self.about(evidence_about)
-        memory = self.memory_norm(torch.cat([words, shown], 1))
-        keep = torch.cat([token_mask, evidence_mask], 1).to(memory.dtype)
-        bias = (1 - keep) * MASKED
-        start = self.first(query * SCALE)
+        keep = evidence_mask.to(frames.dtype)[..., None]
+        frames, regions, about = frames * keep, regions * keep[..., None], about * keep
+        cells = torch.cat([frames[:, :, None], regions], 2)
+        alike = torch.einsum("bld,becd->blec", self.joint(states), cells)
+        seen = torch.stack([alike[..., 0].amax(-1), alike.amax(-1).amax(-1), alike[:, :, 0, 0]], -1)
+        words = self.words(states) + self.seen(seen)
+        sims = torch.einsum("bd,becd->bec", query, cells)
+        best = sims[..., 1:].topk(REGIONS_SHOWN, -1).indices
+        shown = regions.gather(2, best[..., None].expand(*best.shape, regions.shape[-1]))
+        evidence = torch.cat([frames[:, :, None], shown], 2)
+        sims = torch.cat([sims[..., :1], sims[..., 1:].gather(2, best)], 2)
+        facts = torch.cat([sims[..., None], about[:, :, None].expand(*sims.shape, 2)], -1)
+        evidence = (self.evidence(evidence * SCALE) + self.about(facts)).flatten(1, 2)
+        memory = self.memory_norm(torch.cat([words, evidence], 1))
+        each = evidence_mask[..., None].expand(*evidence_mask.shape, 1 + REGIONS_SHOWN).flatten(1)
+        present = torch.cat([token_mask.to(keep.dtype), each.to(keep.dtype)], 1)
+        return self.decode(self.first(query * SCALE), memory, (1 - present) * MASKED)
+
+    def decode(self, start: Tensor, memory: Tensor, bias: Tensor) -> Tensor:
+        """Soft tokens one after another, each fed back for the next."""
         fed_back = torch.zeros_like(start)
         tokens = []
         for place in range(self.count):

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.encoder import DIMENSIONS, TextEncoder
-from models.grounding import GroundingHead
+from models.grounding import GroundingHead, WordsInJointSpace
 from models.minilm import HIDDEN, MiniLM
 from models.refiner import SOFT_TOKENS, Refiner
 
@@ -72,6 +72,7 @@ def test_training_starts_from_the_dual_encoders_order() -> None:
     head = GroundingHead().eval()
     states, words, query, frames, regions, mask = pairs(12, 5, 1)
     query, states = query[:1].expand(12, -1), states[:1].expand(12, -1, -1)
+    regions = frames[:, :, None].expand_as(regions)
     match, *_ = head(states, words, query, frames, regions, mask)
     alike = (query * frames[:, 0]).sum(-1)
     assert match.argsort().tolist() == alike.argsort().tolist()
@@ -80,19 +81,19 @@ def test_training_starts_from_the_dual_encoders_order() -> None:
 @torch.no_grad()
 def test_words_enter_the_joint_space_as_sentences_do() -> None:
     encoder = TextEncoder(MiniLM()).eval()
-    head = GroundingHead().eval()
-    head.start_from(encoder)
+    joint = WordsInJointSpace()
+    joint.take_over(encoder)
     state = torch.randn(1, 1, HIDDEN)
     sentence = F.normalize(state[:, 0], dim=-1)
     learned = F.normalize(encoder.project(sentence * HIDDEN**0.5), dim=-1)
     expected = F.normalize(learned + encoder.knowledge_weight * sentence, dim=-1)
-    assert torch.allclose(head.words_in_joint_space(state)[:, 0], expected, atol=1e-5)
+    assert torch.allclose(joint(state)[:, 0], expected, atol=1e-5)
 
 
 def refinement(seed: int = 0) -> list[Tensor]:
-    torch.manual_seed(seed)
-    states, words, query, frames, _, mask = pairs(3, 6, 4, seed)
-    return [states, words, query, frames, torch.rand(3, 6, 3), torch.rand(3, 4, 2), mask]
+    """Three queries with four rejected frames each: what the refiner takes."""
+    states, words, query, frames, regions, mask = pairs(3, 6, 4, seed)
+    return [states, words, query, frames, regions, torch.rand(3, 4, 2), mask]
 
 
 @torch.no_grad()
@@ -103,34 +104,53 @@ def test_refinement_starts_at_rest() -> None:
     assert torch.allclose(tokens, rest.expand_as(tokens))
 
 
-@torch.no_grad()
-def test_what_was_rejected_decides_and_padding_does_not() -> None:
+@pytest.fixture
+def refiner() -> Refiner:
     torch.manual_seed(2)
     refiner = Refiner(torch.zeros(HIDDEN)).eval()
-    refiner.project[-1].weight.normal_()
-    states, words, query, evidence, seen, about, mask = refinement()
-    before = refiner(states, words, query, evidence, seen, about, mask)
+    refiner.project[-1].weight.data.normal_(std=0.1)
+    return refiner
+
+
+@torch.no_grad()
+def test_what_was_rejected_decides_and_padding_does_not(refiner: Refiner) -> None:
+    states, words, query, frames, regions, about, mask = refinement()
+    before = refiner(states, words, query, frames, regions, about, mask)
     assert not torch.allclose(before[:, 0], before[:, 1], atol=1e-3)
-    other = refiner(states, words, query, evidence.flip(-1), seen, about, mask)
-    assert not torch.allclose(before, other, atol=1e-3)
+    for other in (
+        refiner(states, words, query, frames.flip(-1), regions, about, mask),
+        refiner(states, words, query, frames, regions.flip(-1), about, mask),
+        refiner(states, words, query, frames, regions, 3 * about, mask),
+    ):
+        assert not torch.allclose(before, other, atol=1e-3)
+    junk = (
+        torch.randn(3, 3, HIDDEN),
+        torch.randn(3, 2, DIMENSIONS),
+        torch.randn(3, 2, 9, DIMENSIONS),
+    )
     padded = refiner(
-        states,
-        words,
+        torch.cat([states, junk[0]], 1),
+        torch.cat([words, torch.zeros(3, 3)], 1),
         query,
-        torch.cat([evidence, torch.randn(3, 2, DIMENSIONS)], 1),
-        seen,
+        torch.cat([frames, junk[1]], 1),
+        torch.cat([regions, junk[2]], 1),
         torch.cat([about, torch.rand(3, 2, 2)], 1),
         torch.cat([mask, torch.zeros(3, 2)], 1),
     )
-    assert torch.allclose(before, padded, atol=1e-4)
-    alone = refiner(states, words, query, evidence, seen, about, torch.zeros_like(mask))
+    assert torch.allclose(before, padded, atol=1e-3)
+
+
+@torch.no_grad()
+def test_without_evidence_the_query_alone_is_refined(refiner: Refiner) -> None:
+    states, words, query, frames, regions, about, mask = refinement()
+    none = torch.zeros_like(mask)
+    alone = refiner(states, words, query, frames, regions, about, none)
+    other = refiner(states, words, query, frames.flip(1), regions.flip(1), 2 * about, none)
     assert torch.isfinite(alone).all()
+    assert torch.allclose(alone, other)
 
 
-def test_gradients_reach_the_first_soft_token_through_the_last() -> None:
-    torch.manual_seed(3)
-    refiner = Refiner(torch.zeros(HIDDEN)).eval()
-    refiner.project[-1].weight.data.normal_(std=0.1)
+def test_gradients_reach_the_first_soft_token_through_the_last(refiner: Refiner) -> None:
     tokens = refiner(*refinement())
     tokens[:, -1].sum().backward()
     assert refiner.feed_back.weight.grad is not None

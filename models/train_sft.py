@@ -1,0 +1,298 @@
+"""Stage 1: train the verifier, the grounder and the refiner with supervision.
+
+    python -m models.train_sft --features runs/fold0.features runs/fold1.features \\
+        --val runs/val.features --encoder models/checkpoints/encoder.safetensors --out runs/sft
+
+Three steps, read top to bottom:
+
+1. *Rest token.* The one vector that, as soft tokens, changes the query least: refinement starts
+   from there.
+2. *Grounding head.* In worlds of composed footage, on the retriever's own candidates: which of them
+   shows it (an order over candidates, and a balanced yes or no, with queries that nothing answers
+   among them), from when to when, and which frames are relevant.
+3. *Refiner.* From the footage that the retriever put first to soft tokens, encoded again by the
+   frozen text tower, so that the refined query finds the right clip or video: InfoNCE over all
+   units of the world, the rejected one among them.
+
+Features come from encoders that have not seen their photos (``models.extract_features``). Progress
+goes to ``log.jsonl`` in the output folder; figures are on worlds of the val photos.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.checkpoint import load_encoder, load_heads
+from models.data.worlds import Granularity, retrieve
+from models.encoder import TextEncoder
+from models.episodes import Corpus, Episode, first, judge, refine
+from models.grounding import GroundingHead
+from models.losses import (
+    balanced_verification_loss,
+    listwise_loss,
+    refined_query_loss,
+    relevance_loss,
+    span_loss,
+)
+from models.memory import keep_freed_memory
+from models.minilm import HIDDEN
+from models.refiner import SOFT_TOKENS, Refiner
+from models.simulate import simulate
+
+GRANULARITIES: tuple[Granularity, ...] = ("clip", "video")
+
+
+def parse() -> argparse.Namespace:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("--features", type=Path, nargs="+", required=True)
+    p.add_argument("--val", type=Path, required=True)
+    p.add_argument("--encoder", type=Path, required=True, help="checkpoint that is searched with")
+    p.add_argument("--out", type=Path, required=True)
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--threads", type=int, default=0)
+    p.add_argument("--world-photos", type=int, default=800)
+    p.add_argument("--absent-photos", type=int, default=100)
+    p.add_argument("--steps-per-world", type=int, default=25)
+    p.add_argument("--rest-steps", type=int, default=150)
+    p.add_argument("--ground-steps", type=int, default=900)
+    p.add_argument("--ground-batch", type=int, default=12)
+    p.add_argument("--ground-lr", type=float, default=1e-3)
+    p.add_argument("--candidates", type=int, default=16)
+    p.add_argument("--refine-steps", type=int, default=1200)
+    p.add_argument("--refine-batch", type=int, default=40)
+    p.add_argument("--refine-lr", type=float, default=2e-4)
+    p.add_argument("--evidence", type=int, default=3, help="rejected candidates to learn from")
+    p.add_argument("--temperature", type=float, default=0.05)
+    p.add_argument("--margin", type=float, help="drop ambiguous negatives; 0.0005 in the paper")
+    p.add_argument("--keep-weight", type=float, default=2.0, help="price of drifting away")
+    p.add_argument("--without-evidence", action="store_true", help="ablation: the query alone")
+    p.add_argument("--grounding", type=Path, help="take the head of this checkpoint as it is")
+    p.add_argument("--val-worlds", type=int, default=2)
+    return p.parse_args()
+
+
+class Trainer:
+    """What the steps share: corpora, worlds, the log."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.random = np.random.default_rng(args.seed)
+        self.train = [Corpus.load(path) for path in args.features]
+        self.val = Corpus.load(args.val)
+        self.encoder: TextEncoder = load_encoder(args.encoder)[1].requires_grad_(False)
+        self.started = time.monotonic()
+        args.out.mkdir(parents=True, exist_ok=True)
+        self.log_file = (args.out / "log.jsonl").open("w")
+        self._episode: Episode | None = None
+
+    def log(self, **values: Any) -> None:
+        values["seconds"] = round(time.monotonic() - self.started)
+        self.log_file.write(json.dumps(values) + "\n")
+        self.log_file.flush()
+        print(values, flush=True)
+
+    def episode(self, step: int) -> Episode:
+        """The world of this step; a new one every so often."""
+        if self._episode is None or step % self.args.steps_per_world == 0:
+            corpus = self.train[self.random.integers(len(self.train))]
+            count = min(self.args.world_photos, len(corpus.views) - self.args.absent_photos)
+            self._episode = corpus.world(count, self.args.absent_photos, self.random)
+        return self._episode
+
+    def validate(self, head: GroundingHead, refiner: Refiner | None) -> dict[str, Any]:
+        head.eval()
+        if refiner is not None:
+            refiner.eval()
+        found = {
+            granularity: simulate(
+                self.val,
+                head,
+                refiner,
+                granularity,
+                worlds=self.args.val_worlds,
+                use_evidence=not self.args.without_evidence,
+            )
+            for granularity in GRANULARITIES
+        }
+        head.train()
+        if refiner is not None:
+            refiner.train()
+        return found
+
+
+def main() -> None:
+    args = parse()
+    keep_freed_memory()
+    torch.manual_seed(args.seed)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    trainer = Trainer(args)
+    trainer.log(stage="start", args={name: str(value) for name, value in vars(args).items()})
+    rest = find_rest(trainer)
+    head = load_heads(args.grounding)[0] if args.grounding else train_grounding(trainer)
+    save(args.out / "loop.safetensors", head=head)
+    refiner = train_refiner(trainer, head, rest)
+    save(args.out / "loop.safetensors", head=head, refiner=refiner)
+    trainer.log(stage="done", val=trainer.validate(head, refiner))
+
+
+def find_rest(trainer: Trainer) -> Tensor:
+    """Step 1: a vector [H] that as every soft token leaves the query where it was."""
+    args, encoder = trainer.args, trainer.encoder
+    queries = trainer.val.queries
+    rest = nn.Parameter(encoder.tower.words.weight.mean(0).clone())
+    optimiser = torch.optim.Adam([rest], lr=2e-3)
+    alike = torch.zeros(())
+    for _ in range(args.rest_steps):
+        asked = trainer.random.choice(len(queries), min(64, len(queries)), replace=False)
+        length = int(queries.mask[asked].sum(1).max())
+        soft = rest.expand(len(asked), SOFT_TOKENS, HIDDEN)
+        with torch.autocast("cpu", torch.bfloat16):
+            moved, _ = encoder(
+                queries.ids[asked][:, :length], queries.mask[asked][:, :length], soft
+            )
+        alike = F.cosine_similarity(moved.float(), queries.vectors[asked]).mean()
+        optimiser.zero_grad()
+        (1 - alike).backward()
+        optimiser.step()
+    trainer.log(stage="rest", cosine=round(alike.item(), 4))
+    return rest.detach()
+
+
+def train_grounding(trainer: Trainer) -> GroundingHead:
+    """Step 2."""
+    args = trainer.args
+    head = GroundingHead()
+    head.joint.take_over(trainer.encoder)
+    parameters = [p for p in head.parameters() if p.requires_grad]
+    optimiser, schedule = one_cycle(parameters, args.ground_lr, args.ground_steps)
+    totals: dict[str, float] = {}
+    for step in range(args.ground_steps):
+        episode = trainer.episode(step)
+        absent = args.ground_batch // 6
+        asked = np.concatenate(
+            [
+                trainer.random.choice(episode.present, args.ground_batch - absent, replace=False),
+                trainer.random.choice(episode.absent, absent, replace=False),
+            ]
+        )
+        vectors = episode.corpus.queries.vectors[asked]
+        candidates = retrieve(episode.world, vectors, GRANULARITIES[step % 2], args.candidates)
+        shown = episode.shown_in(asked, candidates)
+        right = shown.any(2)
+        match, start, end, relevance = judge(head, episode, asked, candidates)
+        terms = {
+            "order": listwise_loss(match, right),
+            "match": balanced_verification_loss(match, right),
+        }
+        if right.any():
+            terms["span"] = 0.25 * span_loss(start[right], end[right], shown[right])
+            mask = candidates.mask[right]
+            terms["relevance"] = 0.5 * relevance_loss(relevance[right], shown[right], mask)
+        take_step(terms, parameters, optimiser, schedule)
+        note(totals, terms)
+        if (step + 1) % 100 == 0:
+            trainer.log(stage="grounding", step=step + 1, loss=rounded(totals))
+    if args.ground_steps:
+        trainer.log(stage="grounding", val=trainer.validate(head, None))
+    return head.requires_grad_(False).eval()
+
+
+def train_refiner(trainer: Trainer, head: GroundingHead, rest: Tensor) -> Refiner:
+    """Step 3. The verifier, frozen, says how surely each candidate was rejected."""
+    args = trainer.args
+    refiner = Refiner(rest)
+    refiner.joint.take_over(trainer.encoder)
+    parameters = [p for p in refiner.parameters() if p.requires_grad]
+    optimiser, schedule = one_cycle(parameters, args.refine_lr, args.refine_steps)
+    totals: dict[str, float] = {}
+    for step in range(args.refine_steps):
+        episode = trainer.episode(step)
+        granularity = GRANULARITIES[step % 2]
+        asked = trainer.random.choice(episode.present, args.refine_batch, replace=False)
+        vectors = episode.corpus.queries.vectors[asked]
+        right = episode.right_units(asked, granularity)
+        units = episode.world.units[granularity][0]
+        candidates = retrieve(episode.world, vectors, granularity, args.evidence)
+        with torch.no_grad():
+            match, *_ = judge(head, episode, asked, candidates)
+        refined, _ = refine(
+            refiner,
+            episode,
+            asked,
+            first(candidates, args.evidence),
+            match,
+            granularity,
+            use_evidence=not args.without_evidence,
+        )
+        terms = {
+            "retrieval": refined_query_loss(
+                refined, units, right, vectors, args.temperature, args.margin
+            ),
+            "drift": args.keep_weight * (1 - (refined * vectors).sum(1)).mean(),
+        }
+        take_step(terms, parameters, optimiser, schedule)
+        note(totals, terms)
+        if (step + 1) % 100 == 0:
+            trainer.log(stage="refiner", step=step + 1, loss=rounded(totals))
+        if (step + 1) % 400 == 0:
+            trainer.log(stage="refiner", step=step + 1, val=trainer.validate(head, refiner))
+    return refiner.requires_grad_(False).eval()
+
+
+def one_cycle(
+    parameters: list[nn.Parameter], lr: float, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
+    optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.05)
+    return optimiser, torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, lr, total_steps=max(steps, 1) + 1, pct_start=0.1
+    )
+
+
+def take_step(
+    terms: dict[str, Tensor],
+    parameters: list[nn.Parameter],
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.OneCycleLR,
+) -> None:
+    optimiser.zero_grad()
+    torch.stack(list(terms.values())).sum().backward()
+    nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimiser.step()
+    schedule.step()
+
+
+def note(totals: dict[str, float], terms: dict[str, Tensor]) -> None:
+    """A running mean of each term."""
+    for name, term in terms.items():
+        totals[name] = 0.98 * totals.get(name, term.item()) + 0.02 * term.item()
+
+
+def rounded(totals: dict[str, float]) -> dict[str, float]:
+    return {name: round(total, 3) for name, total in totals.items()}
+
+
+def save(path: Path, **modules: nn.Module) -> None:
+    """Write a checkpoint atomically, float16."""
+    state = {
+        f"{name}.{key}": tensor.half().contiguous()
+        for name, module in modules.items()
+        for key, tensor in module.state_dict().items()
+    }
+    partial = path.with_suffix(".partial")
+    save_file(state, partial)
+    partial.replace(path)
+
+
+if __name__ == "__main__":
+    main()
