@@ -22,6 +22,8 @@ from models.extract_features import load_features
 from models.grounding import GroundingHead
 from models.refiner import Refiner
 
+IMPOSSIBLE = -30.0
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Corpus:
@@ -91,7 +93,10 @@ class Episode:
 def judge(
     head: GroundingHead, episode: Episode, asked: NDArray[np.intp], candidates: Candidates
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Match logits [B, K], and start, end and relevance logits [B, K, F]."""
+    """Match logits [B, K], and start, end and relevance logits [B, K, F].
+
+    Where a small world had fewer candidates to offer, the rest can not match.
+    """
     _, mask, states, vectors = episode.text_of(asked)
     world, frames = episode.world, candidates.frames
     batch, count, length = frames.shape
@@ -109,7 +114,8 @@ def judge(
             candidates.mask.flatten(0, 1),
         )
     start, end, relevance = (part.float().view(batch, count, length) for part in spans)
-    return match.float().view(batch, count), start, end, relevance
+    missing = ~candidates.mask.any(2)
+    return match.float().view(batch, count).masked_fill(missing, IMPOSSIBLE), start, end, relevance
 
 
 def refine(
@@ -120,19 +126,32 @@ def refine(
     match: Tensor,
     granularity: Granularity,
     use_evidence: bool = True,
-) -> tuple[Tensor, Tensor]:
-    """Refined query vectors [B, D] and soft tokens [B, N, H].
+) -> Tensor:
+    """Refined query vectors [B, D].
 
     ``rejected`` are the candidates to learn from, with their match logits [B, E].
     """
-    ids, mask, states, vectors = episode.text_of(asked)
+    soft = soft_tokens(refiner, episode, asked, rejected, match, granularity, use_evidence)
+    return encode_refined(episode, asked, soft)
+
+
+def soft_tokens(
+    refiner: Refiner,
+    episode: Episode,
+    asked: NDArray[np.intp],
+    rejected: Candidates,
+    match: Tensor,
+    granularity: Granularity,
+    use_evidence: bool = True,
+) -> Tensor:
+    """The soft tokens [B, N, H] that ``refine`` encodes."""
+    _, mask, states, vectors = episode.text_of(asked)
     world = episode.world
     alike = torch.einsum("bd,bkfd->bkf", vectors, world.vectors[rejected.frames])
     alike = alike.masked_fill(~rejected.mask.bool(), -torch.inf)
     best = rejected.frames.gather(2, alike.argmax(2, keepdim=True))[..., 0]
     ranges = torch.from_numpy(world.units[granularity][1])[rejected.units]
     size = (ranges[..., 1] - ranges[..., 0] + 1).float().log2()
-    present = torch.full(best.shape, float(use_evidence))
     with torch.autocast("cpu", torch.bfloat16):
         soft = refiner(
             states,
@@ -141,10 +160,17 @@ def refine(
             world.vectors[best],
             world.regions[best].float(),
             torch.stack([match, size], -1),
-            present,
+            rejected.mask.any(2).float() * use_evidence,
         )
-        refined, _ = episode.corpus.text(ids, mask, soft)
-    return refined.float(), soft.float()
+    return soft.float()
+
+
+def encode_refined(episode: Episode, asked: NDArray[np.intp], soft: Tensor) -> Tensor:
+    """Queries with soft tokens [B, N, H], encoded by the frozen text tower: vectors [B, D]."""
+    ids, mask, _, _ = episode.text_of(asked)
+    with torch.autocast("cpu", torch.bfloat16):
+        vectors, _ = episode.corpus.text(ids, mask, soft)
+    return vectors.float()
 
 
 def first(candidates: Candidates, count: int) -> Candidates:

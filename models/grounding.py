@@ -85,7 +85,7 @@ class GroundingHead(nn.Module):
         x = self.frame_norm(self.frame(x)) * keep
         for block in self.over_time:
             x = block(x, keep)
-        x = x + self.context(x.sum(1, keepdim=True) / keep.sum(1, keepdim=True)) * keep
+        x = x + self.context(x.sum(1, keepdim=True) / keep.sum(1, keepdim=True).clamp(min=1)) * keep
         logits = self.per_frame(x) + SLOPE * about_query[..., :1] + (1 - keep) * MASKED
         start, end, relevance = logits.unbind(-1)
         weights = relevance.softmax(1)[..., None]

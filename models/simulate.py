@@ -7,6 +7,8 @@ those about absent queries.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -45,27 +47,29 @@ def simulate(
     for number in range(worlds):
         random = np.random.default_rng(seed + number)
         episode = corpus.world(len(corpus.views), len(corpus.views) // 5, random, mirror=0.0)
-        for start in range(0, len(episode.present) // every, BATCH):
-            asked = episode.present[number % every :: every][start : start + BATCH]
+        for asked in _batches(episode.present[number % every :: every]):
             for name, values in _measure(
                 episode, asked, head, refiner, granularity, verified, turns, use_evidence
             ).items():
                 rows.setdefault(name, []).append(values)
-        for start in range(0, len(episode.absent) // every, BATCH):
-            asked = episode.absent[number % every :: every][start : start + BATCH]
-            candidates = retrieve(
-                episode.world, corpus.queries.vectors[asked], granularity, verified
-            )
+        for asked in _batches(episode.absent[number % every :: every]):
+            vectors = corpus.queries.vectors[asked]
+            candidates = retrieve(episode.world, vectors, granularity, verified)
             absent_best.append(judge(head, episode, asked, candidates)[0].amax(1))
     figures = {name: torch.cat(values) for name, values in rows.items()}
     best, accepted = figures.pop("best_match"), figures.pop("best_right").bool()
-    absent = torch.cat(absent_best)
     report = {name: round(100 * float(values.nanmean()), 2) for name, values in figures.items()}
-    threshold = torch.quantile(best[accepted], 0.2)
-    report["absent denied where 80 % of found are accepted"] = round(
-        100 * float((absent < threshold).float().mean()), 2
-    )
+    if accepted.any() and absent_best:
+        denied = torch.cat(absent_best) < torch.quantile(best[accepted], 0.2)
+        report["absent denied where 80 % of found are accepted"] = round(
+            100 * float(denied.float().mean()), 2
+        )
     return report
+
+
+def _batches(asked: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    for start in range(0, len(asked), BATCH):
+        yield asked[start : start + BATCH]
 
 
 def _measure(
@@ -101,7 +105,7 @@ def _measure(
     for _ in range(turns - 1):
         top = match[:, :EVIDENCE] if match.shape[1] >= EVIDENCE else match
         rejected = first(seen, top.shape[1])
-        refined, _ = refine(refiner, episode, asked, rejected, top, granularity, use_evidence)
+        refined = refine(refiner, episode, asked, rejected, top, granularity, use_evidence)
         wider = retrieve(episode.world, refined, granularity, verified, focus=vectors)
         new = _unseen(wider, seen, share)
         parts.append(_judged(episode, asked, head, new))

@@ -226,7 +226,7 @@ def train_refiner(trainer: Trainer, head: GroundingHead, rest: Tensor) -> Refine
         candidates = retrieve(episode.world, vectors, granularity, args.evidence)
         with torch.no_grad():
             match, *_ = judge(head, episode, asked, candidates)
-        refined, _ = refine(
+        refined = refine(
             refiner,
             episode,
             asked,

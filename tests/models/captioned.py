@@ -20,8 +20,8 @@ PHOTOS = {
 }
 
 
-def write_photos(folder: Path) -> tuple[Path, Path]:
-    """A folder of photos and a table of their captions."""
+def write_photos(folder: Path, side: int | None = None) -> tuple[Path, Path]:
+    """A folder of photos, stretched to squares if a side is given, and a table of captions."""
     images = folder / "images"
     images.mkdir(parents=True)
     table = folder / "captions.csv"
@@ -29,6 +29,9 @@ def write_photos(folder: Path) -> tuple[Path, Path]:
         rows = csv.writer(file)
         rows.writerow(["image", "split", "caption"])
         for name, captions in PHOTOS.items():
-            Image.fromarray(getattr(data, name)()).convert("RGB").save(images / f"{name}.png")
+            photo = Image.fromarray(getattr(data, name)()).convert("RGB")
+            if side is not None:
+                photo = photo.resize((side, side))
+            photo.save(images / f"{name}.png")
             rows.writerows([[f"{name}.png", "test", caption] for caption in captions])
     return images, table

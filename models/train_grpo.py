@@ -1,0 +1,299 @@
+"""Stage 2: GRPO over the whole decision, from the checkpoint of stage 1.
+
+    python -m models.train_grpo --start runs/sft/loop.safetensors --features runs/fold0.features \\
+        runs/fold1.features --val runs/val.features --out runs/grpo
+
+A rollout answers one query in one turn. It *picks* one of the verified candidates (categorical over
+their match logits), *decides* whether that one matches (Bernoulli), and then either *grounds* it
+(categorical start and end) or *refines* the query (Gaussian soft tokens around the refiner's).
+Eight rollouts a query are compared with each other (``models.grpo``, ``models.rewards``).
+
+Against the paper: there the only candidate is the retriever's first and the policy is a language
+model's text; picking is ours, since we verify several candidates. Log-probabilities of soft tokens
+are averaged over their entries, as a text policy's are over its tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import Bernoulli, Categorical
+
+from models.checkpoint import load_heads
+from models.data.worlds import Candidates, retrieve
+from models.episodes import Corpus, Episode, encode_refined, first, judge, soft_tokens
+from models.grounding import GroundingHead
+from models.grpo import gaussian_log_probability, group_advantage, grpo_loss
+from models.memory import keep_freed_memory
+from models.refiner import Refiner
+from models.rewards import (
+    RewardWeights,
+    grounding_reward,
+    quality_reward,
+    retrieval_probability,
+    verification_reward,
+)
+from models.simulate import simulate
+from models.train_sft import GRANULARITIES, note, rounded, save
+
+
+def parse() -> argparse.Namespace:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("--start", type=Path, required=True, help="checkpoint of models.train_sft")
+    p.add_argument("--features", type=Path, nargs="+", required=True)
+    p.add_argument("--val", type=Path, required=True)
+    p.add_argument("--out", type=Path, required=True)
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--threads", type=int, default=0)
+    p.add_argument("--world-photos", type=int, default=800)
+    p.add_argument("--absent-photos", type=int, default=100)
+    p.add_argument("--steps-per-world", type=int, default=25)
+    p.add_argument("--steps", type=int, default=300)
+    p.add_argument("--batch", type=int, default=12, help="queries a step")
+    p.add_argument("--group", type=int, default=8, help="rollouts a query")
+    p.add_argument("--candidates", type=int, default=8)
+    p.add_argument("--evidence", type=int, default=3)
+    p.add_argument("--lr", type=float, default=1e-4)
+    p.add_argument("--clip", type=float, default=0.2)
+    p.add_argument("--kl-weight", type=float, default=0.01)
+    p.add_argument("--deviation", type=float, default=0.05, help="of the soft tokens")
+    p.add_argument("--reward-temperature", type=float, default=0.1)
+    p.add_argument("--quality", choices=["gain", "likelihood"], default="gain")
+    for name in RewardWeights.__slots__:
+        p.add_argument(f"--{name}-weight", type=float, default=getattr(RewardWeights(), name))
+    p.add_argument("--val-worlds", type=int, default=2)
+    return p.parse_args()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Policy:
+    """The two models that decide."""
+
+    head: GroundingHead
+    refiner: Refiner
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Actions:
+    """What G rollouts of B queries did, [B, G]; soft tokens [B, G, N, H]."""
+
+    pick: Tensor
+    said_match: Tensor
+    start: Tensor
+    end: Tensor
+    soft: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outputs:
+    """What a policy thinks of B queries: match logits [B, K], span logits [B, K, F], mean soft
+    tokens [B, N, H].
+    """
+
+    match: Tensor
+    start: Tensor
+    end: Tensor
+    soft: Tensor
+
+    def act(self, group: int, deviation: float) -> Actions:
+        """Sample G rollouts of each query."""
+        pick = Categorical(logits=self.match).sample((group,)).T
+        said = Bernoulli(logits=self.match.gather(1, pick)).sample().bool()
+        start, end = (
+            Categorical(logits=_of_picked(part, pick)).sample() for part in (self.start, self.end)
+        )
+        mean = self.soft[:, None].expand(-1, group, -1, -1)
+        return Actions(pick, said, start, end, mean + deviation * torch.randn_like(mean))
+
+    def log_probability(self, actions: Actions, deviation: float) -> Tensor:
+        """Of each rollout, [B, G]: of the parts that it came to."""
+        picked = self.match.log_softmax(1).gather(1, actions.pick)
+        logits = self.match.gather(1, actions.pick)
+        decided = Bernoulli(logits=logits).log_prob(actions.said_match.to(logits.dtype))
+        span = sum(
+            _of_picked(part, actions.pick).log_softmax(-1).gather(2, place[..., None])[..., 0]
+            for part, place in ((self.start, actions.start), (self.end, actions.end))
+        )
+        refined = gaussian_log_probability(actions.soft, self.soft[:, None], deviation)
+        return picked + decided + torch.where(actions.said_match, span, refined)
+
+    def entropy(self) -> Tensor:
+        """Of picking and deciding, mean over queries."""
+        deciding = Bernoulli(logits=self.match.amax(1)).entropy()
+        return (Categorical(logits=self.match).entropy() + deciding).mean()
+
+
+def _of_picked(logits: Tensor, pick: Tensor) -> Tensor:
+    """[B, K, F] and [B, G] → [B, G, F]."""
+    return logits.gather(1, pick[..., None].expand(-1, -1, logits.shape[2]))
+
+
+def think(
+    policy: Policy,
+    episode: Episode,
+    asked: np.ndarray[Any, np.dtype[np.intp]],
+    candidates: Candidates,
+    granularity: Any,
+    evidence: int,
+) -> Outputs:
+    match, start, end, _ = judge(policy.head, episode, asked, candidates)
+    rejected = first(candidates, evidence)
+    soft = soft_tokens(
+        policy.refiner, episode, asked, rejected, match[:, :evidence].detach(), granularity
+    )
+    return Outputs(match, start, end, soft)
+
+
+def main() -> None:
+    args = parse()
+    keep_freed_memory()
+    torch.manual_seed(args.seed)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    random = np.random.default_rng(args.seed)
+    corpora, val = [Corpus.load(path) for path in args.features], Corpus.load(args.val)
+    head, refiner = load_heads(args.start)
+    if refiner is None:
+        raise SystemExit(f"{args.start} has no refiner: train one with models.train_sft first")
+    reference = Policy(copy.deepcopy(head), copy.deepcopy(refiner))
+    for module in (head, refiner):
+        module.requires_grad_(True)
+        module.joint.requires_grad_(False)
+    # Dropout stays off: the policy that acted must be the one whose probability is taken.
+    policy = Policy(head, refiner)
+    parameters = [p for m in (head, refiner) for p in m.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.0)
+    args.out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    totals: dict[str, float] = {}
+    with (args.out / "log.jsonl").open("w") as log_file:
+
+        def log(**values: Any) -> None:
+            values["seconds"] = round(time.monotonic() - started)
+            log_file.write(json.dumps(values) + "\n")
+            log_file.flush()
+            print(values, flush=True)
+
+        def validate() -> dict[str, Any]:
+            return {
+                granularity: simulate(val, head, refiner, granularity, worlds=args.val_worlds)
+                for granularity in GRANULARITIES
+            }
+
+        log(stage="start", args={name: str(value) for name, value in vars(args).items()})
+        for step in range(args.steps):
+            if step % args.steps_per_world == 0:
+                corpus = corpora[random.integers(len(corpora))]
+                count = min(args.world_photos, len(corpus.views) - args.absent_photos)
+                episode = corpus.world(count, args.absent_photos, random)
+            terms = one_step(args, policy, reference, episode, random, step, optimiser, parameters)
+            note(totals, terms)
+            if (step + 1) % 50 == 0 or step + 1 == args.steps:
+                log(stage="grpo", step=step + 1, **rounded(totals))
+        save(args.out / "loop.safetensors", head=head, refiner=refiner)
+        log(stage="done", val=validate())
+
+
+def one_step(
+    args: argparse.Namespace,
+    policy: Policy,
+    reference: Policy,
+    episode: Episode,
+    random: np.random.Generator,
+    step: int,
+    optimiser: torch.optim.Optimizer,
+    parameters: list[torch.nn.Parameter],
+) -> dict[str, Tensor]:
+    """Roll out, reward, update once; returns what is logged."""
+    granularity = GRANULARITIES[step % 2]
+    absent = args.batch // 6
+    asked = np.concatenate(
+        [
+            random.choice(episode.present, args.batch - absent, replace=False),
+            random.choice(episode.absent, absent, replace=False),
+        ]
+    )
+    vectors = episode.corpus.queries.vectors[asked]
+    candidates = retrieve(episode.world, vectors, granularity, args.candidates)
+    outputs = think(policy, episode, asked, candidates, granularity, args.evidence)
+    with torch.no_grad():
+        before = think(reference, episode, asked, candidates, granularity, args.evidence)
+        actions = outputs.act(args.group, args.deviation)
+        rewards = reward(args, episode, asked, candidates, granularity, actions)
+        total = sum(rewards.values(), torch.zeros(()))
+        advantage = group_advantage(total).float()
+    new = outputs.log_probability(actions, args.deviation)
+    found = grpo_loss(
+        new,
+        new.detach(),
+        before.log_probability(actions, args.deviation).detach(),
+        advantage,
+        clip=args.clip,
+        kl_weight=args.kl_weight,
+    )
+    optimiser.zero_grad()
+    found.loss.backward()
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimiser.step()
+    return {
+        **{f"reward {name}": values.mean() for name, values in rewards.items()},
+        "reward": total.mean(),
+        "kl": found.kl.detach(),
+        "clip fraction": found.clip_fraction,
+        "entropy": outputs.entropy().detach(),
+        "said match": actions.said_match.float().mean(),
+    }
+
+
+def reward(
+    args: argparse.Namespace,
+    episode: Episode,
+    asked: np.ndarray[Any, np.dtype[np.intp]],
+    candidates: Candidates,
+    granularity: Any,
+    actions: Actions,
+) -> dict[str, Tensor]:
+    """Each term of each rollout's reward, weighted, [B, G]."""
+    shown = episode.shown_in(asked, candidates)
+    picked = shown.gather(1, actions.pick[..., None].expand(-1, -1, shown.shape[2]))
+    right, said = picked.any(2), actions.said_match
+    place = torch.arange(shown.shape[2])
+    truth = torch.stack(
+        [torch.where(picked, place, 10_000).amin(2), torch.where(picked, place, -1).amax(2) + 1], -1
+    )
+    spans = torch.stack([actions.start, actions.end + 1], -1)
+    spans[..., 1] = torch.maximum(spans[..., 0], spans[..., 1])
+    wanted = episode.right_units(asked, granularity)
+    units = episode.world.units[granularity][0]
+    vectors = episode.corpus.queries.vectors[asked]
+    group = said.shape[1]
+    refined = encode_refined(
+        episode, np.repeat(asked, group), actions.soft.flatten(0, 1)
+    ).unflatten(0, said.shape)
+    known = wanted.any(1)[:, None]
+    before, after = (
+        retrieval_probability(query, units, wanted[:, None], args.reward_temperature)
+        for query in (vectors[:, None], refined)
+    )
+    quality = torch.where(~said & known, quality_reward(before, after, args.quality), 0.0)
+    return {
+        "verification": args.verification_weight
+        * torch.from_numpy(verification_reward(said, right)),
+        "grounding": args.grounding_weight
+        * torch.from_numpy(grounding_reward(said, right, spans.numpy(), truth.numpy())),
+        "presence": args.presence_weight * (~said & ~right).double(),
+        "quality": args.quality_weight * quality.double(),
+    }
+
+
+if __name__ == "__main__":
+    main()
