@@ -71,6 +71,7 @@ def write_bundle(
         "graphs": {
             role: {"inputs": list(GRAPH_INPUTS[role]), "outputs": list(GRAPH_OUTPUTS[role])}
             for role in GRAPH_INPUTS
+            if role in files
         },
         "dims": dict(dims),
         "sampling": {"fps": 1.0, "min_frames": 4, "clip_seconds": 4.0, "clip_stride": 2.0},

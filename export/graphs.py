@@ -8,9 +8,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.encoder import ImageEncoder, TextEncoder
+from models.encoder import DIMENSIONS, REGION_SIDE, ImageEncoder, TextEncoder
+from models.grounding import GroundingHead
 from models.minilm import HIDDEN
-from vsr_edge.runtime.manifest import GRAPH_INPUTS, GRAPH_OUTPUTS, IMAGE_ENCODER, TEXT_ENCODER
+from models.refiner import Refiner
+from vsr_edge.runtime.manifest import (
+    GRAPH_INPUTS,
+    GRAPH_OUTPUTS,
+    GROUNDING,
+    IMAGE_ENCODER,
+    REFINER,
+    TEXT_ENCODER,
+)
 
 OPSET = 18
 
@@ -39,6 +48,61 @@ def export_text_encoder(encoder: TextEncoder, path: Path) -> None:
             "input_ids": {0: "batch", 1: "length"},
             "attention_mask": {0: "batch", 1: "length"},
             "soft_tokens": {0: "batch", 1: "soft"},
+        },
+    )
+
+
+def export_grounding(head: GroundingHead, path: Path) -> None:
+    """Write the verifier and grounder: any number of pairs, words and frames."""
+    pairs, frames = {0: "pairs"}, {0: "pairs", 1: "frames"}
+    words = {0: "pairs", 1: "words"}
+    _export(
+        head,
+        (
+            torch.zeros(2, 5, HIDDEN),
+            torch.ones(2, 5),
+            torch.zeros(2, DIMENSIONS),
+            torch.zeros(2, 7, DIMENSIONS),
+            torch.zeros(2, 7, REGION_SIDE**2, DIMENSIONS),
+            torch.ones(2, 7),
+        ),
+        path,
+        GROUNDING,
+        {
+            "states": words,
+            "token_mask": words,
+            "query": pairs,
+            "frames": frames,
+            "regions": frames,
+            "frame_mask": frames,
+        },
+    )
+
+
+def export_refiner(refiner: Refiner, path: Path) -> None:
+    """Write the refiner, its soft tokens unrolled: any number of queries, words and evidence."""
+    words, evidence = {0: "queries", 1: "words"}, {0: "queries", 1: "evidence"}
+    _export(
+        refiner,
+        (
+            torch.zeros(2, 5, HIDDEN),
+            torch.ones(2, 5),
+            torch.zeros(2, DIMENSIONS),
+            torch.zeros(2, 3, DIMENSIONS),
+            torch.zeros(2, 3, REGION_SIDE**2, DIMENSIONS),
+            torch.zeros(2, 3, 2),
+            torch.ones(2, 3),
+        ),
+        path,
+        REFINER,
+        {
+            "states": words,
+            "token_mask": words,
+            "query": {0: "queries"},
+            "frames": evidence,
+            "regions": evidence,
+            "about": evidence,
+            "evidence_mask": evidence,
         },
     )
 

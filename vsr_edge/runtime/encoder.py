@@ -207,6 +207,9 @@ def check_graph(session: ort.InferenceSession, role: str, manifest: Manifest) ->
         "soft_tokens": dims.hidden,
         "vector": dims.embedding,
         "regions": dims.embedding,
+        "query": dims.embedding,
+        "frames": dims.embedding,
+        "frame_regions": dims.embedding,
         "token_states": dims.hidden,
     }
     for kind, found, wanted in (

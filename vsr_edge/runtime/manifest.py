@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,16 +21,38 @@ MANIFEST_FILE = "manifest.json"
 IMAGE_ENCODER = "image_encoder"
 TEXT_ENCODER = "text_encoder"
 TOKENIZER = "tokenizer"
+# A bundle without these two searches in one shot and verifies nothing.
+GROUNDING = "grounding"
+REFINER = "refiner"
 REQUIRED_ROLES = (IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER)
 
 # Names, order and number of axes of every graph's tensors: the contract between export and runtime.
 GRAPH_INPUTS: dict[str, dict[str, int]] = {
     IMAGE_ENCODER: {"pixels": 4},
     TEXT_ENCODER: {"input_ids": 2, "attention_mask": 2, "soft_tokens": 3},
+    GROUNDING: {
+        "token_states": 3,
+        "token_mask": 2,
+        "query": 2,
+        "frames": 3,
+        "frame_regions": 4,
+        "frame_mask": 2,
+    },
+    REFINER: {
+        "token_states": 3,
+        "token_mask": 2,
+        "query": 2,
+        "frames": 3,
+        "frame_regions": 4,
+        "about": 3,
+        "evidence_mask": 2,
+    },
 }
 GRAPH_OUTPUTS: dict[str, dict[str, int]] = {
     IMAGE_ENCODER: {"vector": 2, "regions": 3},
     TEXT_ENCODER: {"vector": 2, "token_states": 3},
+    GROUNDING: {"match": 1, "start": 2, "end": 2, "relevance": 2},
+    REFINER: {"soft_tokens": 3},
 }
 
 
@@ -141,7 +163,7 @@ def _parse(raw: dict[str, Any]) -> Manifest:
     dimensions = Dimensions(**{name: int(raw["dims"][name]) for name in Dimensions.__slots__})
     if min(getattr(dimensions, name) for name in Dimensions.__slots__) < 1:
         raise ValueError("a dimension below 1")
-    _check_contract(raw["graphs"])
+    _check_contract(raw["graphs"], [role for role in GRAPH_INPUTS if role in files])
     return Manifest(
         bundle_id=str(raw["id"]),
         name=str(raw["name"]),
@@ -171,9 +193,9 @@ def _plain_file_name(name: object) -> str:
     return text
 
 
-def _check_contract(graphs: Mapping[str, Any]) -> None:
-    for role, inputs in GRAPH_INPUTS.items():
-        declared = graphs[role]
+def _check_contract(graphs: Mapping[str, Any], roles: Iterable[str]) -> None:
+    for role in roles:
+        inputs, declared = GRAPH_INPUTS[role], graphs[role]
         if list(declared["inputs"]) != list(inputs):
             raise ValueError(f"{role} takes {declared['inputs']}, not {list(inputs)}")
         if list(declared["outputs"]) != list(GRAPH_OUTPUTS[role]):
