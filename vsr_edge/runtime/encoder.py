@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +54,7 @@ class Bundle:
         self.files = files
         self.provider = provider
         self.threads = threads
+        self._heads: dict[str, ort.InferenceSession] = {}
 
     @property
     def manifest(self) -> Manifest:
@@ -161,6 +162,12 @@ class Bundle:
         tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")
         return tokenizer
 
+    def run(self, role: str, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
+        """Run the graph of an optional role; its outputs in the order of the contract."""
+        if role not in self._heads:
+            self._heads[role] = self._open(role)
+        return list(self._heads[role].run(list(GRAPH_OUTPUTS[role]), dict(inputs)))
+
     def _open(self, role: str) -> ort.InferenceSession:
         session = open_session(self.files.path(role), provider=self.provider, threads=self.threads)
         check_graph(session, role, self.manifest)
@@ -170,6 +177,7 @@ class Bundle:
         """Release the graphs; they are loaded again if the bundle is used again."""
         for name in ("_image_session", "_text_session", "_tokenizer"):
             self.__dict__.pop(name, None)
+        self._heads.clear()
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,113 @@
+"""A bundle with heads judges and refines; one without says what it cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from export.bundle import write_bundle
+from export.graphs import export_grounding, export_refiner
+from models.grounding import GroundingHead
+from models.minilm import HIDDEN
+from models.refiner import Refiner
+from vsr_edge.errors import BundleDamaged, UsageError
+from vsr_edge.runtime.bundle import find_bundle, verify_bundle
+from vsr_edge.runtime.encoder import Bundle, load_bundle
+from vsr_edge.runtime.heads import Footage, Judgements, judge, refine
+from vsr_edge.runtime.manifest import GROUNDING, REFINER, read_manifest
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built-in encoders with heads that know nothing yet."""
+    torch.manual_seed(0)
+    work = tmp_path_factory.mktemp("heads")
+    export_grounding(GroundingHead().eval(), work / "grounding.onnx")
+    export_refiner(Refiner(torch.zeros(HIDDEN)).eval(), work / "refiner.onnx")
+    source = find_bundle("lite")
+    manifest = read_manifest(source)
+    files = {role: (source / f.file, f.precision) for role, f in manifest.files.items()}
+    write_bundle(
+        work / "bundle",
+        files
+        | {GROUNDING: (work / "grounding.onnx", "fp32"), REFINER: (work / "refiner.onnx", "fp32")},
+        name="headed",
+        licence="Apache-2.0",
+        dims=manifest.raw["dims"],
+        preprocessing=manifest.raw["preprocessing"],
+        parity={},
+        provenance={},
+    )
+    return work / "bundle"
+
+
+@pytest.fixture(scope="module")
+def headed(folder: Path) -> Iterator[Bundle]:
+    with load_bundle(folder) as loaded:
+        yield loaded
+
+
+def footage(count: int, frames: int, dim: int) -> Footage:
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(count, frames, 10, dim)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+    mask = np.ones((count, frames), np.float32)
+    return Footage(vectors[:, :, 0], vectors[:, :, 1:], mask)
+
+
+def test_candidates_are_judged_and_the_best_frame_decides(headed: Bundle) -> None:
+    query = headed.encode_queries(["a dog in the snow"])
+    candidates = footage(3, 6, headed.dim)
+    candidates.frames[1, 4] = query.vectors[0]
+    candidates.mask[2, 3:] = 0
+    found = judge(headed, query, candidates)
+    assert found.match.shape == (3,)
+    assert found.match.argmax() == 1
+    assert found.relevance[1].argmax() == 4
+    first, last = found.spans()
+    assert (first <= last).all()
+    assert last[2] <= 2
+
+
+def test_spans_never_end_before_they_start() -> None:
+    random = np.random.default_rng(1)
+    start, end = random.normal(size=(2, 40, 9)).astype(np.float32)
+    first, last = Judgements(np.zeros(40, np.float32), start, end, start).spans()
+    chosen = start[np.arange(40), first] + end[np.arange(40), last]
+    for place in range(9):
+        for after in range(place, 9):
+            assert (chosen >= start[:, place] + end[:, after] - 1e-6).all()
+
+
+def test_soft_tokens_are_made_and_encoded_again(headed: Bundle) -> None:
+    query = headed.encode_queries(["a dog in the snow"])
+    match, sizes = np.array([-1.0, 0.5], np.float32), np.array([4, 40], np.float32)
+    soft = refine(headed, query, footage(2, 1, headed.dim), match, sizes)
+    assert soft.shape == (1, headed.manifest.dimensions.soft_tokens, HIDDEN)
+    again = headed.encode_queries(["a dog in the snow"], soft)
+    assert np.linalg.norm(again.vectors) == pytest.approx(1, abs=1e-3)
+    assert not np.allclose(again.vectors, query.vectors, atol=1e-3)
+
+
+def test_a_bundle_without_heads_says_so(bundle: Bundle) -> None:
+    query = bundle.encode_queries(["a dog"])
+    with pytest.raises(UsageError, match="no grounding head"):
+        judge(bundle, query, footage(1, 2, bundle.dim))
+    one = np.ones(1, np.float32)
+    with pytest.raises(UsageError, match="no refiner head"):
+        refine(bundle, query, footage(1, 1, bundle.dim), one, one)
+
+
+def test_an_altered_head_is_refused(folder: Path) -> None:
+    head = folder / "grounding.onnx"
+    whole = head.read_bytes()
+    try:
+        head.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(BundleDamaged, match="grounding"):
+            verify_bundle(folder)
+    finally:
+        head.write_bytes(whole)
