@@ -47,10 +47,13 @@ def grounding_reward(
 
 
 def retrieval_probability(
-    query: Tensor, units: Tensor, right: Tensor, temperature: float = 0.1
+    query: Tensor, units: Tensor, right: Tensor, competing: Tensor, temperature: float = 0.1
 ) -> Tensor:
-    """InfoNCE probability of the right units: query [..., D], units [U, D], right [..., U]."""
-    logits = query @ units.T / temperature
+    """InfoNCE probability of the right units: query [..., D], units [U, D], right [..., U].
+
+    ``competing`` [..., U] says which units count, the right ones among them.
+    """
+    logits = (query @ units.T / temperature).masked_fill(~competing, -torch.inf)
     return (logits.masked_fill(~right, -torch.inf).logsumexp(-1) - logits.logsumexp(-1)).exp()
 
 

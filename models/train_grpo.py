@@ -3,14 +3,15 @@
     python -m models.train_grpo --start runs/sft/loop.safetensors --features runs/fold0.features \\
         runs/fold1.features --val runs/val.features --out runs/grpo
 
-A rollout answers one query in one turn. It *picks* one of the verified candidates (categorical over
-their match logits), *decides* whether that one matches (Bernoulli), and then either *grounds* it
-(categorical start and end) or *refines* the query (Gaussian soft tokens around the refiner's).
-Eight rollouts a query are compared with each other (``models.grpo``, ``models.rewards``).
+A rollout answers one query in one turn. The likeliest of the verified candidates is judged: the
+rollout *decides* whether it matches (Bernoulli), and then either *grounds* it (categorical start
+and end) or *refines* the query (Gaussian soft tokens around the refiner's). Eight rollouts a query
+are compared with each other (``models.grpo``, ``models.rewards``).
 
-Against the paper: there the only candidate is the retriever's first and the policy is a language
-model's text; picking is ours, since we verify several candidates. Log-probabilities of soft tokens
-are averaged over their entries, as a text policy's are over its tokens.
+Against the paper: there the only candidate is the retriever's first, and the policy is a language
+model's text. Which candidate is judged is not part of the policy: where it was, it learned to judge
+the surely wrong one and to reject it. Log-probabilities of soft tokens are averaged over their
+entries, as a text policy's are over its tokens.
 """
 
 from __future__ import annotations
@@ -62,10 +63,13 @@ def parse() -> argparse.Namespace:
     p.add_argument("--group", type=int, default=8, help="rollouts a query")
     p.add_argument("--candidates", type=int, default=8)
     p.add_argument("--evidence", type=int, default=3)
-    p.add_argument("--lr", type=float, default=1e-4)
+    p.add_argument("--lr", type=float, default=2e-5)
     p.add_argument("--clip", type=float, default=0.2)
     p.add_argument("--kl-weight", type=float, default=0.01)
-    p.add_argument("--deviation", type=float, default=0.05, help="of the soft tokens")
+    p.add_argument("--deviation", type=float, default=0.02, help="of the soft tokens")
+    p.add_argument(
+        "--negatives", type=int, default=24, help="units that a refinement competes with"
+    )
     p.add_argument("--reward-temperature", type=float, default=0.1)
     p.add_argument("--quality", choices=["gain", "likelihood"], default="gain")
     for name in RewardWeights.__slots__:
@@ -106,7 +110,7 @@ class Outputs:
 
     def act(self, group: int, deviation: float) -> Actions:
         """Sample G rollouts of each query."""
-        pick = Categorical(logits=self.match).sample((group,)).T
+        pick = self.match.argmax(1, keepdim=True).expand(-1, group)
         said = Bernoulli(logits=self.match.gather(1, pick)).sample().bool()
         start, end = (
             Categorical(logits=_of_picked(part, pick)).sample() for part in (self.start, self.end)
@@ -116,7 +120,6 @@ class Outputs:
 
     def log_probability(self, actions: Actions, deviation: float) -> Tensor:
         """Of each rollout, [B, G]: of the parts that it came to."""
-        picked = self.match.log_softmax(1).gather(1, actions.pick)
         logits = self.match.gather(1, actions.pick)
         decided = Bernoulli(logits=logits).log_prob(actions.said_match.to(logits.dtype))
         span = sum(
@@ -124,12 +127,11 @@ class Outputs:
             for part, place in ((self.start, actions.start), (self.end, actions.end))
         )
         refined = gaussian_log_probability(actions.soft, self.soft[:, None], deviation)
-        return picked + decided + torch.where(actions.said_match, span, refined)
+        return decided + torch.where(actions.said_match, span, refined)
 
     def entropy(self) -> Tensor:
-        """Of picking and deciding, mean over queries."""
-        deciding = Bernoulli(logits=self.match.amax(1)).entropy()
-        return (Categorical(logits=self.match).entropy() + deciding).mean()
+        """Of the decision, mean over queries."""
+        return Bernoulli(logits=self.match.amax(1)).entropy().mean()
 
 
 def _of_picked(logits: Tensor, pick: Tensor) -> Tensor:
@@ -280,8 +282,12 @@ def reward(
         episode, np.repeat(asked, group), actions.soft.flatten(0, 1)
     ).unflatten(0, said.shape)
     known = wanted.any(1)[:, None]
+    # The right units, and the wrong ones that the query likes best, the rejected among them.
+    alike = (vectors @ units.T).masked_fill(wanted, -torch.inf)
+    rivals = alike >= alike.topk(min(args.negatives, alike.shape[1]), 1).values[:, -1:]
+    competing = (wanted | rivals)[:, None]
     before, after = (
-        retrieval_probability(query, units, wanted[:, None], args.reward_temperature)
+        retrieval_probability(query, units, wanted[:, None], competing, args.reward_temperature)
         for query in (vectors[:, None], refined)
     )
     quality = torch.where(~said & known, quality_reward(before, after, args.quality), 0.0)
