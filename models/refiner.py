@@ -81,6 +81,8 @@ class Refiner(nn.Module):
         frames, regions, about = frames * keep, regions * keep[..., None], about * keep
         cells = torch.cat([frames[:, :, None], regions], 2)
         alike = torch.einsum("bld,becd->blec", self.joint(states), cells)
+        # What is not there is as unlike every word as can be.
+        alike = torch.where(keep[:, None].bool(), alike, -1.0)
         seen = torch.stack([alike[..., 0].amax(-1), alike.amax(-1).amax(-1), alike[:, :, 0, 0]], -1)
         words = self.words(states) + self.seen(seen)
         sims = torch.einsum("bd,becd->bec", query, cells)
