@@ -45,6 +45,7 @@ from models.encoder import ImageEncoder, TextEncoder, as_cells
 from models.losses import class_name_loss, distillation_loss, info_nce
 from models.memory import keep_freed_memory
 from models.minilm import HIDDEN, masked_mean, pretrained_minilm
+from models.optimise import one_cycle, take_step
 
 PROMPTS = ("{}", "a {}", "a photo of a {}", "a photo of the {}")
 CONFIDENT = 0.5
@@ -197,7 +198,7 @@ def train_heads(trainer: Trainer) -> Tensor:
     for number in range(args.head_passes):
         for batch in shuffled(trainer.random, len(trainer.train), args.head_batch):
             view = cells[trainer.random.integers(2)][batch].float()
-            step(trainer.loss(view, batch, teacher[batch]), heads, optimiser, schedule)
+            take_step(trainer.loss(view, batch, teacher[batch]), heads, optimiser, schedule)
         trainer.log(stage="heads", done=number + 1)
     trainer.log(stage="heads", val=trainer.validate(image, text))
     text.tower.train()
@@ -247,7 +248,7 @@ def train_towers(trainer: Trainer, teacher: Tensor) -> None:
             terms["distill"] = args.distill_weight * distillation_loss(
                 image.class_logits(cells), teacher[batch]
             )
-            step(terms, everything, optimiser, schedule)
+            take_step(terms, everything, optimiser, schedule)
             done += 1
             decay = min(args.ema, (1 + done) / (10 + done))
             average(mean_image, image, decay)
@@ -319,32 +320,6 @@ def shuffled(random: np.random.Generator, count: int, batch: int) -> Iterator[ND
     order = random.permutation(count)
     for start in range(0, count - batch + 1, batch):
         yield order[start : start + batch]
-
-
-def one_cycle(
-    groups: list[tuple[list[nn.Parameter], float, float]], steps: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
-    """AdamW and a one-cycle schedule over (parameters, learning rate, weight decay) groups."""
-    optimiser = torch.optim.AdamW(
-        [{"params": p, "lr": lr, "weight_decay": d} for p, lr, d in groups]
-    )
-    peak = [lr for _, lr, _ in groups]
-    return optimiser, torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, peak, total_steps=steps + 1, pct_start=0.1
-    )
-
-
-def step(
-    terms: dict[str, Tensor],
-    parameters: list[nn.Parameter],
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.OneCycleLR,
-) -> None:
-    optimiser.zero_grad()
-    torch.stack(list(terms.values())).sum().backward()
-    nn.utils.clip_grad_norm_(parameters, 1.0)
-    optimiser.step()
-    schedule.step()
 
 
 @torch.no_grad()

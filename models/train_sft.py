@@ -46,9 +46,11 @@ from models.losses import (
 )
 from models.memory import keep_freed_memory
 from models.minilm import HIDDEN
+from models.optimise import one_cycle, take_step
 from models.refiner import SOFT_TOKENS, Refiner
 from models.simulate import simulate
 
+DECAY = 0.05
 GRANULARITIES: tuple[Granularity, ...] = ("clip", "video")
 
 
@@ -175,7 +177,7 @@ def train_grounding(trainer: Trainer) -> GroundingHead:
     head = GroundingHead()
     head.joint.take_over(trainer.encoder)
     parameters = [p for p in head.parameters() if p.requires_grad]
-    optimiser, schedule = one_cycle(parameters, args.ground_lr, args.ground_steps)
+    optimiser, schedule = one_cycle([(parameters, args.ground_lr, DECAY)], args.ground_steps)
     totals: dict[str, float] = {}
     for step in range(args.ground_steps):
         episode = trainer.episode(step)
@@ -214,7 +216,7 @@ def train_refiner(trainer: Trainer, head: GroundingHead, rest: Tensor) -> Refine
     refiner = Refiner(rest)
     refiner.joint.take_over(trainer.encoder)
     parameters = [p for p in refiner.parameters() if p.requires_grad]
-    optimiser, schedule = one_cycle(parameters, args.refine_lr, args.refine_steps)
+    optimiser, schedule = one_cycle([(parameters, args.refine_lr, DECAY)], args.refine_steps)
     totals: dict[str, float] = {}
     for step in range(args.refine_steps):
         episode = trainer.episode(step)
@@ -248,28 +250,6 @@ def train_refiner(trainer: Trainer, head: GroundingHead, rest: Tensor) -> Refine
         if (step + 1) % 400 == 0:
             trainer.log(stage="refiner", step=step + 1, val=trainer.validate(head, refiner))
     return refiner.requires_grad_(False).eval()
-
-
-def one_cycle(
-    parameters: list[nn.Parameter], lr: float, steps: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
-    optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.05)
-    return optimiser, torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, lr, total_steps=max(steps, 1) + 1, pct_start=0.1
-    )
-
-
-def take_step(
-    terms: dict[str, Tensor],
-    parameters: list[nn.Parameter],
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.OneCycleLR,
-) -> None:
-    optimiser.zero_grad()
-    torch.stack(list(terms.values())).sum().backward()
-    nn.utils.clip_grad_norm_(parameters, 1.0)
-    optimiser.step()
-    schedule.step()
 
 
 def note(totals: dict[str, float], terms: dict[str, Tensor]) -> None:

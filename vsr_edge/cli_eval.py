@@ -40,7 +40,11 @@ def evaluate(
     ] = 100,
     max_turns: Annotated[
         int,
-        typer.Option("--max-turns", min=1, help="At most so many turns a search, as in `search`."),
+        typer.Option(
+            "--max-turns",
+            min=1,
+            help="At most so many turns a search; a bundle without a refiner makes one.",
+        ),
     ] = 3,
     one_shot: Annotated[
         bool, typer.Option("--one-shot", help="One turn: retrieve, and no more.")
