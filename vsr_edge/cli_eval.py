@@ -76,8 +76,9 @@ def evaluate(
 ) -> None:
     """Run queries whose answers are known through the search, and say how good it is.
 
-    A query is {"qid", "query", "video": path or ending of one, or null if it is in none, "spans":
-    [[start, end], …]}. Intervals are 95 %, by bootstrap over videos.
+    A line of the file is one query: qid, query, video (a path or the ending of one; null if no
+    video shows it) and spans, a list of pairs of start and end in seconds. Intervals are 95 %, by
+    bootstrap over videos.
 
     Example: [bold]vsr-edge eval queries.jsonl --archive DIR --save a.jsonl --report a.html[/bold]
 
