@@ -3,16 +3,18 @@
     python -m models.train_sft --features runs/fold0.features runs/fold1.features \\
         --val runs/val.features --encoder models/checkpoints/encoder.safetensors --out runs/sft
 
-Three steps, read top to bottom:
+Four steps, read top to bottom:
 
 1. *Rest token.* The one vector that, as soft tokens, changes the query least: refinement starts
    from there.
 2. *Grounding head.* In worlds of composed footage, on the retriever's own candidates: which of them
    shows it (an order over candidates, and a balanced yes or no, with queries that nothing answers
    among them), from when to when, and which frames are relevant.
-3. *Refiner.* From the footage that the retriever put first to soft tokens, encoded again by the
+3. *Guide.* The linear map of a query's vector that finds most videos by the one vector of each
+   (``models.guide``): where refinement is to go at first.
+4. *Refiner.* From the footage that the retriever put first to soft tokens, encoded again by the
    frozen text tower, so that the refined query finds the right clip or video: InfoNCE over all
-   units of the world, the rejected one among them.
+   units of the world, the rejected one among them, and nearness to the guide.
 
 Features come from encoders that have not seen their photos (``models.extract_features``). Progress
 goes to ``log.jsonl`` in the output folder; figures are on worlds of the val photos.
@@ -37,6 +39,7 @@ from models.data.worlds import Granularity, retrieve
 from models.encoder import TextEncoder
 from models.episodes import Corpus, Episode, first, judge, refine
 from models.grounding import GroundingHead
+from models.guide import Guide, learn_guide
 from models.losses import (
     balanced_verification_loss,
     listwise_loss,
@@ -76,7 +79,9 @@ def parse() -> argparse.Namespace:
     p.add_argument("--evidence", type=int, default=3, help="rejected candidates to learn from")
     p.add_argument("--temperature", type=float, default=0.05)
     p.add_argument("--margin", type=float, help="drop ambiguous negatives; 0.0005 in the paper")
-    p.add_argument("--keep-weight", type=float, default=2.0, help="price of drifting away")
+    p.add_argument("--guide-steps", type=int, default=240)
+    p.add_argument("--guide-photos", type=int, default=2000)
+    p.add_argument("--guide-weight", type=float, default=8.0, help="price of missing the guide")
     p.add_argument("--without-evidence", action="store_true", help="ablation: the query alone")
     p.add_argument("--grounding", type=Path, help="take the head of this checkpoint as it is")
     p.add_argument("--val-worlds", type=int, default=2)
@@ -106,10 +111,14 @@ class Trainer:
     def episode(self, step: int) -> Episode:
         """The world of this step; a new one every so often."""
         if self._episode is None or step % self.args.steps_per_world == 0:
-            corpus = self.train[self.random.integers(len(self.train))]
-            count = min(self.args.world_photos, len(corpus.views) - self.args.absent_photos)
-            self._episode = corpus.world(count, self.args.absent_photos, self.random)
+            self._episode = self.new_episode(self.args.world_photos)
         return self._episode
+
+    def new_episode(self, photos: int) -> Episode:
+        """A world of at most so many photos, from any of the corpora."""
+        corpus = self.train[self.random.integers(len(self.train))]
+        count = min(photos, len(corpus.views) - self.args.absent_photos)
+        return corpus.world(count, self.args.absent_photos, self.random)
 
     def validate(self, head: GroundingHead, refiner: Refiner | None) -> dict[str, Any]:
         head.eval()
@@ -143,7 +152,8 @@ def main() -> None:
     rest = find_rest(trainer)
     head = load_heads(args.grounding)[0] if args.grounding else train_grounding(trainer)
     save(args.out / "loop.safetensors", head=head)
-    refiner = train_refiner(trainer, head, rest)
+    guides = learn_guides(trainer)
+    refiner = train_refiner(trainer, head, guides, rest)
     save(args.out / "loop.safetensors", head=head, refiner=refiner)
     trainer.log(stage="done", val=trainer.validate(head, refiner))
 
@@ -210,8 +220,20 @@ def train_grounding(trainer: Trainer) -> GroundingHead:
     return head.requires_grad_(False).eval()
 
 
-def train_refiner(trainer: Trainer, head: GroundingHead, rest: Tensor) -> Refiner:
-    """Step 3. The verifier, frozen, says how surely each candidate was rejected."""
+def learn_guides(trainer: Trainer) -> dict[Granularity, Guide]:
+    """Step 3. For clips the guide stays the query itself: a learned map found fewer of them."""
+    args = trainer.args
+    guide, loss = learn_guide(
+        lambda: trainer.new_episode(args.guide_photos), "video", args.guide_steps, args.temperature
+    )
+    trainer.log(stage="guide", loss=round(loss, 3))
+    return {"clip": Guide(), "video": guide}
+
+
+def train_refiner(
+    trainer: Trainer, head: GroundingHead, guides: dict[Granularity, Guide], rest: Tensor
+) -> Refiner:
+    """Step 4. The verifier, frozen, says how surely each candidate was rejected."""
     args = trainer.args
     refiner = Refiner(rest)
     refiner.joint.take_over(trainer.encoder)
@@ -220,7 +242,8 @@ def train_refiner(trainer: Trainer, head: GroundingHead, rest: Tensor) -> Refine
     totals: dict[str, float] = {}
     for step in range(args.refine_steps):
         episode = trainer.episode(step)
-        granularity = GRANULARITIES[step % 2]
+        # Clip by clip there is little to learn, but to leave the query where it is.
+        granularity: Granularity = "clip" if step % 4 == 0 else "video"
         asked = trainer.random.choice(episode.present, args.refine_batch, replace=False)
         vectors = episode.corpus.queries.vectors[asked]
         right = episode.right_units(asked, granularity)
@@ -241,7 +264,8 @@ def train_refiner(trainer: Trainer, head: GroundingHead, rest: Tensor) -> Refine
             "retrieval": refined_query_loss(
                 refined, units, right, vectors, args.temperature, args.margin
             ),
-            "drift": args.keep_weight * (1 - (refined * vectors).sum(1)).mean(),
+            "guide": args.guide_weight
+            * (1 - (refined * guides[granularity](vectors)).sum(1)).mean(),
         }
         take_step(terms, parameters, optimiser, schedule)
         note(totals, terms)

@@ -74,19 +74,30 @@ class Archive:
         top_k: int = 10,
         min_score: float | None = None,
         video: str | None = None,
-        max_turns: int = 3,
+        max_turns: int | None = None,
+        candidates: int | None = None,
+        max_ms: float | None = None,
         one_shot: bool = False,
+        rocchio: bool = False,
     ) -> SearchResult:
-        """Find moments by a sentence; ``video`` narrows the search as in :meth:`videos`.
+        """Find moments by a sentence.
 
-        ``one_shot`` is ``max_turns=1``; more turns need a bundle with a refiner.
+        Args:
+            top_k: at most so many moments.
+            min_score: leave out clips with a lower inner product, in [−1, 1].
+            video: narrows the search as in :meth:`videos`.
+            max_turns: retrieve at most so often, each time with a query refined anew.
+            candidates: so many are verified in each turn.
+            max_ms: begin no turn after so many milliseconds.
+            one_shot: retrieve once and verify nothing.
+            rocchio: refine by classical relevance feedback instead of soft tokens.
 
         Raises:
             ArchiveNotFound: nothing was indexed here yet.
             BundleMismatch: the archive was encoded with another bundle.
-            UsageError: a query that is empty or no text.
+            UsageError: a query that is empty or no text, or a limit that cannot be.
         """
-        from vsr_edge.search.loop import search
+        from vsr_edge.search.loop import CANDIDATES, MAX_TURNS, Budget, search
 
         try:
             query.encode("utf-8")
@@ -102,7 +113,13 @@ class Archive:
             top_k=top_k,
             min_score=min_score,
             where=_filter(store, video),
-            max_turns=1 if one_shot else max_turns,
+            budget=Budget(
+                MAX_TURNS if max_turns is None else max_turns,
+                CANDIDATES if candidates is None else candidates,
+                max_ms,
+            ),
+            one_shot=one_shot,
+            rocchio=rocchio,
         )
 
     def videos(self, video: str | None = None) -> list[StoredVideo]:
@@ -153,13 +170,13 @@ class Archive:
 
     def _encoded_store(self, *, create: bool) -> Store:
         """The store, after making sure that this archive and this bundle belong together."""
-        if self._store is not None and self._store.bundle_id != self.bundle.bundle_id:
+        if self._store is not None and self._store.bundle_id != self.bundle.encoders_id:
             self._store.close()
             self._store = None
         if self._store is None:
             self._store = open_settings_store(
                 self.settings,
-                bundle_id=self.bundle.bundle_id,
+                bundle_id=self.bundle.encoders_id,
                 dim=self.bundle.dim,
                 create=create,
             )

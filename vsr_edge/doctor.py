@@ -41,17 +41,17 @@ def examine(archive: Path | None) -> dict[str, Any]:
         "archive": str(settings.archive),
         "archive_state": None,
     }
-    bundle_id = None
+    encoders_id = None
     try:
         with load_bundle(settings.bundle, provider=settings.provider) as bundle:
             check_golden(bundle)
-            bundle_id = bundle.bundle_id
-            report["bundle"] = f"{bundle_id}: sound"
+            encoders_id = bundle.encoders_id
+            report["bundle"] = f"{bundle.bundle_id}: sound"
     except VsrEdgeError as error:
         report["bundle"] = f"{settings.bundle}: unusable"
         problems.append(str(error))
     try:
-        with open_settings_store(settings, bundle_id=bundle_id) as store:
+        with open_settings_store(settings, bundle_id=encoders_id) as store:
             found = store.check()
             stats = store.stats()
             report["archive_state"] = f"{stats.videos} videos, {stats.clips} clips"

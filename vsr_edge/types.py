@@ -21,6 +21,7 @@ Vectors: TypeAlias = NDArray[np.float32]
 HalfVectors: TypeAlias = NDArray[np.float16]
 
 Decision: TypeAlias = Literal["match", "no_match", "unverified"]
+RefinementMethod: TypeAlias = Literal["soft tokens", "rocchio"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +124,22 @@ class FrameFeatures:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A span of a video that a turn put forward, before any verdict."""
+    """A span of a video that a turn put forward; ``match_probability`` as in :class:`Moment`."""
 
     video: Path
     start: Seconds
     end: Seconds
     score: float
+    match_probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A span of a video in the answer. ``match_probability`` is None until a verifier has judged
-    it.
+    """A span of a video in the answer.
+
+    ``score`` is the inner product of query and clip, or of query and best frame where a verifier
+    has judged; ``match_probability``, how likely this is what was asked for, is None where none
+    has.
     """
 
     rank: int
@@ -147,18 +152,37 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer to "is it there?"; ``confidence`` is None where nothing was verified."""
+    """The answer to "is it there?": "no_match" makes guesses of the moments.
+
+    ``confidence`` is the probability that the verdict on the first moment is right; None where
+    nothing was verified.
+    """
 
     decision: Decision
     confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class Refinement:
+    """What a turn did to the query before it retrieved.
+
+    ``cosine`` is that of the new query vector and the original one; ``gained`` and ``lost`` are the
+    words and phrases that the query moved towards and away from most.
+    """
+
+    method: RefinementMethod
+    cosine: float
+    gained: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One pass of the search loop: what was done, what it brought up, and what that took.
 
-    ``encoder_calls`` counts sentences that were encoded, ``soft_tokens`` those that a refinement
-    added to the query.
+    ``candidates`` are those that were new in this turn, the likeliest first; ``then`` says why the
+    loop ended or went on. ``encoder_calls`` counts sentences that were encoded, ``soft_tokens``
+    those that a refinement added to the query.
     """
 
     turn: int
@@ -167,6 +191,8 @@ class Turn:
     latency_ms: float
     encoder_calls: int = 1
     soft_tokens: int = 0
+    refinement: Refinement | None = None
+    then: str = ""
 
 
 @dataclass(frozen=True, slots=True)

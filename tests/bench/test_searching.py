@@ -25,7 +25,7 @@ def archive_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("archive")
     random = np.random.default_rng(0)
     with open_archive(folder) as archive:
-        bundle_id, dim = archive.bundle.bundle_id, archive.bundle.dim
+        bundle_id, dim = archive.bundle.encoders_id, archive.bundle.dim
     with (
         open_store(folder, bundle_id=bundle_id, dim=dim, create=True) as store,
         store.writer() as writer,

@@ -30,7 +30,7 @@ def footage(path: Path, seconds: float = 4.0, *, first: int = 0, **how: Any) -> 
 
 
 def open_for(bundle: Bundle, folder: Path) -> Store:
-    return open_store(folder, bundle_id=bundle.bundle_id, dim=bundle.dim, create=True)
+    return open_store(folder, bundle_id=bundle.encoders_id, dim=bundle.dim, create=True)
 
 
 def index(

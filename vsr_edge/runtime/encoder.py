@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vsr_edge.errors import BundleDamaged, UsageError
 from vsr_edge.runtime.bundle import BundleFiles, verify_bundle
 from vsr_edge.runtime.manifest import (
+    CONCEPTS,
     GRAPH_INPUTS,
     GRAPH_OUTPUTS,
     IMAGE_ENCODER,
@@ -47,6 +48,14 @@ class TextEncoding:
     mask: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Concepts:
+    """m words and phrases with their vectors float32 [m, D]."""
+
+    names: tuple[str, ...]
+    vectors: Vectors
+
+
 class Bundle:
     """Encoders of a verified bundle, loaded when first needed; safe to share by threads."""
 
@@ -63,6 +72,11 @@ class Bundle:
     @property
     def bundle_id(self) -> str:
         return self.manifest.bundle_id
+
+    @property
+    def encoders_id(self) -> str:
+        """What archives are encoded with: the same for bundles that differ in their heads."""
+        return self.manifest.encoders_id
 
     @property
     def dim(self) -> int:
@@ -162,6 +176,21 @@ class Bundle:
         tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")
         return tokenizer
 
+    @cached_property
+    def concepts(self) -> Concepts:
+        """Words and phrases to explain refinements by; none where the bundle has none."""
+        if CONCEPTS not in self.manifest.files:
+            return Concepts((), np.empty((0, self.dim), np.float32))
+        path = self.files.path(CONCEPTS)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                names, vectors = arrays["names"], arrays["vectors"].astype(np.float32)
+        except (OSError, ValueError, KeyError) as error:
+            raise BundleDamaged(f"{path} holds no concepts: {error}") from error
+        if vectors.shape != (len(names), self.dim):
+            raise BundleDamaged(f"{path} has vectors {vectors.shape} for {len(names)} concepts")
+        return Concepts(tuple(map(str, names)), vectors)
+
     def run(self, role: str, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
         """Run the graph of an optional role; its outputs in the order of the contract."""
         if role not in self._heads:
@@ -175,7 +204,7 @@ class Bundle:
 
     def close(self) -> None:
         """Release the graphs; they are loaded again if the bundle is used again."""
-        for name in ("_image_session", "_text_session", "_tokenizer"):
+        for name in ("_image_session", "_text_session", "_tokenizer", "concepts"):
             self.__dict__.pop(name, None)
         self._heads.clear()
 

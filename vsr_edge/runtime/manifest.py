@@ -24,6 +24,8 @@ TOKENIZER = "tokenizer"
 # A bundle without these two searches in one shot and verifies nothing.
 GROUNDING = "grounding"
 REFINER = "refiner"
+# Words and phrases with their vectors, by which a refinement is explained.
+CONCEPTS = "concepts"
 REQUIRED_ROLES = (IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER)
 
 # Names, order and number of axes of every graph's tensors: the contract between export and runtime.
@@ -105,15 +107,32 @@ class GoldenImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """From match logits to probabilities, σ(slope · logit + bias), and from which one on it is a
+    match.
+    """
+
+    slope: float
+    bias: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
-    """All that the runtime reads; the rest (provenance, parity) is kept in ``raw`` for display."""
+    """All that the runtime reads; the rest (provenance, parity) is kept in ``raw`` for display.
+
+    ``encoders_id`` names what the stored vectors depend on: bundles that differ in their heads
+    alone can search the same archive. ``calibration`` is None where nothing can be verified.
+    """
 
     bundle_id: str
+    encoders_id: str
     name: str
     licence: str
     files: dict[str, BundleFile]
     dimensions: Dimensions
     preprocessing: Preprocessing
+    calibration: Calibration | None
     golden_texts: tuple[GoldenText, ...]
     golden_images: tuple[GoldenImage, ...]
     raw: Mapping[str, Any]
@@ -166,6 +185,7 @@ def _parse(raw: dict[str, Any]) -> Manifest:
     _check_contract(raw["graphs"], [role for role in GRAPH_INPUTS if role in files])
     return Manifest(
         bundle_id=str(raw["id"]),
+        encoders_id=str(raw.get("encoders", raw["id"])),
         name=str(raw["name"]),
         licence=str(raw["licence"]),
         files=files,
@@ -173,6 +193,7 @@ def _parse(raw: dict[str, Any]) -> Manifest:
         preprocessing=Preprocessing(
             _three(raw["preprocessing"]["mean"]), _three(raw["preprocessing"]["scale"])
         ),
+        calibration=_calibration(raw["calibration"]) if GROUNDING in files else None,
         golden_texts=tuple(
             GoldenText(str(g["text"]), _vector(g["vector"], dimensions))
             for g in raw["golden"]["texts"]
@@ -200,6 +221,15 @@ def _check_contract(graphs: Mapping[str, Any], roles: Iterable[str]) -> None:
             raise ValueError(f"{role} takes {declared['inputs']}, not {list(inputs)}")
         if list(declared["outputs"]) != list(GRAPH_OUTPUTS[role]):
             raise ValueError(f"{role} gives {declared['outputs']}, not {list(GRAPH_OUTPUTS[role])}")
+
+
+def _calibration(values: Mapping[str, Any]) -> Calibration | None:
+    if values["threshold"] is None:
+        return None
+    found = Calibration(*(float(values[name]) for name in Calibration.__slots__))
+    if not (0 < found.slope < math.inf and math.isfinite(found.bias) and 0 < found.threshold < 1):
+        raise ValueError(f"a calibration that cannot be: {found}")
+    return found
 
 
 def _three(values: list[Any]) -> tuple[float, float, float]:

@@ -1,28 +1,67 @@
-"""The search, top to bottom: encode the query → retrieve clips → fit moments to them.
+"""The search, top to bottom: retrieve → verify → refine the query, retrieve again → ground.
 
-Nothing is verified yet, and the answer says so: its verdict is "unverified", and it states no
-probability.
+VideoSearch-R1 (arXiv 2607.00446) verifies the first candidate of each turn; here a turn verifies
+several, which costs little. What has been judged is not judged again: another turn brings new
+candidates, or it is the last. A bundle without heads, or an archive without region vectors, is
+searched in one shot: nothing is verified then, and the answer says so.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from vsr_edge.errors import UsageError
-from vsr_edge.runtime.encoder import Bundle
-from vsr_edge.search.rank import ScoredFrames, Span, moments
+from vsr_edge.runtime.encoder import Bundle, TextEncoding
+from vsr_edge.runtime.heads import refine
+from vsr_edge.runtime.manifest import REFINER, Calibration
+from vsr_edge.search.clock import Clock
+from vsr_edge.search.explain import refinement
+from vsr_edge.search.footage import best_frames, show, windows
+from vsr_edge.search.ground import moments_of_hits, moments_of_judged
+from vsr_edge.search.rank import without_repeats
+from vsr_edge.search.verify import Judged, verify
 from vsr_edge.store.base import Filter, Store
-from vsr_edge.types import Candidate, ClipHit, Moment, SearchResult, Turn, Vectors, Verdict
+from vsr_edge.types import (
+    Candidate,
+    ClipHit,
+    Moment,
+    Refinement,
+    RefinementMethod,
+    SearchResult,
+    Turn,
+    Vectors,
+    Verdict,
+)
 
-# Enough clips that overlapping ones, which merge, still leave top_k moments.
+# Enough clips that overlapping ones, which merge, still leave the moments or candidates wanted.
 CLIPS_PER_MOMENT = 8
-# Frames so many seconds around a hit say where its scene begins and ends, however long the video
-# is.
-CONTEXT_SECONDS = 120.0
+MAX_TURNS, CANDIDATES = 3, 16
+# How many rejected candidates a refinement learns from; as in training.
+EVIDENCE = 3
+# How far Rocchio's feedback pushes a query from what was rejected (models/LOG.md).
+ROCCHIO_WEIGHT = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a search may spend: at most ``turns``, each judging so many ``candidates``, and none
+    that would begin after so many ``milliseconds``.
+    """
+
+    turns: int = MAX_TURNS
+    candidates: int = CANDIDATES
+    milliseconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("max_turns", self.turns), ("candidates", self.candidates)):
+            if value < 1:
+                raise UsageError(f"{name} must be at least 1, not {value}")
+        if self.milliseconds is not None and not self.milliseconds > 0:
+            raise UsageError(f"max_ms must be above 0, not {self.milliseconds}")
 
 
 def search(
@@ -33,7 +72,9 @@ def search(
     top_k: int = 10,
     min_score: float | None = None,
     where: Filter | None = None,
-    max_turns: int = 3,
+    budget: Budget | None = None,
+    one_shot: bool = False,
+    rocchio: bool = False,
 ) -> SearchResult:
     """Find the moments that match a sentence, best first.
 
@@ -41,76 +82,150 @@ def search(
         top_k: at most so many moments.
         min_score: leave out clips with a lower inner product, in [−1, 1].
         where: which videos to search.
-        max_turns: retrieve at most so often; a bundle without a refiner has nothing to go on with
-            after the first turn.
+        budget: how many turns and candidates, and how long.
+        one_shot: retrieve only; nothing is verified.
+        rocchio: refine by pushing the query's vector away from what was rejected, the classical
+            relevance feedback, instead of by soft tokens.
 
     Raises:
-        UsageError: an empty query, or ``top_k`` or ``max_turns`` below 1.
+        UsageError: an empty query, or ``top_k`` below 1.
     """
     if not query.strip():
         raise UsageError("the query is empty: say in a few words what is to be seen")
     if top_k < 1:
         raise UsageError(f"top_k must be at least 1, not {top_k}")
-    if max_turns < 1:
-        raise UsageError(f"max_turns must be at least 1, not {max_turns}")
-    clock = _Clock()
+    budget = budget or Budget()
+    clock = Clock()
     with clock.stage("encode"):
-        vector = bundle.encode_text([query])[0]
+        text = bundle.encode_queries([query])
+    original = text.vectors[0]
+
+    def retrieve(vector: Vectors, moments: int) -> list[ClipHit]:
+        hits = store.search(vector, moments * CLIPS_PER_MOMENT, where)
+        return hits if min_score is None else [hit for hit in hits if hit.score >= min_score]
+
     with clock.stage("retrieve"):
-        hits = store.search(vector, top_k * CLIPS_PER_MOMENT, where)
-    if min_score is not None:
-        hits = [hit for hit in hits if hit.score >= min_score]
+        first_hits = hits = retrieve(original, max(top_k, budget.candidates))
+    calibration = None if one_shot else bundle.manifest.calibration
+    judged: list[Judged] = []
+    turns: list[Turn] = []
+    change: Refinement | None = None
+    soft_tokens = 0
+    while calibration is not None:
+        with clock.stage("verify"):
+            known = [one.shown.window for one in judged]
+            found = islice(windows(store, hits, original, known), budget.candidates)
+            newest = _likeliest_first(verify(bundle, calibration, text, show(store, found)))
+        judged = _likeliest_first([*judged, *newest])
+        if not judged:  # nothing was retrieved, or no region vectors were stored
+            break
+        turn = len(turns) + 1
+        end = _end(judged, newest, calibration, budget, turn, clock.total())
+        turns.append(
+            Turn(
+                turn=turn,
+                action="retrieve and verify" if turn == 1 else "refine, retrieve and verify",
+                candidates=tuple(_candidate(one) for one in newest),
+                latency_ms=clock.lap(),
+                encoder_calls=int(turn == 1 or soft_tokens > 0),
+                soft_tokens=soft_tokens,
+                refinement=change,
+                then=end or "no match: the query is refined",
+            )
+        )
+        if end is not None:
+            break
+        with clock.stage("refine"):
+            vector, soft_tokens = _refined(bundle, query, text, newest, rocchio)
+            method: RefinementMethod = "soft tokens" if soft_tokens else "rocchio"
+            change = refinement(method, original, vector, bundle.concepts)
+        with clock.stage("retrieve"):
+            hits = retrieve(vector, budget.candidates * (turn + 1))
     with clock.stage("ground"):
-        spans = moments(hits, lambda hit: _frames_around(store, hit, vector), top_k)
-    candidates = tuple(_candidates(store, spans))
-    timing = clock.milliseconds()
+        moments = _moments(store, judged, first_hits, original, top_k)
+    if not turns:
+        candidates = tuple(Candidate(m.video, m.start, m.end, m.score) for m in moments)
+        turns = [Turn(1, "retrieve", candidates, clock.lap())]
     return SearchResult(
         query=query,
-        verdict=Verdict("unverified"),
-        moments=tuple(
-            Moment(rank, c.video, c.start, c.end, c.score) for rank, c in enumerate(candidates, 1)
-        ),
-        turns=(Turn(1, "retrieve", candidates, timing["total"]),),
-        timing_ms=timing,
+        verdict=_verdict(judged, calibration),
+        moments=tuple(moments),
+        turns=tuple(turns),
+        timing_ms=clock.milliseconds(),
         bundle=bundle.bundle_id,
     )
 
 
-def _frames_around(store: Store, hit: ClipHit, vector: Vectors) -> ScoredFrames:
-    """Score the stored frames near a hit; no video is opened for it."""
-    window = hit.clip.window
-    video = store.video(hit.clip.video_id)
-    if video is None:  # removed by another process since the hit was found
-        return ScoredFrames(np.empty(0), np.empty(0), window.end)
-    context = round(CONTEXT_SECONDS * video.sampling.fps)
-    first, last = max(window.first - context, 0), window.last + context
-    frames = store.frames(hit.clip.video_id, first, last)
-    scores = frames.vectors.astype(np.float32) @ vector
-    if last < video.frames - 1 and len(frames):
-        return ScoredFrames(frames.times, scores, float(frames.times[-1]))
-    return ScoredFrames(frames.times, scores, video.video.duration)
+def _likeliest_first(judged: Sequence[Judged]) -> list[Judged]:
+    return sorted(judged, key=lambda one: -one.match)
 
 
-def _candidates(store: Store, spans: list[Span]) -> Iterator[Candidate]:
-    for span in spans:
-        stored = store.video(span.video_id)
-        if stored is not None:
-            yield Candidate(stored.video.path, span.start, span.end, span.score)
+def _end(
+    judged: Sequence[Judged],
+    newest: Sequence[Judged],
+    calibration: Calibration,
+    budget: Budget,
+    turn: int,
+    milliseconds: float,
+) -> str | None:
+    """Why the loop ends after this turn, or None if it goes on."""
+    if judged[0].probability >= calibration.threshold:
+        return "match"
+    if not newest:
+        return "no match: nothing new was found"
+    if turn >= budget.turns:
+        return "no match: the turns are spent"
+    if budget.milliseconds is not None and milliseconds >= budget.milliseconds:
+        return "no match: the time is spent"
+    return None
 
 
-class _Clock:
-    """Milliseconds per stage."""
+def _refined(
+    bundle: Bundle, query: str, text: TextEncoding, rejected: Sequence[Judged], rocchio: bool
+) -> tuple[Vectors, int]:
+    """The refined query's vector float32 [D], and how many soft tokens it took."""
+    evidence = rejected[:EVIDENCE]
+    footage = best_frames([one.shown for one in evidence])
+    if rocchio or REFINER not in bundle.manifest.files:
+        moved = text.vectors[0] - ROCCHIO_WEIGHT * footage.frames[:, 0].mean(axis=0)
+        return moved / np.linalg.norm(moved), 0
+    match = np.array([one.match for one in evidence], np.float32)
+    units = np.array([one.shown.window.unit_frames for one in evidence], np.float32)
+    soft = refine(bundle, text, footage, match, units)
+    return bundle.encode_queries([query], soft).vectors[0], soft.shape[1]
 
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
-        self._stages: dict[str, float] = {}
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self._stages[name] = (time.perf_counter() - started) * 1000
+def _candidate(one: Judged) -> Candidate:
+    window, times = one.shown.window, one.shown.frames.times
+    start, end = float(times[one.first]), float(times[one.last])
+    return Candidate(window.video.video.path, start, end, window.score, one.probability)
 
-    def milliseconds(self) -> dict[str, float]:
-        total = (time.perf_counter() - self._started) * 1000
-        return {name: round(ms, 3) for name, ms in (*self._stages.items(), ("total", total))}
+
+def _moments(
+    store: Store, judged: Sequence[Judged], hits: Sequence[ClipHit], query: Vectors, top_k: int
+) -> list[Moment]:
+    """What was judged, the likeliest first; then, if more is wanted, what only was retrieved."""
+    verified = moments_of_judged(store, judged, query, top_k)
+    spans = [span for _, span in verified]
+    if len(spans) < top_k:
+        spans += moments_of_hits(store, hits, query, top_k)
+        spans = [spans[place] for place in without_repeats(spans)[:top_k]]
+    probabilities = [one.probability for one, _ in verified]
+    found: list[Moment] = []
+    for place, span in enumerate(spans):
+        video = store.video(span.video_id)
+        if video is not None:  # unless another process removed it meanwhile
+            probability = probabilities[place] if place < len(probabilities) else None
+            path = video.video.path
+            rank = len(found) + 1
+            found.append(Moment(rank, path, span.start, span.end, span.score, probability))
+    return found
+
+
+def _verdict(judged: Sequence[Judged], calibration: Calibration | None) -> Verdict:
+    if calibration is None or not judged:
+        return Verdict("unverified")
+    best = judged[0].probability
+    if best >= calibration.threshold:
+        return Verdict("match", best)
+    return Verdict("no_match", 1 - best)

@@ -15,6 +15,8 @@ from vsr_edge.types import ClipHit, Seconds, Times
 SHARE_OF_CONTRAST = 0.5
 # or by less than this, which is how much the score of one unchanging scene wavers.
 WAVERING = 0.05
+# Of two spans that share so much of the shorter one, the better one stands for both.
+MOST_SHARED = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +72,26 @@ def moments(
     return sorted(spans, key=lambda span: -span.score)
 
 
+def without_repeats(spans: Sequence[Span]) -> list[int]:
+    """Places of the spans, best first, that a better one does not cover by half or more.
+
+    Temporal non-maximum suppression: the overlap counts against the shorter of the two.
+    """
+    kept: list[int] = []
+    for place, span in enumerate(spans):
+        if all(_shared(span, spans[other]) < MOST_SHARED for other in kept):
+            kept.append(place)
+    return kept
+
+
+def _shared(one: Span, other: Span) -> float:
+    if one.video_id != other.video_id:
+        return 0.0
+    overlap = min(one.end, other.end) - max(one.start, other.start)
+    shorter = min(one.end - one.start, other.end - other.start)
+    return overlap / shorter if shorter > 0 else float(overlap >= 0)
+
+
 def _union(spans: list[Span]) -> Span:
     return Span(
         spans[0].video_id,
@@ -90,6 +112,12 @@ def fit_span(hit: ClipHit, frames: ScoredFrames) -> Span:
     if not len(inside):
         return Span(hit.clip.video_id, window.start, window.end, hit.score)
     peak = int(inside[scores[inside].argmax()])
+    return Span(hit.clip.video_id, *extent(frames, peak), hit.score)
+
+
+def extent(frames: ScoredFrames, peak: int) -> tuple[Seconds, Seconds]:
+    """Start and end of the run of frames around frame ``peak`` that score alike."""
+    times, scores = frames.times, frames.scores
     contrast = float(scores[peak] - min(np.median(scores), scores.mean()))
     alike = scores > scores[peak] - max(SHARE_OF_CONTRAST * contrast, WAVERING)
     # One frame that falls out between two that belong is a blur or a blink, not the end.
@@ -101,4 +129,4 @@ def fit_span(hit: ClipHit, frames: ScoredFrames) -> Span:
         last += 1
     start = 0.0 if first == 0 else float(times[first - 1] + times[first]) / 2
     end = frames.duration if last + 1 == len(times) else float(times[last] + times[last + 1]) / 2
-    return Span(hit.clip.video_id, start, end, hit.score)
+    return start, end

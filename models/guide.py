@@ -1,0 +1,60 @@
+"""What a refined query should look like, before any footage was seen: the refiner's first teacher.
+
+A sentence's vector was trained to find one picture. The vector of a video, or of a clip, is a mean
+of many, and a linear map of the query finds that better, or at least finds other videos. Such a map
+is learned in a minute by InfoNCE over large worlds, with batches that no text encoder could follow;
+soft tokens are then taught to reach it (``models/LOG.md``: without this teacher they learned next
+to nothing in the time there was).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.data.worlds import Granularity
+from models.encoder import DIMENSIONS
+from models.episodes import Episode
+from models.losses import refined_query_loss
+
+DECAY, RATE = 0.05, 1e-3
+BATCH = 384
+STEPS_PER_WORLD = 20
+
+
+class Guide(nn.Module):
+    """Query vectors [B, D] → unit vectors [B, D]; at the start the query itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.map = nn.Linear(DIMENSIONS, DIMENSIONS)
+        nn.init.eye_(self.map.weight)
+        nn.init.zeros_(self.map.bias)
+
+    def forward(self, queries: Tensor) -> Tensor:
+        return F.normalize(self.map(queries), dim=-1)
+
+
+def learn_guide(
+    episode_of: Callable[[], Episode], granularity: Granularity, steps: int, temperature: float
+) -> tuple[Guide, float]:
+    """The map for one granularity, and its last loss; ``episode_of`` gives a new world."""
+    guide = Guide()
+    optimiser = torch.optim.AdamW(guide.parameters(), lr=RATE, weight_decay=DECAY)
+    loss = torch.zeros(())
+    for step in range(steps):
+        if step % STEPS_PER_WORLD == 0:
+            episode = episode_of()
+        chosen = torch.randperm(len(episode.present))[:BATCH].numpy()
+        asked = episode.present[chosen]
+        vectors = episode.corpus.queries.vectors[asked]
+        right = episode.right_units(asked, granularity)
+        units = episode.world.units[granularity][0]
+        loss = refined_query_loss(guide(vectors), units, right, vectors, temperature, None)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return guide.requires_grad_(False).eval(), loss.item()

@@ -1,0 +1,131 @@
+"""Candidates: the frames around what a hit points at, read from the store; no video is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vsr_edge.runtime.heads import Footage
+from vsr_edge.store.base import Store
+from vsr_edge.types import ClipHit, FrameFeatures, StoredVideo, Vectors
+
+# The verifier was trained on candidates of so many frames before and after the best one.
+REACH = 12
+# A clip of more frames than this may hold several moments, and yields a candidate for every so many
+# of its frames, but never more than a few: one long video must not fill a turn.
+FRAMES_PER_CANDIDATE = 128
+MOST_CANDIDATES_A_CLIP = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Frames ``first`` to ``last`` of a video around ``best``, the one most like the query.
+
+    ``score`` is that frame's inner product with the query; ``unit_frames`` is how many frames the
+    vector stands for that it was found by.
+    """
+
+    video: StoredVideo
+    best: int
+    first: int
+    last: int
+    score: float
+    unit_frames: int
+
+
+def windows(
+    store: Store, hits: Iterable[ClipHit], query: Vectors, known: Iterable[Window] = ()
+) -> Iterator[Window]:
+    """The candidates that hits point at, best hit first, none within reach of another or of a
+    ``known`` one.
+
+    In a clip, however long, it is the frame most like the ``query`` float32 [D] that counts.
+    """
+    centres: dict[int, list[int]] = {}
+    for window in known:
+        centres.setdefault(window.video.video_id, []).append(window.best)
+    for hit in hits:
+        clip = hit.clip.window
+        video = store.video(hit.clip.video_id)
+        if video is None:  # removed by another process since the hit was found
+            continue
+        frames = store.frames(video.video_id, clip.first, clip.last)
+        scores = frames.vectors.astype(np.float32) @ query
+        others = centres.setdefault(video.video_id, [])
+        most = min(1 + len(scores) // FRAMES_PER_CANDIDATE, MOST_CANDIDATES_A_CLIP)
+        for peak in _peaks(scores, most):
+            best = clip.first + peak
+            if all(abs(best - other) > REACH for other in others):
+                others.append(best)
+                yield Window(
+                    video,
+                    best,
+                    max(best - REACH, 0),
+                    min(best + REACH, video.frames - 1),
+                    float(scores[peak]),
+                    len(scores),
+                )
+
+
+def _peaks(scores: Vectors, most: int) -> list[int]:
+    """The best frame, then the best out of its reach, and so on."""
+    peaks: list[int] = []
+    for place in np.argsort(-scores, kind="stable").tolist():
+        if all(abs(place - peak) > REACH for peak in peaks):
+            peaks.append(place)
+            if len(peaks) == most:
+                break
+    return peaks
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """What a window shows: its frames with their regions."""
+
+    window: Window
+    frames: FrameFeatures
+
+
+def show(store: Store, chosen: Iterable[Window]) -> list[Shown]:
+    """Read the frames of windows; those without frames or regions are left out."""
+    shown = []
+    for window in chosen:
+        frames = store.frames(window.video.video_id, window.first, window.last, regions=True)
+        if len(frames) and frames.regions is not None:
+            shown.append(Shown(window, frames))
+    return shown
+
+
+def footage(shown: Sequence[Shown]) -> Footage:
+    """Windows as one batch for the verifier, the shorter ones filled up and masked."""
+    longest = max(len(one.frames) for one in shown)
+    width = shown[0].frames.vectors.shape[1]
+    cells = next(one.frames.regions.shape[1] for one in shown if one.frames.regions is not None)
+    frames = np.zeros((len(shown), longest, width), np.float32)
+    regions = np.zeros((len(shown), longest, cells, width), np.float32)
+    mask = np.zeros((len(shown), longest), np.float32)
+    for row, one in enumerate(shown):
+        count = len(one.frames)
+        frames[row, :count], mask[row, :count] = one.frames.vectors, 1
+        regions[row, :count] = one.frames.regions
+    return Footage(frames, regions, mask)
+
+
+def best_frames(shown: Sequence[Shown]) -> Footage:
+    """The best frame of each window, as the refiner takes its evidence: [E, 1, …]."""
+    places = [one.window.best - one.window.first for one in shown]
+    frames = np.stack([one.frames.vectors[i] for one, i in zip(shown, places, strict=True)])
+    regions = np.stack(
+        [
+            one.frames.regions[i]
+            for one, i in zip(shown, places, strict=True)
+            if one.frames.regions is not None
+        ]
+    )
+    return Footage(
+        frames[:, None].astype(np.float32),
+        regions[:, None].astype(np.float32),
+        np.ones((len(shown), 1), np.float32),
+    )

@@ -1,0 +1,77 @@
+"""From when to when: moments of judged candidates, and of hits that nothing has judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vsr_edge.search.rank import ScoredFrames, Span, extent, moments, without_repeats
+from vsr_edge.search.verify import Judged
+from vsr_edge.store.base import Store
+from vsr_edge.types import ClipHit, StoredVideo, Vectors
+
+# Frames so many seconds around a hit say where its scene begins and ends, however long the video
+# is.
+CONTEXT_SECONDS = 120.0
+
+
+def moments_of_hits(
+    store: Store, hits: Sequence[ClipHit], query: Vectors, limit: int
+) -> list[Span]:
+    """Hits, merged and fitted to their scenes by how alike frames are to ``query`` float32 [D]."""
+
+    def frames_of(hit: ClipHit) -> ScoredFrames:
+        video = store.video(hit.clip.video_id)
+        if video is None:  # removed by another process since the hit was found
+            return ScoredFrames(np.empty(0), np.empty(0), hit.clip.window.end)
+        window = hit.clip.window
+        return _scored_frames(store, video, window.first, window.last, query)[0]
+
+    return moments(hits, frames_of, limit)
+
+
+def moments_of_judged(
+    store: Store, judged: Sequence[Judged], query: Vectors, limit: int
+) -> list[tuple[Judged, Span]]:
+    """Candidates, the likeliest first, with the span of each; none that a better one covers."""
+    spans = [_span(store, one, query) for one in judged]
+    return [(judged[place], spans[place]) for place in without_repeats(spans)[:limit]]
+
+
+def _span(store: Store, one: Judged, query: Vectors) -> Span:
+    """What the grounder says, in seconds; a boundary lies half-way to the next frame outside.
+
+    Where the moment touches the edge of the judged footage and there is more, it goes on as far as
+    the frames there are as much like the query.
+    """
+    window, times = one.shown.window, one.shown.frames.times
+    video = window.video
+    start, end = 0.0, video.video.duration
+    if one.first > 0:
+        start = float(times[one.first - 1] + times[one.first]) / 2
+    if one.last + 1 < len(times):
+        end = float(times[one.last] + times[one.last + 1]) / 2
+    goes_back = one.first == 0 and window.first > 0
+    goes_on = one.last + 1 == len(times) and window.last + 1 < video.frames
+    if goes_back or goes_on:
+        frames, first = _scored_frames(store, video, window.first, window.last, query)
+        place = window.best - first
+        if place < len(frames.times):  # unless another process removed the video
+            before, after = extent(frames, place)
+            start = min(before, float(times[0])) if goes_back else start
+            end = max(after, float(times[-1])) if goes_on else end
+    return Span(video.video_id, start, end, window.score)
+
+
+def _scored_frames(
+    store: Store, video: StoredVideo, first: int, last: int, query: Vectors
+) -> tuple[ScoredFrames, int]:
+    """The frames in and around [first, last] with their scores, and the number of the first."""
+    context = round(CONTEXT_SECONDS * video.sampling.fps)
+    first, last = max(first - context, 0), last + context
+    frames = store.frames(video.video_id, first, last)
+    scores = frames.vectors.astype(np.float32) @ query
+    whole = last >= video.frames - 1 or not len(frames)
+    duration = video.video.duration if whole else float(frames.times[-1])
+    return ScoredFrames(frames.times, scores, duration), first
