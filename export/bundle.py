@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from vsr_edge.runtime.manifest import (
     GRAPH_INPUTS,
     GRAPH_OUTPUTS,
     MANIFEST_FILE,
+    REQUIRED_ROLES,
     SCHEMA_VERSION,
     read_manifest,
 )
@@ -40,6 +41,7 @@ def write_bundle(
     preprocessing: Mapping[str, list[float]],
     parity: Mapping[str, Any],
     provenance: Mapping[str, Any],
+    calibration: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Put the files (role → path and precision) into ``folder`` and seal them with a manifest.
 
@@ -60,11 +62,12 @@ def write_bundle(
             "bytes": target.stat().st_size,
             "precision": precision,
         }
-    digest = hashlib.sha256("".join(sorted(e["sha256"] for e in entries.values())).encode())
+    encoders = [entry for role, entry in entries.items() if role in REQUIRED_ROLES]
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
-        "id": f"{name}-{digest.hexdigest()[:12]}",
+        "id": _id(name, entries.values()),
+        "encoders": _id(name, encoders),
         "name": name,
         "licence": licence,
         "files": entries,
@@ -76,7 +79,7 @@ def write_bundle(
         "dims": dict(dims),
         "sampling": {"fps": 1.0, "min_frames": 4, "clip_seconds": 4.0, "clip_stride": 2.0},
         "preprocessing": dict(preprocessing),
-        "calibration": {"match_threshold": None, "temperature": None},
+        "calibration": dict(calibration or {"threshold": None}),
         "parity": dict(parity),
         "golden": {"texts": [], "images": []},
         "provenance": dict(provenance),
@@ -98,6 +101,11 @@ def write_bundle(
     }
     _write_atomically(folder / MANIFEST_FILE, manifest)
     return Bundle(verify_bundle(folder))
+
+
+def _id(name: str, entries: Iterable[Mapping[str, Any]]) -> str:
+    digest = hashlib.sha256("".join(sorted(entry["sha256"] for entry in entries)).encode())
+    return f"{name}-{digest.hexdigest()[:12]}"
 
 
 def _write_atomically(path: Path, manifest: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ The same steps as the runtime's loop takes, batched, with gradients where they a
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,18 +28,24 @@ IMPOSSIBLE = -30.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Corpus:
-    """Photos and captions that their encoder was not trained on, and that encoder's text side."""
+    """Photos as an encoder sees them that was not trained on them, and captions as the text encoder
+    reads them that is searched with.
+
+    Its own vectors of the photos would not do: it was trained on them and finds nearly all. With
+    another's it finds about as many as of unseen ones, and what heads learn of its text fits it.
+    """
 
     views: PhotoViews
     queries: Queries
     text: TextEncoder
 
     @classmethod
-    def load(cls, features: Path) -> Corpus:
+    def load(cls, features: Path, encoder: Path) -> Corpus:
         """Read what ``models.extract_features`` wrote; captions are encoded once and kept."""
-        views, captions, checkpoint = load_features(features)
-        text = load_encoder(checkpoint)[1].requires_grad_(False)
-        kept = features.with_suffix(".queries.pt")
+        views, captions = load_features(features)
+        text = load_encoder(encoder)[1].requires_grad_(False)
+        digest = hashlib.sha256(encoder.read_bytes()).hexdigest()[:8]
+        kept = features.with_suffix(f".{digest}.pt")
         if kept.exists() and kept.stat().st_mtime > features.stat().st_mtime:
             queries: Queries = torch.load(kept, weights_only=False)
         else:

@@ -2,11 +2,10 @@
 
     python -m export encoder runs/fold0/encoder.safetensors --out runs/fold0/bundle --photos PHOTOS
     python -m models.extract_features --data FLICKR8K --split train --fold 0/2 \\
-        --bundle runs/fold0/bundle --checkpoint runs/fold0/encoder.safetensors \\
-        --out runs/features/fold0.safetensors
+        --bundle runs/fold0/bundle --out runs/features/fold0.safetensors
 
 It is the exported int8 graph that encodes, several times faster than PyTorch and just as a search
-will see it; the checkpoint, whose sentence tower the refiner is trained through, is only noted.
+will see it.
 
 The encoder must not have seen these photos: else it finds nearly every one of them, and a verifier
 or refiner would learn from mistakes that it does not make on new footage. For photos that it was
@@ -32,7 +31,6 @@ def parse() -> argparse.Namespace:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--data", type=Path, required=True, help="folder with captions.csv and images/")
     p.add_argument("--bundle", required=True, help="the encoder as exported")
-    p.add_argument("--checkpoint", type=Path, required=True, help="the encoder as trained")
     p.add_argument("--split", default="train")
     p.add_argument("--fold", metavar="K/N", help="only fold K of N")
     p.add_argument("--limit", type=int, help="photos, for a smoke run")
@@ -57,20 +55,20 @@ def main() -> None:
     save_file(
         {"vectors": views.vectors, "regions": views.regions},
         args.out,
-        {"captions": json.dumps(photos.captions), "checkpoint": str(args.checkpoint)},
+        {"captions": json.dumps(photos.captions)},
     )
     print(f"{args.out}: {len(views)} photos, {args.views} views each")
 
 
-def load_features(path: Path) -> tuple[PhotoViews, list[list[str]], Path]:
-    """Views, captions of each photo, and the checkpoint of the encoder that they belong to."""
+def load_features(path: Path) -> tuple[PhotoViews, list[list[str]]]:
+    """Views, and the captions of each photo."""
     from safetensors import safe_open
 
     with safe_open(path, "np") as file:
         about = file.metadata()
     arrays = load_file(path)
     views = PhotoViews(arrays["vectors"], arrays["regions"])
-    return views, json.loads(about["captions"]), Path(about["checkpoint"])
+    return views, json.loads(about["captions"])
 
 
 if __name__ == "__main__":

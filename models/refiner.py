@@ -8,7 +8,7 @@ it, and to that footage.
 
 At the start every soft token is the same vector, ``rest``, for which the frozen encoder gives as
 nearly as possible the unrefined query (found by gradient descent, once): training starts from
-there, as in the paper.
+there, as in the paper. The tokens' common part is then learned for each place.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Refiner(nn.Module):
         )
         nn.init.zeros_(self.project[-1].weight)
         nn.init.zeros_(self.project[-1].bias)
-        self.rest = nn.Parameter(rest.clone())
+        self.rest = nn.Parameter(rest.expand(count, HIDDEN).clone())
         self.enter = nn.Linear(HIDDEN, HIDDEN)
         nn.init.eye_(self.enter.weight)
         nn.init.zeros_(self.enter.bias)

@@ -1,7 +1,8 @@
 """Stage 2: GRPO over the whole decision, from the checkpoint of stage 1.
 
-    python -m models.train_grpo --start runs/sft/loop.safetensors --features runs/fold0.features \\
-        runs/fold1.features --val runs/val.features --out runs/grpo
+    python -m models.train_grpo --start runs/sft/loop.safetensors \\
+        --features runs/fold0.features runs/fold1.features --val runs/val.features \\
+        --encoder models/checkpoints/encoder.safetensors --out runs/grpo
 
 A rollout answers one query in one turn. The likeliest of the verified candidates is judged: the
 rollout *decides* whether it matches (Bernoulli), and then either *grounds* it (categorical start
@@ -52,6 +53,7 @@ def parse() -> argparse.Namespace:
     p.add_argument("--start", type=Path, required=True, help="checkpoint of models.train_sft")
     p.add_argument("--features", type=Path, nargs="+", required=True)
     p.add_argument("--val", type=Path, required=True)
+    p.add_argument("--encoder", type=Path, required=True, help="checkpoint that is searched with")
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int, default=0)
@@ -162,7 +164,8 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     random = np.random.default_rng(args.seed)
-    corpora, val = [Corpus.load(path) for path in args.features], Corpus.load(args.val)
+    corpora = [Corpus.load(path, args.encoder) for path in args.features]
+    val = Corpus.load(args.val, args.encoder)
     head, refiner = load_heads(args.start)
     if refiner is None:
         raise SystemExit(f"{args.start} has no refiner: train one with models.train_sft first")

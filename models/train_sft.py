@@ -16,7 +16,7 @@ Four steps, read top to bottom:
    frozen text tower, so that the refined query finds the right clip or video: InfoNCE over all
    units of the world, the rejected one among them, and nearness to the guide.
 
-Features come from encoders that have not seen their photos (``models.extract_features``). Progress
+Photos' features come from encoders that have not seen them (``models.extract_features``). Progress
 goes to ``log.jsonl`` in the output folder; figures are on worlds of the val photos.
 """
 
@@ -75,7 +75,8 @@ def parse() -> argparse.Namespace:
     p.add_argument("--candidates", type=int, default=16)
     p.add_argument("--refine-steps", type=int, default=1200)
     p.add_argument("--refine-batch", type=int, default=40)
-    p.add_argument("--refine-lr", type=float, default=2e-4)
+    p.add_argument("--refine-lr", type=float, default=1e-3)
+    p.add_argument("--rest-lr", type=float, default=2e-2, help="of the tokens' common part")
     p.add_argument("--evidence", type=int, default=3, help="rejected candidates to learn from")
     p.add_argument("--temperature", type=float, default=0.05)
     p.add_argument("--margin", type=float, help="drop ambiguous negatives; 0.0005 in the paper")
@@ -94,8 +95,8 @@ class Trainer:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.random = np.random.default_rng(args.seed)
-        self.train = [Corpus.load(path) for path in args.features]
-        self.val = Corpus.load(args.val)
+        self.train = [Corpus.load(path, args.encoder) for path in args.features]
+        self.val = Corpus.load(args.val, args.encoder)
         self.encoder: TextEncoder = load_encoder(args.encoder)[1].requires_grad_(False)
         self.started = time.monotonic()
         args.out.mkdir(parents=True, exist_ok=True)
@@ -238,7 +239,10 @@ def train_refiner(
     refiner = Refiner(rest)
     refiner.joint.take_over(trainer.encoder)
     parameters = [p for p in refiner.parameters() if p.requires_grad]
-    optimiser, schedule = one_cycle([(parameters, args.refine_lr, DECAY)], args.refine_steps)
+    others = [p for p in parameters if p is not refiner.rest]
+    optimiser, schedule = one_cycle(
+        [(others, args.refine_lr, DECAY), ([refiner.rest], args.rest_lr, 0.0)], args.refine_steps
+    )
     totals: dict[str, float] = {}
     for step in range(args.refine_steps):
         episode = trainer.episode(step)
@@ -265,7 +269,7 @@ def train_refiner(
                 refined, units, right, vectors, args.temperature, args.margin
             ),
             "guide": args.guide_weight
-            * (1 - (refined * guides[granularity](vectors)).sum(1)).mean(),
+            * (1 - (refined * guides[granularity].target(vectors)).sum(1)).mean(),
         }
         take_step(terms, parameters, optimiser, schedule)
         note(totals, terms)

@@ -16,8 +16,13 @@ from vsr_edge.cli_eval import evaluate, evaluate_predictions
 from vsr_edge.options import (
     ArchiveOption,
     BundleOption,
+    CandidatesOption,
     JsonOption,
+    MaxMsOption,
+    MaxTurnsOption,
+    OneShotOption,
     ProviderOption,
+    RocchioOption,
     ThreadsOption,
 )
 from vsr_edge.terminal import (
@@ -157,28 +162,44 @@ def search(
         Optional[str],  # noqa: UP045
         typer.Option(help="Path or glob of the videos to search: 'cam1/*', '*.mkv'."),
     ] = None,
+    max_turns: MaxTurnsOption = None,
+    candidates: CandidatesOption = None,
+    max_ms: MaxMsOption = None,
+    one_shot: OneShotOption = False,
+    rocchio: RocchioOption = False,
     explain: Annotated[bool, typer.Option(help="Say how the answer was found.")] = False,
     threads: ThreadsOption = None,
     provider: ProviderOption = None,
     bundle: BundleOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Find the moments that match a sentence.
+    """Find the moments that match a sentence, or learn that it is not there.
 
-    Exit code 3: nothing matched.
+    Exit code 3: nothing matched; what is shown then are guesses.
 
     Example: [bold]vsr-edge search "a man puts a red box on the shelf" --top-k 5[/bold]
     """
     from vsr_edge.output import print_json, print_search, search_document
 
     with open_for_command(archive, threads=threads, provider=provider, bundle=bundle) as opened:
-        result = opened.search(query, top_k=top_k, min_score=min_score, video=video)
+        result = opened.search(
+            query,
+            top_k=top_k,
+            min_score=min_score,
+            video=video,
+            max_turns=max_turns,
+            candidates=candidates,
+            max_ms=max_ms,
+            one_shot=one_shot,
+            rocchio=rocchio,
+        )
         if json_output:
             print_json(search_document(result))
         elif result.moments or explain:
             print_search(result, explain=explain)
         if not result.moments:
             say(_why_nothing(opened, video, min_score))
+        if not result.moments or result.verdict.decision == "no_match":
             raise typer.Exit(EXIT_NOTHING)
 
 

@@ -11,8 +11,13 @@ import typer
 from vsr_edge.options import (
     ArchiveOption,
     BundleOption,
+    CandidatesOption,
     JsonOption,
+    MaxMsOption,
+    MaxTurnsOption,
+    OneShotOption,
     ProviderOption,
+    RocchioOption,
     ThreadsOption,
 )
 from vsr_edge.terminal import EXIT_INTERRUPTED, errors_as_exit_codes, open_for_command, say
@@ -38,17 +43,11 @@ def evaluate(
     top_k: Annotated[
         int, typer.Option("--top-k", min=1, help="Moments asked for; R@100 needs 100.")
     ] = 100,
-    max_turns: Annotated[
-        int,
-        typer.Option(
-            "--max-turns",
-            min=1,
-            help="At most so many turns a search; a bundle without a refiner makes one.",
-        ),
-    ] = 3,
-    one_shot: Annotated[
-        bool, typer.Option("--one-shot", help="One turn: retrieve, and no more.")
-    ] = False,
+    max_turns: MaxTurnsOption = None,
+    candidates: CandidatesOption = None,
+    max_ms: MaxMsOption = None,
+    one_shot: OneShotOption = False,
+    rocchio: RocchioOption = False,
     save: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--save", help="Write the answers to this file."),
@@ -103,11 +102,18 @@ def evaluate(
         check_format(save_format)
         asked = read_queries(queries, truth_format or "jsonl")
         videos = opened.videos()
-        turns = 1 if one_shot else max_turns
+        options: dict[str, Any] = {
+            "top_k": top_k,
+            "max_turns": max_turns,
+            "candidates": candidates,
+            "max_ms": max_ms,
+            "one_shot": one_shot,
+            "rocchio": rocchio,
+        }
         started = time.perf_counter()
         with counting_progress("queries") as on_progress:
             run = run_queries(
-                lambda query: opened.search(query, top_k=top_k, max_turns=turns),
+                lambda query: opened.search(query, **options),
                 asked,
                 {str(stored.video.path): stored.video.duration for stored in videos},
                 on_progress,
@@ -122,8 +128,7 @@ def evaluate(
                 "bundle": opened.bundle.bundle_id,
                 "videos": len(videos),
                 "clips": sum(stored.clips for stored in videos),
-                "top_k": top_k,
-                "max_turns": turns,
+                **options,
             },
             **summarize(run.predictions, run.queries),
             "path": path_document(run.paths),

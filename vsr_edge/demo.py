@@ -83,6 +83,7 @@ def _run(archive: Archive, folder: Path | None, as_json: bool) -> bool:
             messages.print(f'\nvsr-edge search "{result.query}" --top-k 3')
             print_search(result, explain=False)
     messages.print(
-        "\nThe score orders moments; it is no probability. Next: vsr-edge index YOUR_FOLDER"
+        "\nmatch is how likely the moment is right; --explain says how it was found. "
+        "Next: vsr-edge index YOUR_FOLDER"
     )
     return all(result.moments for result in results)

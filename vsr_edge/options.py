@@ -32,3 +32,28 @@ ThreadsOption = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option("--threads", min=0, help="0: all that this process may use. [default: 0]"),
 ]
+MaxTurnsOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        "--max-turns",
+        min=1,
+        help="Retrieve at most so often, each time with a query refined anew. [default: 3]",
+    ),
+]
+CandidatesOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--candidates", min=1, help="Verify so many in each turn. [default: 16]"),
+]
+MaxMsOption = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--max-ms", help="Begin no turn after so many milliseconds. [default: no limit]"),
+]
+OneShotOption = Annotated[
+    bool, typer.Option("--one-shot", help="Retrieve once and verify nothing.")
+]
+RocchioOption = Annotated[
+    bool,
+    typer.Option(
+        "--rocchio", help="Refine by classical relevance feedback instead of soft tokens."
+    ),
+]

@@ -16,9 +16,10 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from vsr_edge.ingest.run import IngestSummary
-    from vsr_edge.types import SearchResult, StoredVideo
+    from vsr_edge.types import Refinement, SearchResult, StoredVideo
 
 _PIPE_WIDTH = 1_000_000
+SHOWN_A_TURN = 3
 
 # Results go to stdout, everything said about them to stderr, so that either can be piped.
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -48,16 +49,19 @@ def clock(seconds: float) -> str:
 
 def search_document(result: SearchResult) -> dict[str, Any]:
     """The JSON form of an answer."""
+    confidence = result.verdict.confidence
     return {
         "query": result.query,
         "verdict": result.verdict.decision,
-        "confidence": result.verdict.confidence,
+        "confidence": None if confidence is None else round(confidence, 4),
         "moments": [_rounded(asdict(moment)) for moment in result.moments],
         "turns": [
             {
                 "turn": turn.turn,
                 "action": turn.action,
+                "refinement": _refinement_document(turn.refinement),
                 "candidates": [_rounded(asdict(c)) for c in turn.candidates],
+                "then": turn.then,
                 "latency_ms": turn.latency_ms,
                 "encoder_calls": turn.encoder_calls,
                 "soft_tokens": turn.soft_tokens,
@@ -69,28 +73,71 @@ def search_document(result: SearchResult) -> dict[str, Any]:
     }
 
 
+def _refinement_document(change: Refinement | None) -> dict[str, Any] | None:
+    return None if change is None else asdict(change) | {"cosine": round(change.cosine, 4)}
+
+
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:
     digits = {"start": 3, "end": 3, "score": 5, "match_probability": 4}
     return {k: round(v, digits[k]) if k in digits and v is not None else v for k, v in row.items()}
 
 
 def print_search(result: SearchResult, *, explain: bool) -> None:
-    """The moments as a table; with ``explain``, how they were found."""
-    table = _table("#", "score", "from", "to", "video", right=(0, 1, 2, 3))
+    """The moments as a table, under the verdict on them; with ``explain``, how they were found."""
+    verdict = result.verdict
+    if verdict.decision == "no_match":
+        messages.print(f"not there, {_percent(verdict.confidence)} sure; the nearest guesses:")
+    judged = verdict.decision != "unverified"
+    titles = ("#", *(["match"] if judged else []), "score", "from", "to", "video")
+    table = _table(*titles, right=tuple(range(len(titles) - 1)))
     for m in result.moments:
-        table.add_row(str(m.rank), f"{m.score:.3f}", clock(m.start), clock(m.end), _name(m.video))
+        match = [_percent(m.match_probability)] if judged else []
+        span = clock(m.start), clock(m.end)
+        rank = f"{m.rank}?" if verdict.decision == "no_match" else str(m.rank)
+        table.add_row(rank, *match, f"{m.score:.3f}", *span, _name(m.video))
     _show(table)
     if explain:
-        for turn in result.turns:
+        _print_path(result)
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.0%}"
+
+
+def _print_path(result: SearchResult) -> None:
+    """Turn by turn: what was tried, what came of it, and why it went on."""
+    for turn in result.turns:
+        messages.print(
+            f"turn {turn.turn}: {turn.action}, {len(turn.candidates)} new candidates, "
+            f"{turn.latency_ms:.1f} ms"
+        )
+        if (change := turn.refinement) is not None:
+            spent = f"{turn.soft_tokens} soft tokens" if turn.soft_tokens else change.method
             messages.print(
-                f"turn {turn.turn}: {turn.action}, {len(turn.candidates)} candidates, "
-                f"{turn.latency_ms:.1f} ms"
+                f"  query refined by {spent}, cosine to the original {change.cosine:.2f}"
+                + (f"; towards: {', '.join(change.gained)}" if change.gained else "")
+                + (f"; away from: {', '.join(change.lost)}" if change.lost else "")
             )
-        stages = ", ".join(f"{name} {ms:.1f}" for name, ms in result.timing_ms.items())
-        messages.print(f"milliseconds: {stages}; bundle {result.bundle}")
+        for candidate in turn.candidates[:SHOWN_A_TURN]:
+            messages.print(
+                Text(
+                    f"  {_percent(candidate.match_probability):>4}  score {candidate.score:.3f}  "
+                    f"{clock(candidate.start)}–{clock(candidate.end)}  "
+                    f"{printable(str(candidate.video))}"
+                )
+            )
+        if turn.then:
+            messages.print(f"  {turn.then}")
+    stages = ", ".join(f"{name} {ms:.1f}" for name, ms in result.timing_ms.items())
+    messages.print(f"milliseconds: {stages}; bundle {result.bundle}")
+    if result.verdict.decision == "unverified":
         messages.print(
             "verdict: unverified. The score is the inner product of query and footage: it orders "
             "moments, it is no probability."
+        )
+    else:
+        messages.print(
+            f"verdict: {result.verdict.decision}, {_percent(result.verdict.confidence)} sure"
         )
 
 

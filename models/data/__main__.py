@@ -1,6 +1,7 @@
-"""Build the benchmark archive.
+"""Build the benchmark archive, or the list of concepts that refinements are explained by.
 
     python -m models.data build-benchmark --images IMAGES --captions captions.csv --out benchmark
+    python -m models.data concepts --captions captions.csv --split train --out concepts.txt
 
 The captions are CSV with the columns image and caption, one row a caption; with ``--split``, also a
 column split. The same photos, options and seed give the same archive.
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from models.data.benchmark import BenchmarkOptions, build_benchmark
+from models.data.concepts import list_concepts
 from models.data.photos import read_captions
 
 MEANING = {
@@ -34,12 +36,16 @@ def parse() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    build = p.add_subparsers(required=True, metavar="COMMAND").add_parser(
-        "build-benchmark", help="captioned photos → videos and queries"
-    )
+    commands = p.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    build = commands.add_parser("build-benchmark", help="captioned photos → videos and queries")
+    concepts = commands.add_parser("concepts", help="captions → words and phrases, one a line")
+    for command in (build, concepts):
+        command.add_argument(
+            "--captions", type=Path, required=True, help="CSV: image, caption, split"
+        )
+        command.add_argument("--split", help="use only the rows of this split")
+    concepts.add_argument("--out", type=Path, required=True, help="text file")
     build.add_argument("--images", type=Path, required=True, help="folder of the photos")
-    build.add_argument("--captions", type=Path, required=True, help="CSV: image, caption, split")
-    build.add_argument("--split", help="use only the rows of this split")
     build.add_argument("--out", type=Path, required=True, help="new folder")
     for option in fields(BenchmarkOptions):
         build.add_argument(
@@ -53,6 +59,12 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
+    if args.command == "concepts":
+        captions = read_captions(args.captions, args.split).values()
+        found = list_concepts(caption for group in captions for caption in group)
+        args.out.write_text("\n".join(found) + "\n", "utf-8")
+        print(f"{args.out}: {len(found)} concepts")
+        return
     chosen = {option.name: getattr(args, option.name) for option in fields(BenchmarkOptions)}
     messages = Console(stderr=True)
     with Progress(console=messages, transient=True, disable=not messages.is_terminal) as bar:

@@ -31,11 +31,12 @@ QUERIES_FILE, RECORD_FILE, VIDEOS_FOLDER = "queries.jsonl", "benchmark.json", "v
 ABSENT_PHOTOS, DISTRACTOR_VIDEOS = 0.2, 0.2
 LONG_VIDEO_SCENES = 10
 MOST_SHARED_WORDS = 0.5
-_UNTELLING = """
+_UNTELLING_TEXT = """
 a an the of in on at with and or is are be being to it its his her their there two three some while
 by from as another that this for into through over under up down out off onto one who which near
 next
 """
+UNTELLING = frozenset(_UNTELLING_TEXT.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def _absent(
 
 def content_words(caption: str) -> frozenset[str]:
     """The words of a caption that say something about the picture."""
-    return frozenset(re.findall(r"[^\W\d_]+", caption.lower())) - frozenset(_UNTELLING.split())
+    return frozenset(re.findall(r"[^\W\d_]+", caption.lower())) - UNTELLING
 
 
 def _said(words: frozenset[str], there: Iterable[frozenset[str]]) -> bool:

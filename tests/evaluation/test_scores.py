@@ -164,11 +164,11 @@ def test_archive_tables(tmp_path: Path) -> None:
     assert metrics["mAP"]["0.65"] == 25.0
     assert metrics["VER"] == {"accuracy": 75.0, "judged": 4}
     assert metrics["not_there"] == {"precision": 66.67, "recall": 100.0, "claims": 3}
-    # In order of confidence: right, right, right, wrong.
+    # All are right: what "b" denies is its first moment, which lies in another video.
     assert metrics["confidence"] == {
-        "accuracy": 75.0,
-        "risk_coverage_area": 6.25,
-        "calibration_error": 30.0,
+        "accuracy": 100.0,
+        "risk_coverage_area": 0.0,
+        "calibration_error": 25.0,
         "verdicts": 4,
     }
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsr_edge.search.rank import ScoredFrames, Span, fit_span, moments
+from vsr_edge.search.rank import ScoredFrames, Span, fit_span, moments, without_repeats
 from vsr_edge.types import Clip, ClipHit, ClipWindow
 
 
@@ -110,3 +110,29 @@ def test_moments_are_few_apart_inside_the_video_and_in_order(
         assert not any(span.touches(other) for other in spans[index + 1 :])
     if ordered:
         assert spans[0].score == ordered[0].score
+
+
+SPANS = st.lists(
+    st.builds(
+        lambda video, start, length: Span(video, start, start + length, 0.0),
+        st.integers(1, 2),
+        st.floats(0, 20),
+        st.floats(0, 10),
+    ),
+    max_size=12,
+)
+
+
+@given(SPANS)
+def test_of_repeats_the_first_is_kept(spans: list[Span]) -> None:
+    kept = without_repeats(spans)
+    assert kept == sorted(set(kept))
+    assert not spans or kept[0] == 0
+    chosen = [spans[place] for place in kept]
+    # Nothing more is dropped the second time.
+    assert without_repeats(chosen) == list(range(len(chosen)))
+
+
+def test_a_span_half_of_which_is_another_s_is_a_repeat() -> None:
+    spans = [Span(1, 0, 10, 0), Span(1, 8, 12, 0), Span(1, 9, 20, 0), Span(2, 0, 10, 0)]
+    assert without_repeats(spans) == [0, 2, 3]

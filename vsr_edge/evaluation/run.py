@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vsr_edge.evaluation.records import DURATION_KEY, Prediction, Query
-from vsr_edge.types import SearchResult, Seconds
+from vsr_edge.evaluation.records import DURATION_KEY, Judgement, Prediction, Query
+from vsr_edge.types import Moment, SearchResult, Seconds
 
 PERCENTILES = (50, 95)
 
@@ -135,11 +136,31 @@ def prediction_of(query: Query, result: SearchResult) -> Prediction:
         query=query.query,
         videos=tuple(str(moment.video) for moment in moments),
         windows=np.array([[m.start, m.end] for m in moments], dtype=np.float64).reshape(-1, 2),
-        scores=np.array([moment.score for moment in moments], dtype=np.float64),
+        scores=_ranking_scores(moments),
         decision=result.verdict.decision,
         confidence=result.verdict.confidence,
+        judged=tuple(_judgements(result)),
         extra=extra,
     )
+
+
+def _ranking_scores(moments: Sequence[Moment]) -> NDArray[np.float64]:
+    """Scores that fall from moment to moment, as files of predictions require: where some were
+    verified, these come first, by their probability, and inner products follow, moved below them.
+    """
+    if all(moment.match_probability is None for moment in moments):
+        return np.array([moment.score for moment in moments], dtype=np.float64)
+    given = ((moment.match_probability, moment.score) for moment in moments)
+    return np.array([s - 1 if p is None else p for p, s in given], dtype=np.float64)
+
+
+def _judgements(result: SearchResult) -> Iterator[Judgement]:
+    """The decision of each turn on the likeliest candidate that it brought up."""
+    for turn in result.turns:
+        best = turn.candidates[0] if turn.candidates else None
+        if best is not None and best.match_probability is not None:
+            matched = turn is result.turns[-1] and result.verdict.decision == "match"
+            yield Judgement(str(best.video), matched, best.match_probability)
 
 
 def path_document(paths: Sequence[SearchPath]) -> dict[str, object]:

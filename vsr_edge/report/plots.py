@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from vsr_edge.evaluation.decisions import risk_coverage
 from vsr_edge.evaluation.records import MOST_PREDICTIONS, Prediction, Query
 from vsr_edge.evaluation.retrieval import recall_at
-from vsr_edge.evaluation.scoring.archive import QueryScores
+from vsr_edge.evaluation.scoring.archive import QueryScores, verdict_is_right
 
 _SIZE = (5.2, 3.4)
 # Text as outlines needs no fonts on the reader's machine; with a fixed salt the same figures give
@@ -75,7 +75,7 @@ def surest(
     if all(row.confidence is not None and row.decision != "unverified" for row in predictions):
         sure = [float(row.confidence or 0.0) for row in predictions]
         pairs = zip(predictions, queries, strict=True)
-        return sure, [(p.decision != "no_match") == q.present for p, q in pairs], "confidence"
+        return sure, [verdict_is_right(row, query) for row, query in pairs], "confidence"
     sure = [float(row.scores[0]) if len(row) else -1.0 for row in predictions]
     return sure, [first_right.get(query.qid, False) for query in queries], "score"
 

@@ -57,16 +57,17 @@ def judge(bundle: Bundle, query: TextEncoding, candidates: Footage) -> Judgement
         UsageError: the bundle has no grounding head.
     """
     _require(bundle, GROUNDING)
-    outputs = bundle.run(
-        GROUNDING,
-        {
-            **_repeated(query, len(candidates)),
-            "frames": candidates.frames,
-            "frame_regions": candidates.regions,
-            "frame_mask": candidates.mask,
-        },
-    )
-    return Judgements(*outputs)
+    return Judgements(*bundle.run(GROUNDING, grounding_inputs(query, candidates)))
+
+
+def grounding_inputs(query: TextEncoding, candidates: Footage) -> dict[str, Floats]:
+    """What the graph takes to judge K candidates for one query."""
+    return {
+        **_repeated(query, len(candidates)),
+        "frames": candidates.frames,
+        "frame_regions": candidates.regions,
+        "frame_mask": candidates.mask,
+    }
 
 
 def refine(
@@ -81,18 +82,22 @@ def refine(
         UsageError: the bundle has no refiner.
     """
     _require(bundle, REFINER)
-    about = np.stack([match, np.log2(np.maximum(unit_frames, 1))], -1)
-    (soft_tokens,) = bundle.run(
-        REFINER,
-        {
-            **_repeated(query, 1),
-            "frames": rejected.frames[None, :, 0],
-            "frame_regions": rejected.regions[None, :, 0],
-            "about": about[None].astype(np.float32),
-            "evidence_mask": rejected.mask[None, :, 0],
-        },
-    )
+    (soft_tokens,) = bundle.run(REFINER, refiner_inputs(query, rejected, match, unit_frames))
     return soft_tokens
+
+
+def refiner_inputs(
+    query: TextEncoding, rejected: Footage, match: Floats, unit_frames: Floats
+) -> dict[str, Floats]:
+    """What the graph takes to refine one query; arguments as of :func:`refine`."""
+    about = np.stack([match, np.log2(np.maximum(unit_frames, 1))], -1)
+    return {
+        **_repeated(query, 1),
+        "frames": rejected.frames[None, :, 0],
+        "frame_regions": rejected.regions[None, :, 0],
+        "about": about[None].astype(np.float32),
+        "evidence_mask": rejected.mask[None, :, 0],
+    }
 
 
 def _require(bundle: Bundle, role: str) -> None:

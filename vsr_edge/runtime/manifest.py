@@ -108,10 +108,12 @@ class GoldenImage:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """From match logits to probabilities, σ(slope · logit + bias), and from which one on it is a
-    match.
+    """How candidates are ordered, by match logit + ``score_weight`` · inner product of query and
+    best frame; how likely one matches, σ(``slope`` · that + ``bias``); and from which probability
+    on it is a match.
     """
 
+    score_weight: float
     slope: float
     bias: float
     threshold: float
@@ -227,7 +229,8 @@ def _calibration(values: Mapping[str, Any]) -> Calibration | None:
     if values["threshold"] is None:
         return None
     found = Calibration(*(float(values[name]) for name in Calibration.__slots__))
-    if not (0 < found.slope < math.inf and math.isfinite(found.bias) and 0 < found.threshold < 1):
+    weights_can_be = 0 <= found.score_weight < math.inf and math.isfinite(found.bias)
+    if not (weights_can_be and 0 < found.slope < math.inf and 0 < found.threshold < 1):
         raise ValueError(f"a calibration that cannot be: {found}")
     return found
 

@@ -157,7 +157,7 @@ def search(
 
 
 def _likeliest_first(judged: Sequence[Judged]) -> list[Judged]:
-    return sorted(judged, key=lambda one: -one.match)
+    return sorted(judged, key=lambda one: -one.order)
 
 
 def _end(

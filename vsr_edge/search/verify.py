@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +15,13 @@ from vsr_edge.search.footage import Shown, footage
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Judged:
-    """A candidate with its match logit and probability, and the span [first, last] in frames of
-    its window.
+    """A candidate with its match logit, what it is ordered by (:class:`Calibration`), its match
+    probability, and the span [first, last] in frames of its window.
     """
 
     shown: Shown
     match: float
+    order: float
     probability: float
     first: int
     last: int
@@ -33,17 +34,19 @@ def verify(
     if not shown:
         return []
     found = judge(bundle, query, footage(shown))
-    logits = found.match.astype(np.float64)
-    probabilities = 1 / (1 + np.exp(-(calibration.slope * logits + calibration.bias)))
+    scores = np.array([one.window.score for one in shown])
+    order = found.match + calibration.score_weight * scores
+    probabilities = 1 / (1 + np.exp(-(calibration.slope * order + calibration.bias)))
     first, last = found.spans()
     return [
-        Judged(one, float(match), float(probability), int(begin), int(end))
-        for one, match, probability, begin, end in zip(
-            shown, logits, probabilities, first, last, strict=True
+        Judged(one, *numbers)
+        for one, *numbers in zip(
+            shown,
+            found.match.tolist(),
+            order.tolist(),
+            probabilities.tolist(),
+            first.tolist(),
+            last.tolist(),
+            strict=True,
         )
     ]
-
-
-def ranked(judged: Iterable[Judged]) -> list[Judged]:
-    """The likeliest first."""
-    return sorted(judged, key=lambda one: -one.match)

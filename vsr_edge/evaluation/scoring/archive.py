@@ -119,7 +119,8 @@ def archive_figures(predictions: Sequence[Prediction], queries: Sequence[Query])
     - ``grounding``: mean IoU, in the right video, of the first moment there, where there is one;
     - ``VER``: decisions against the truth of the video judged, over all turns;
     - ``not_there``: precision and recall of the verdict "no_match" where there was a verdict;
-    - ``confidence``: the share of right verdicts among those that state how sure they are.
+    - ``confidence``: the share of right verdicts among those that state how sure they are; "match"
+      is right where the first moment lies in the right video, "no_match" where it does not.
 
     The first five are over the queries that the archive holds. What nothing was said about is left
     out.
@@ -139,7 +140,7 @@ def archive_figures(predictions: Sequence[Prediction], queries: Sequence[Query])
     judged = np.array([len(row.judged) for row in predictions], dtype=np.float64)
     if judged.any():
         figures["VER"] = {"accuracy": Ratio(np.array(agreed, dtype=np.float64), judged)}
-    verdicts = _Verdicts.of(predictions)
+    verdicts = _Verdicts.of(predictions, queries)
     if verdicts.given.any():
         denied = verdicts.denied
         figures["not_there"] = {
@@ -147,8 +148,7 @@ def archive_figures(predictions: Sequence[Prediction], queries: Sequence[Query])
             "recall": Ratio.mean(denied, verdicts.given & ~present),
         }
     if verdicts.stated.any():
-        accuracy = Ratio.mean(verdicts.denied != present, verdicts.stated)
-        figures["confidence"] = {"accuracy": accuracy}
+        figures["confidence"] = {"accuracy": Ratio.mean(verdicts.right, verdicts.stated)}
     return figures
 
 
@@ -176,12 +176,12 @@ def score_archive(
         tables["VR"]["median_rank"] = None if math.isinf(median) else int(median)
     if "VER" in tables:
         tables["VER"]["judged"] = int(figures["VER"]["accuracy"].of.sum())
-    verdicts = _Verdicts.of(predictions)
+    verdicts = _Verdicts.of(predictions, queries)
     if "not_there" in tables:
         tables["not_there"]["claims"] = int(verdicts.denied.sum())
     if "confidence" in tables:
         sure = verdicts.confidence[verdicts.stated]
-        right = (verdicts.denied != present)[verdicts.stated]
+        right = verdicts.right[verdicts.stated]
         tables["confidence"] |= {
             "risk_coverage_area": percent(risk_coverage(sure, right).area),
             "calibration_error": percent(expected_calibration_error(sure, right)),
@@ -228,20 +228,29 @@ def _rankings(scores: QueryScores, present: NDArray[np.bool_]) -> Figures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Verdicts:
-    """The verdicts of q queries: bool [q] ``given``, ``denied`` (not there) and ``stated`` (given
-    with a confidence), float [q] ``confidence``.
+    """The verdicts of q queries: bool [q] ``given``, ``denied`` (not there), ``right`` (about the
+    first moment) and ``stated`` (given with a confidence), float [q] ``confidence``.
     """
 
     given: NDArray[np.bool_]
     denied: NDArray[np.bool_]
+    right: NDArray[np.bool_]
     stated: NDArray[np.bool_]
     confidence: NDArray[np.float64]
 
     @classmethod
-    def of(cls, predictions: Sequence[Prediction]) -> _Verdicts:
+    def of(cls, predictions: Sequence[Prediction], queries: Sequence[Query]) -> _Verdicts:
         given = np.array([row.decision != "unverified" for row in predictions], dtype=bool)
         denied = np.array([row.decision == "no_match" for row in predictions], dtype=bool)
+        pairs = zip(predictions, queries, strict=True)
+        right = np.array([verdict_is_right(row, query) for row, query in pairs], dtype=bool)
         confidence = np.array(
             [np.nan if row.confidence is None else row.confidence for row in predictions]
         )
-        return cls(given, denied, given & ~np.isnan(confidence), confidence)
+        return cls(given, denied, right, given & ~np.isnan(confidence), confidence)
+
+
+def verdict_is_right(prediction: Prediction, query: Query) -> bool:
+    """Is the first moment in the right video and said to match, or neither?"""
+    found = bool(prediction.first(1).in_video(query.video).any())
+    return found == (prediction.decision != "no_match")

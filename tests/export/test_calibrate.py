@@ -1,0 +1,79 @@
+"""Logits become probabilities that are as often right as they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from export.calibrate import Answers, CalibrationError, fit, logistic_fit, logit
+
+
+@given(st.floats(0.2, 3.0), st.floats(-2.0, 2.0), st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_a_logistic_curve_is_found_again(slope: float, bias: float, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    x = random.normal(0, 2, 20_000)
+    y = random.random(len(x)) < 1 / (1 + np.exp(-(slope * x + bias)))
+    found = logistic_fit(x, y)
+    assert found == pytest.approx((slope, bias), abs=0.2)
+
+
+def answers(count: int = 4000, seed: int = 0) -> Answers:
+    """Candidates whose match logits know something and whose scores know more."""
+    random = np.random.default_rng(seed)
+    right = np.zeros((count, 5), bool)
+    present = random.random(count) < 0.8
+    right[present, random.integers(0, 5, present.sum())] = True
+    return Answers(
+        match=random.normal(0, 2, right.shape) + 1.0 * right,
+        scores=random.normal(0.3, 0.1, right.shape) + 0.2 * right,
+        right=right,
+        present=present,
+        one_shot=random.random(count) < 0.3,
+    )
+
+
+def test_the_order_takes_from_scores_what_logits_do_not_know() -> None:
+    found = fit(answers())
+    assert found.score_weight > 10
+    plain = (answers().match.argmax(1) == answers().right.argmax(1)) & answers().present
+    assert found.loop > plain.mean() + 0.1
+
+
+def test_the_threshold_lets_four_in_five_right_answers_through() -> None:
+    found = fit(answers())
+    assert found.accepted == pytest.approx(0.8, abs=0.01)
+    assert found.denied is not None
+    assert found.denied > 0.5
+    assert found.calibration_error < 0.05
+    # On others of the same kind it says the truth too.
+    other = answers(seed=1)
+    order = other.match + found.score_weight * other.scores
+    best = order.argmax(1)
+    rows = np.arange(len(best))
+    p = 1 / (1 + np.exp(-(found.slope * order[rows, best] + found.bias)))
+    right = other.right[rows, best]
+    for low in (0.0, 0.25, 0.5, 0.75):
+        group = (p >= low) & (p < low + 0.25)
+        if group.sum() > 100:
+            assert right[group].mean() == pytest.approx(p[group].mean(), abs=0.06)
+
+
+def test_nothing_right_or_nothing_wrong_teaches_nothing() -> None:
+    known = answers(100)
+    for right in (np.zeros_like(known.right), np.ones_like(known.right)):
+        with pytest.raises(CalibrationError, match="all right or all wrong"):
+            fit(Answers(known.match, known.scores, right, known.present, known.one_shot))
+
+
+def test_heads_that_know_nothing_are_refused() -> None:
+    x = np.linspace(-1, 1, 100)
+    with pytest.raises(CalibrationError, match="know nothing"):
+        logistic_fit(x, x < 0)
+
+
+@given(st.floats(-20, 20))
+def test_logits_come_back(x: float) -> None:
+    assert logit(1 / (1 + np.exp(-x))) == pytest.approx(x, abs=1e-3)

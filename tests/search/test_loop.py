@@ -1,0 +1,212 @@
+"""The loop on real footage: what is verified, when it goes on, why it ends, what it says of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vsr_edge import Archive, SearchResult, open_archive
+from vsr_edge.config import load_settings
+from vsr_edge.errors import UsageError
+from vsr_edge.runtime.bundle import find_bundle
+from vsr_edge.runtime.manifest import CONCEPTS, GROUNDING, REFINER
+
+QUERY = "a bicycle leaning against a wall"
+# As the demo's footage is short, few candidates a turn leave some for the next.
+FEW = {"candidates": 1}
+
+
+def bundle_with(folder: Path, *, without: tuple[str, ...] = (), **calibration: float) -> Path:
+    """A copy of the built-in bundle, calibrated otherwise or lacking some roles."""
+    shutil.copytree(find_bundle("lite"), folder)
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text("utf-8"))
+    manifest["calibration"] |= calibration
+    for role in without:
+        del manifest["files"][role]
+    path.write_text(json.dumps(manifest), "utf-8")
+    return folder
+
+
+Searching = Callable[..., SearchResult]
+
+
+@pytest.fixture(scope="module")
+def opened(
+    demo_archive: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Archive]]:
+    """Archives of the demo's clips, with the built-in bundle changed as asked."""
+    archives: list[Archive] = []
+
+    def make(**changes: Any) -> Archive:
+        folder = tmp_path_factory.mktemp("bundle") / "changed"
+        archives.append(open_archive(demo_archive, bundle=str(bundle_with(folder, **changes))))
+        return archives[-1]
+
+    yield make
+    for archive in archives:
+        archive.close()
+
+
+@pytest.fixture(scope="module")
+def never(opened: Callable[..., Archive]) -> Archive:
+    """Nothing is ever sure enough."""
+    return opened(threshold=1 - 1e-12)
+
+
+@pytest.fixture(scope="module")
+def always(opened: Callable[..., Archive]) -> Archive:
+    """Anything is sure enough."""
+    return opened(threshold=1e-12)
+
+
+def test_a_match_ends_the_loop_in_the_first_turn(always: Archive) -> None:
+    result = always.search(QUERY)
+    (turn,) = result.turns
+    assert result.verdict.decision == "match"
+    assert (turn.action, turn.then) == ("retrieve and verify", "match")
+    assert (turn.encoder_calls, turn.soft_tokens, turn.refinement) == (1, 0, None)
+    assert result.moments[0].match_probability == result.verdict.confidence
+
+
+def test_without_a_match_the_query_is_refined_and_new_footage_is_judged(never: Archive) -> None:
+    result = never.search(QUERY, max_turns=3, **FEW)
+    assert result.verdict.decision == "no_match"
+    assert len(result.turns) == 3
+    first, second, third = result.turns
+    assert first.then == "no match: the query is refined"
+    assert third.then == "no match: the turns are spent"
+    tokens = never.bundle.manifest.dimensions.soft_tokens
+    for turn in (second, third):
+        assert (turn.encoder_calls, turn.soft_tokens) == (1, tokens)
+        assert turn.refinement is not None
+        assert turn.refinement.method == "soft tokens"
+        assert -1 <= turn.refinement.cosine < 1
+        assert turn.refinement.gained
+        assert turn.refinement.lost
+        assert not set(turn.refinement.gained) & set(turn.refinement.lost)
+    seen = [(c.video, c.start, c.end) for turn in result.turns for c in turn.candidates]
+    assert len(seen) == len(set(seen)) == 3
+    # Guesses are still shown, the likeliest first.
+    chances = [m.match_probability for m in result.moments if m.match_probability is not None]
+    assert chances == sorted(chances, reverse=True)
+    assert result.verdict.confidence == pytest.approx(1 - chances[0])
+    stages = {"encode", "retrieve", "verify", "refine", "ground", "total"}
+    assert result.timing_ms.keys() == stages
+    assert sum(turn.latency_ms for turn in result.turns) <= result.timing_ms["total"]
+
+
+def test_the_loop_ends_when_there_is_nothing_new(never: Archive) -> None:
+    result = never.search(QUERY, max_turns=50)
+    assert len(result.turns) < 10
+    assert result.turns[-1].then == "no match: nothing new was found"
+    assert result.turns[-1].candidates == ()
+
+
+def test_no_turn_begins_when_the_time_is_spent(never: Archive) -> None:
+    result = never.search(QUERY, max_turns=3, max_ms=1e-3, **FEW)
+    (turn,) = result.turns
+    assert turn.then == "no match: the time is spent"
+
+
+def test_rocchio_refines_without_soft_tokens(never: Archive) -> None:
+    result = never.search(QUERY, max_turns=2, rocchio=True, **FEW)
+    change = result.turns[1].refinement
+    assert change is not None
+    assert change.method == "rocchio"
+    assert 0.5 < change.cosine < 1
+    assert (result.turns[1].soft_tokens, result.turns[1].encoder_calls) == (0, 0)
+
+
+def test_one_shot_verifies_nothing(never: Archive) -> None:
+    result = never.search(QUERY, one_shot=True)
+    assert result.verdict.decision == "unverified"
+    assert result.verdict.confidence is None
+    assert all(moment.match_probability is None for moment in result.moments)
+    (turn,) = result.turns
+    assert turn.action == "retrieve"
+    assert {c.match_probability for c in turn.candidates} == {None}
+
+
+def test_more_moments_than_were_judged_follow_unjudged(never: Archive) -> None:
+    result = never.search(QUERY, max_turns=1, top_k=10, **FEW)
+    chances = [moment.match_probability for moment in result.moments]
+    assert chances[0] is not None
+    assert set(chances[1:]) == {None}
+    assert len(chances) > 2
+    assert [moment.rank for moment in result.moments] == list(range(1, len(chances) + 1))
+
+
+def test_a_filter_holds_in_every_turn(never: Archive, demo_clips: list[Path]) -> None:
+    result = never.search(QUERY, video=demo_clips[1].name)
+    videos = {c.video for turn in result.turns for c in turn.candidates}
+    assert videos == {moment.video for moment in result.moments} == {demo_clips[1]}
+
+
+def test_a_bundle_without_a_refiner_falls_back_to_rocchio(
+    opened: Callable[..., Archive],
+) -> None:
+    archive = opened(without=(REFINER, CONCEPTS), threshold=1 - 1e-12)
+    result = archive.search(QUERY, max_turns=2, **FEW)
+    change = result.turns[1].refinement
+    assert change is not None
+    assert (change.method, change.gained, change.lost) == ("rocchio", (), ())
+
+
+def test_a_bundle_without_heads_searches_in_one_shot(opened: Callable[..., Archive]) -> None:
+    result = opened(without=(GROUNDING, REFINER, CONCEPTS)).search(QUERY)
+    assert result.verdict.decision == "unverified"
+    assert result.moments
+
+
+def test_an_archive_without_regions_is_searched_in_one_shot(
+    tmp_path: Path, demo_clips: list[Path]
+) -> None:
+    with open_archive(tmp_path / "archive", regions=False) as archive:
+        archive.index(demo_clips[:1])
+        result = archive.search(QUERY)
+    assert result.verdict.decision == "unverified"
+    assert result.moments
+
+
+def test_one_vector_a_video_is_enough_to_find_the_moment_in_it(
+    tmp_path: Path, demo_clips: list[Path]
+) -> None:
+    with open_archive(tmp_path / "archive", clip_seconds=1e6, clip_stride=1e6) as archive:
+        archive.index(demo_clips)
+        assert archive.stats().clips == len(demo_clips)
+        best = archive.search(QUERY).moments[0]
+    assert best.video == demo_clips[0]
+    assert 6 < best.start < best.end < 11
+
+
+def test_an_empty_archive_is_answered_without_a_verdict(tmp_path: Path) -> None:
+    with open_archive(tmp_path / "archive") as archive:
+        (tmp_path / "nothing").mkdir()
+        archive.index(tmp_path / "nothing")
+        result = archive.search(QUERY)
+    assert result.moments == ()
+    assert result.verdict.decision == "unverified"
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("max_turns", 0), ("candidates", 0), ("max_ms", 0.0), ("top_k", 0)]
+)
+def test_a_limit_that_cannot_be_is_refused(never: Archive, option: str, value: float) -> None:
+    with pytest.raises(UsageError, match=option):
+        never.search(QUERY, **{option: value})  # type: ignore[arg-type]
+
+
+def test_the_built_in_loop_finds_what_the_demo_asks_for(
+    demo_archive: Path, demo_clips: list[Path]
+) -> None:
+    with open_archive(demo_archive, bundle=load_settings().bundle) as archive:
+        found = archive.search(QUERY)
+    assert found.moments[0].video == demo_clips[0]
+    assert np.isfinite(found.verdict.confidence or np.nan)
