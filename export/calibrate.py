@@ -17,18 +17,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr_edge.archive import Archive
-from vsr_edge.evaluation.decisions import expected_calibration_error
+from vsr_edge.evaluation.decisions import expected_calibration_error, logistic_fit
 from vsr_edge.evaluation.records import Query, is_video
 
-# The share of right answers that the threshold lets through.
-ACCEPTED = 0.8
+# The share of right answers that the threshold lets through, and how often those must be right
+# that end a search early.
+ACCEPTED, SURE = 0.8, 0.9
+FEWEST_SURE = 20
 # Beside match logits of a few units; scores differ by some 0.1.
 SCORE_WEIGHTS = tuple(float(weight) for weight in range(0, 41, 2))
 TIE = 0.005
+# Parts of the archive, drawn so often, that show what its size does.
+SHARES, DRAWS = (1.0, 0.5, 0.25), 4
 # Nothing added to the match logit, nothing done to it, and nothing accepted.
-BLANK = {"score_weight": 0.0, "slope": 1.0, "bias": 0.0, "threshold": 1 - 1e-9}
-NEWTON_STEPS = 50
-RIDGE = 1e-3
+BLANK = {
+    "score_weight": 0.0,
+    "slope": 1.0,
+    "bias": 0.0,
+    "size_weight": 0.0,
+    "threshold": 1.0,
+    "sure": 1.0,
+}
 
 
 class CalibrationError(Exception):
@@ -47,7 +56,9 @@ class Calibrated:
     score_weight: float
     slope: float
     bias: float
+    size_weight: float
     threshold: float
+    sure: float
     precision: float
     accepted: float
     denied: float | None
@@ -62,16 +73,51 @@ class Calibrated:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """Of n queries, the candidates that all turns judged: match logits and best frames' scores, and
-    which of them lie in the right video, [n, K] each, −inf and False where there were fewer;
-    whether the query could be answered, and whether one shot did, bool [n].
+    """Of n queries, the candidates that all turns judged: match logits, best frames' scores,
+    numbers of videos, and which lie in the right one, [n, K] each, with a logit of −inf where there
+    were fewer; whether the query could be answered, and whether one shot did, bool [n]; and how
+    many frames were searched.
     """
 
     match: NDArray[np.float64]
     scores: NDArray[np.float64]
+    videos: NDArray[np.intp]
     right: NDArray[np.bool_]
     present: NDArray[np.bool_]
     one_shot: NDArray[np.bool_]
+    frames: int
+
+    def of_videos(self, kept: NDArray[np.bool_], random: np.random.Generator) -> Answers:
+        """As if only some of the videos, bool [v], were in the archive.
+
+        Queries for the others are left out, and as many of the absent ones, so that as large a
+        share as before is present.
+        """
+        share = float(kept.mean())
+        match = np.where(kept[self.videos], self.match, -np.inf)
+        right = self.right & kept[self.videos]
+        # What no candidate shows may lie in any video.
+        found = np.where(self.right.any(1), right.any(1), random.random(len(match)) < share)
+        asked = (found & self.present) | (~self.present & (random.random(len(match)) < share))
+        asked &= np.isfinite(match).any(1)
+        return Answers(
+            match[asked],
+            self.scores[asked],
+            self.videos[asked],
+            right[asked],
+            self.present[asked],
+            self.one_shot[asked],
+            max(round(self.frames * share), 1),
+        )
+
+    def first(self, weight: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """What the first candidate of each query has for an order, and whether it is right."""
+        order = self.match + weight * self.scores
+        chosen = order.argmax(axis=1)[:, None]
+        return (
+            np.take_along_axis(order, chosen, 1)[:, 0],
+            np.take_along_axis(self.right, chosen, 1)[:, 0],
+        )
 
 
 def collect(archive: Archive, queries: Sequence[Query]) -> Answers:
@@ -82,6 +128,8 @@ def collect(archive: Archive, queries: Sequence[Query]) -> Answers:
     Raises:
         CalibrationError: a query was answered without a verdict.
     """
+    stored = archive.videos()
+    numbers = {video.video.path: number for number, video in enumerate(stored)}
     rows = []
     for query in queries:
         found = archive.search(query.query, top_k=1)
@@ -93,6 +141,7 @@ def collect(archive: Archive, queries: Sequence[Query]) -> Answers:
             (
                 [logit(candidate.match_probability or 0.0) for candidate in judged],
                 [candidate.score for candidate in judged],
+                [numbers[candidate.video] for candidate in judged],
                 [_is_right(query, candidate.video) for candidate in judged],
                 bool(once.moments) and _is_right(query, once.moments[0].video),
             )
@@ -105,9 +154,11 @@ def collect(archive: Archive, queries: Sequence[Query]) -> Answers:
     return Answers(
         match=table(0, -np.inf),
         scores=table(1, 0.0),
-        right=table(2, False).astype(bool),
+        videos=table(2, 0).astype(np.intp),
+        right=table(3, False).astype(bool),
         present=np.array([query.present for query in queries]),
-        one_shot=np.array([row[3] for row in rows]),
+        one_shot=np.array([row[4] for row in rows]),
+        frames=sum(video.frames for video in stored),
     )
 
 
@@ -128,59 +179,62 @@ def fit(answers: Answers, accepted: float = ACCEPTED) -> Calibrated:
     Raises:
         CalibrationError: no right or no wrong answers.
     """
-    rows = np.arange(len(answers.match))
-
-    def first(weight: float) -> NDArray[np.intp]:
-        return (answers.match + weight * answers.scores).argmax(axis=1)
-
-    shares = {weight: answers.right[rows, first(weight)].mean() for weight in SCORE_WEIGHTS}
+    shares = {weight: answers.first(weight)[1].mean() for weight in SCORE_WEIGHTS}
     # The middle of the best: what is best by a hair is so by chance.
     best = [weight for weight, share in shares.items() if share >= max(shares.values()) - TIE]
     weight = best[len(best) // 2]
-    chosen = first(weight)
-    order = (answers.match + weight * answers.scores)[rows, chosen]
-    right = answers.right[rows, chosen]
+    order, right = answers.first(weight)
     if right.all() or not right.any():
         raise CalibrationError(
             "the answers are all right or all wrong: ask more, and for what is not there too"
         )
-    slope, bias = logistic_fit(order, right)
-    probability = 1 / (1 + np.exp(-(slope * order + bias)))
+    slope, size_weight, bias = _fit_sizes(answers, weight)
+    logits = slope * order + bias - size_weight * math.log(answers.frames / 1000)
+    probability = 1 / (1 + np.exp(-logits))
     threshold = float(np.quantile(probability[right], 1 - accepted))
     match = probability >= threshold
-    sure = np.where(match, probability, 1 - probability)
+    stated = np.where(match, probability, 1 - probability)
     absent = ~answers.present
     return Calibrated(
         score_weight=weight,
         slope=slope,
         bias=bias,
+        size_weight=size_weight,
         threshold=threshold,
+        sure=max(_sure(probability, right), threshold),
         precision=float(right[match].mean()),
         accepted=float(match[right].mean()),
         denied=float((~match)[absent].mean()) if absent.any() else None,
-        calibration_error=float(expected_calibration_error(sure, match == right)),
+        calibration_error=float(expected_calibration_error(stated, match == right)),
         one_shot=float(answers.one_shot.mean()),
         loop=float(right.mean()),
         queries=len(right),
     )
 
 
-def logistic_fit(x: NDArray[np.float64], y: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope and bias of Platt scaling: maximum likelihood by Newton's method, with a small ridge on
-    the slope so that separable data have a maximum too.
-    """
-    design = np.stack([x, np.ones_like(x)], 1)
-    weights = np.zeros(2)
-    ridge = np.diag([RIDGE * len(x), 0.0])
-    for _ in range(NEWTON_STEPS):
-        p = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
-        gradient = design.T @ (p - y) + ridge @ weights
-        curvature = design.T @ (design * (p * (1 - p))[:, None]) + ridge + 1e-9 * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        weights -= step
-        if np.abs(step).max() < 1e-9:
-            break
-    slope, bias = weights.tolist()
+def _fit_sizes(answers: Answers, weight: float) -> tuple[float, float, float]:
+    """Slope, weight of the archive's size, and bias."""
+    random = np.random.default_rng(0)
+    videos = int(answers.videos.max()) + 1
+    features, labels = [], []
+    for share in SHARES:
+        for _ in range(1 if share == 1 else DRAWS):
+            kept = np.zeros(videos, bool)
+            kept[random.permutation(videos)[: max(round(share * videos), 1)]] = True
+            part = answers if share == 1 else answers.of_videos(kept, random)
+            order, right = part.first(weight)
+            size = np.full(len(order), -math.log(part.frames / 1000))
+            features.append(np.stack([order, size], 1))
+            labels.append(right)
+    (slope, size_weight), bias = logistic_fit(np.concatenate(features), np.concatenate(labels))
     if slope <= 0:
         raise CalibrationError("surer answers are no more often right: these heads know nothing")
-    return slope, bias
+    return float(slope), max(float(size_weight), 0.0), bias
+
+
+def _sure(probability: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+    """The lowest probability from which on answers are right as often as ``SURE``, or 1."""
+    order = np.argsort(-probability)
+    precision = right[order].cumsum() / np.arange(1, len(order) + 1)
+    enough = np.flatnonzero((precision >= SURE) & (np.arange(len(order)) + 1 >= FEWEST_SURE))
+    return float(probability[order[enough[-1]]]) if len(enough) else 1.0

@@ -4,15 +4,16 @@
         --features runs/fold0.features runs/fold1.features --val runs/val.features \\
         --encoder models/checkpoints/encoder.safetensors --out runs/grpo
 
-A rollout answers one query in one turn. The likeliest of the verified candidates is judged: the
-rollout *decides* whether it matches (Bernoulli), and then either *grounds* it (categorical start
-and end) or *refines* the query (Gaussian soft tokens around the refiner's). Eight rollouts a query
-are compared with each other (``models.grpo``, ``models.rewards``).
+A rollout answers one query in one turn. It *picks* one of the candidates (categorical), *decides*
+whether it matches (Bernoulli), and then either *grounds* it (categorical start and end) or
+*refines* the query (Gaussian soft tokens around the refiner's). Eight rollouts a query are compared
+with each other (``models.grpo``, ``models.rewards``).
 
 Against the paper: there the only candidate is the retriever's first, and the policy is a language
-model's text. Which candidate is judged is not part of the policy: where it was, it learned to judge
-the surely wrong one and to reject it. Log-probabilities of soft tokens are averaged over their
-entries, as a text policy's are over its tokens.
+model's text. Here a turn has several candidates, and to reject means that none of them matches:
+where it meant only the picked one, it was learned to pick what is surely wrong and to reject it.
+Log-probabilities of soft tokens are averaged over their entries, as a text policy's are over its
+tokens.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from models.rewards import (
 )
 from models.simulate import simulate
 from models.train_sft import GRANULARITIES, note, rounded, save
+from vsr_edge.evaluation.decisions import logistic_fit
 
 
 def parse() -> argparse.Namespace:
@@ -57,22 +59,24 @@ def parse() -> argparse.Namespace:
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int, default=0)
-    p.add_argument("--world-photos", type=int, default=800)
+    p.add_argument("--world-photos", type=int, default=1200)
     p.add_argument("--absent-photos", type=int, default=100)
     p.add_argument("--steps-per-world", type=int, default=25)
-    p.add_argument("--steps", type=int, default=300)
-    p.add_argument("--batch", type=int, default=12, help="queries a step")
+    p.add_argument("--steps", type=int, default=150)
+    p.add_argument("--batch", type=int, default=24, help="queries a step")
     p.add_argument("--group", type=int, default=8, help="rollouts a query")
-    p.add_argument("--candidates", type=int, default=8)
+    p.add_argument("--candidates", type=int, default=16)
     p.add_argument("--evidence", type=int, default=3)
-    p.add_argument("--lr", type=float, default=2e-5)
+    p.add_argument("--calibration-steps", type=int, default=10)
+    p.add_argument("--lr", type=float, default=3e-5, help="of the grounding head")
+    p.add_argument("--refiner-lr", type=float, default=3e-7)
     p.add_argument("--clip", type=float, default=0.2)
     p.add_argument("--kl-weight", type=float, default=0.01)
-    p.add_argument("--deviation", type=float, default=0.02, help="of the soft tokens")
+    p.add_argument("--deviation", type=float, default=0.05, help="of the soft tokens")
     p.add_argument(
         "--negatives", type=int, default=24, help="units that a refinement competes with"
     )
-    p.add_argument("--reward-temperature", type=float, default=0.1)
+    p.add_argument("--reward-temperature", type=float, default=0.03)
     p.add_argument("--quality", choices=["gain", "likelihood"], default="gain")
     for name in RewardWeights.__slots__:
         p.add_argument(f"--{name}-weight", type=float, default=getattr(RewardWeights(), name))
@@ -82,10 +86,16 @@ def parse() -> argparse.Namespace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Policy:
-    """The two models that decide."""
+    """The two models that decide, and σ(slope · match logit + bias), how likely they say "match".
+
+    Slope and bias are calibrated once and kept: else the first thing to be learned is how seldom
+    anything matches, at the cost of the order of candidates.
+    """
 
     head: GroundingHead
     refiner: Refiner
+    slope: float = 1.0
+    bias: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,11 +119,17 @@ class Outputs:
     start: Tensor
     end: Tensor
     soft: Tensor
+    slope: float
+    bias: float
+
+    def decision(self, pick: Tensor) -> Bernoulli:
+        """Whether the picked candidates [B, G] match."""
+        return Bernoulli(logits=self.slope * self.match.gather(1, pick) + self.bias)
 
     def act(self, group: int, deviation: float) -> Actions:
         """Sample G rollouts of each query."""
-        pick = self.match.argmax(1, keepdim=True).expand(-1, group)
-        said = Bernoulli(logits=self.match.gather(1, pick)).sample().bool()
+        pick = Categorical(logits=self.match).sample((group,)).T
+        said = self.decision(pick).sample().bool()
         start, end = (
             Categorical(logits=_of_picked(part, pick)).sample() for part in (self.start, self.end)
         )
@@ -122,18 +138,18 @@ class Outputs:
 
     def log_probability(self, actions: Actions, deviation: float) -> Tensor:
         """Of each rollout, [B, G]: of the parts that it came to."""
-        logits = self.match.gather(1, actions.pick)
-        decided = Bernoulli(logits=logits).log_prob(actions.said_match.to(logits.dtype))
+        picked = self.match.log_softmax(1).gather(1, actions.pick)
+        decided = self.decision(actions.pick).log_prob(actions.said_match.float())
         span = sum(
             _of_picked(part, actions.pick).log_softmax(-1).gather(2, place[..., None])[..., 0]
             for part, place in ((self.start, actions.start), (self.end, actions.end))
         )
         refined = gaussian_log_probability(actions.soft, self.soft[:, None], deviation)
-        return decided + torch.where(actions.said_match, span, refined)
+        return picked + decided + torch.where(actions.said_match, span, refined)
 
     def entropy(self) -> Tensor:
         """Of the decision, mean over queries."""
-        return Bernoulli(logits=self.match.amax(1)).entropy().mean()
+        return self.decision(self.match.argmax(1, keepdim=True)).entropy().mean()
 
 
 def _of_picked(logits: Tensor, pick: Tensor) -> Tensor:
@@ -154,7 +170,7 @@ def think(
     soft = soft_tokens(
         policy.refiner, episode, asked, rejected, match[:, :evidence].detach(), granularity
     )
-    return Outputs(match, start, end, soft)
+    return Outputs(match, start, end, soft, policy.slope, policy.bias)
 
 
 def main() -> None:
@@ -169,14 +185,20 @@ def main() -> None:
     head, refiner = load_heads(args.start)
     if refiner is None:
         raise SystemExit(f"{args.start} has no refiner: train one with models.train_sft first")
-    reference = Policy(copy.deepcopy(head), copy.deepcopy(refiner))
+    slope, bias = calibrated(args, corpora, head, random)
+    reference = Policy(copy.deepcopy(head), copy.deepcopy(refiner), slope, bias)
     for module in (head, refiner):
         module.requires_grad_(True)
         module.joint.requires_grad_(False)
     # Dropout stays off: the policy that acted must be the one whose probability is taken.
-    policy = Policy(head, refiner)
-    parameters = [p for m in (head, refiner) for p in m.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, lr=args.lr, weight_decay=0.0)
+    policy = Policy(head, refiner, slope, bias)
+    trained = [[p for p in m.parameters() if p.requires_grad] for m in (head, refiner)]
+    parameters = [*trained[0], *trained[1]]
+    optimiser = torch.optim.AdamW(
+        [{"params": trained[0]}, {"params": trained[1], "lr": args.refiner_lr}],
+        lr=args.lr,
+        weight_decay=0.0,
+    )
     args.out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     totals: dict[str, float] = {}
@@ -195,17 +217,57 @@ def main() -> None:
             }
 
         log(stage="start", args={name: str(value) for name, value in vars(args).items()})
+        log(stage="calibrated", slope=round(slope, 3), bias=round(bias, 3))
         for step in range(args.steps):
             if step % args.steps_per_world == 0:
-                corpus = corpora[random.integers(len(corpora))]
-                count = min(args.world_photos, len(corpus.views) - args.absent_photos)
-                episode = corpus.world(count, args.absent_photos, random)
+                episode = new_episode(args, corpora, random)
             terms = one_step(args, policy, reference, episode, random, step, optimiser, parameters)
             note(totals, terms)
             if (step + 1) % 50 == 0 or step + 1 == args.steps:
                 log(stage="grpo", step=step + 1, **rounded(totals))
         save(args.out / "loop.safetensors", head=head, refiner=refiner)
         log(stage="done", val=validate())
+
+
+@torch.no_grad()
+def calibrated(
+    args: argparse.Namespace,
+    corpora: list[Corpus],
+    head: GroundingHead,
+    random: np.random.Generator,
+) -> tuple[float, float]:
+    """Slope and bias by which picked candidates match as often as is said."""
+    logits, right = [], []
+    for step in range(args.calibration_steps):
+        episode = new_episode(args, corpora, random)
+        asked = ask(args, episode, random)
+        vectors = episode.corpus.queries.vectors[asked]
+        granularity = GRANULARITIES[step % 2]
+        candidates = retrieve(episode.world, vectors, granularity, args.candidates)
+        match, *_ = judge(head, episode, asked, candidates)
+        pick = Categorical(logits=match).sample()[:, None]
+        shown = episode.shown_in(asked, candidates).any(2)
+        logits.append(match.gather(1, pick)[:, 0])
+        right.append(shown.gather(1, pick)[:, 0])
+    weights, bias = logistic_fit(torch.cat(logits)[:, None].numpy(), torch.cat(right).numpy())
+    return float(weights[0]), bias
+
+
+def new_episode(
+    args: argparse.Namespace, corpora: list[Corpus], random: np.random.Generator
+) -> Episode:
+    corpus = corpora[random.integers(len(corpora))]
+    count = min(args.world_photos, len(corpus.views) - args.absent_photos)
+    return corpus.world(count, args.absent_photos, random)
+
+
+def ask(
+    args: argparse.Namespace, episode: Episode, random: np.random.Generator
+) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """Queries of a step, one in six of them absent."""
+    absent = args.batch // 6
+    present = random.choice(episode.present, args.batch - absent, replace=False)
+    return np.concatenate([present, random.choice(episode.absent, absent, replace=False)])
 
 
 def one_step(
@@ -220,13 +282,7 @@ def one_step(
 ) -> dict[str, Tensor]:
     """Roll out, reward, update once; returns what is logged."""
     granularity = GRANULARITIES[step % 2]
-    absent = args.batch // 6
-    asked = np.concatenate(
-        [
-            random.choice(episode.present, args.batch - absent, replace=False),
-            random.choice(episode.absent, absent, replace=False),
-        ]
-    )
+    asked = ask(args, episode, random)
     vectors = episode.corpus.queries.vectors[asked]
     candidates = retrieve(episode.world, vectors, granularity, args.candidates)
     outputs = think(policy, episode, asked, candidates, granularity, args.evidence)
@@ -270,7 +326,9 @@ def reward(
     """Each term of each rollout's reward, weighted, [B, G]."""
     shown = episode.shown_in(asked, candidates)
     picked = shown.gather(1, actions.pick[..., None].expand(-1, -1, shown.shape[2]))
-    right, said = picked.any(2), actions.said_match
+    said = actions.said_match
+    # What is picked must match to be accepted; nothing at all may match to be rejected.
+    right = torch.where(said, picked.any(2), shown.any(2).any(1, keepdim=True))
     place = torch.arange(shown.shape[2])
     truth = torch.stack(
         [torch.where(picked, place, 10_000).amin(2), torch.where(picked, place, -1).amax(2) + 1], -1

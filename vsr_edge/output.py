@@ -54,6 +54,7 @@ def search_document(result: SearchResult) -> dict[str, Any]:
         "query": result.query,
         "verdict": result.verdict.decision,
         "confidence": None if confidence is None else round(confidence, 4),
+        "threshold": result.verdict.threshold,
         "moments": [_rounded(asdict(moment)) for moment in result.moments],
         "turns": [
             {
@@ -87,13 +88,15 @@ def print_search(result: SearchResult, *, explain: bool) -> None:
     verdict = result.verdict
     if verdict.decision == "no_match":
         messages.print(f"not there, {_percent(verdict.confidence)} sure; the nearest guesses:")
-    judged = verdict.decision != "unverified"
+    judged = verdict.threshold is not None
     titles = ("#", *(["match"] if judged else []), "score", "from", "to", "video")
     table = _table(*titles, right=tuple(range(len(titles) - 1)))
     for m in result.moments:
         match = [_percent(m.match_probability)] if judged else []
         span = clock(m.start), clock(m.end)
-        rank = f"{m.rank}?" if verdict.decision == "no_match" else str(m.rank)
+        # What is less likely than the threshold is a guess.
+        sure_enough = not judged or (m.match_probability or 0.0) >= (verdict.threshold or 0.0)
+        rank = str(m.rank) if sure_enough else f"{m.rank}?"
         table.add_row(rank, *match, f"{m.score:.3f}", *span, _name(m.video))
     _show(table)
     if explain:

@@ -152,14 +152,16 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer to "is it there?": "no_match" makes guesses of the moments.
+    """The answer to "is it there?".
 
-    ``confidence`` is the probability that the verdict on the first moment is right; None where
+    ``confidence`` is the probability that the verdict on the first moment is right. Moments with a
+    match probability below ``threshold`` are guesses; on "no_match" all are. Both are None where
     nothing was verified.
     """
 
     decision: Decision
     confidence: float | None = None
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ def archive(demo_archive: Path, tmp_path: Path) -> Path:
 
 
 def moments(archive: Path) -> tuple[list[dict[str, Any]], str]:
-    ended = succeed("search", QUERY, "--archive", archive, "--json")
+    ended = succeed("search", QUERY, "--one-shot", "--archive", archive, "--json")
     return ended.document["moments"], ended.err
 
 

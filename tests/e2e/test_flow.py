@@ -14,7 +14,7 @@ from tests.e2e.command import COMMAND, TIMEOUT, Ended, run, succeed
 from tests.ingest.archives import footage
 from tests.media_files import truncated
 
-QUERY = "a man in a car"
+QUERY = "a man with a bow tie in a car"
 
 
 @pytest.fixture(scope="module")
@@ -67,29 +67,31 @@ def test_a_search_answers_with_the_documented_keys(found: Ended, demo_clips: lis
         "query",
         "verdict",
         "confidence",
+        "threshold",
         "moments",
         "turns",
         "timing_ms",
         "bundle",
     }
     assert document["query"] == QUERY
-    assert document["verdict"] == "unverified"
-    assert document["confidence"] is None
+    assert document["verdict"] == "match"
+    assert 0 < document["confidence"] <= 1
     assert {moment["video"] for moment in document["moments"]} == set(map(str, demo_clips))
     for rank, moment in enumerate(document["moments"], 1):
         assert moment.keys() == {"rank", "video", "start", "end", "score", "match_probability"}
         assert moment["rank"] == rank
         assert 0 <= moment["start"] < moment["end"] < 11
         assert -1 <= moment["score"] <= 1
-        assert moment["match_probability"] is None
-    scores = [moment["score"] for moment in document["moments"]]
-    assert scores == sorted(scores, reverse=True)
+    chances = [m["match_probability"] for m in document["moments"]]
+    verified = [chance for chance in chances if chance is not None]
+    assert verified == sorted(verified, reverse=True)
+    assert chances[: len(verified)] == verified
+    assert verified[0] == document["confidence"]
     (turn,) = document["turns"]
     measured = {"latency_ms", "encoder_calls", "soft_tokens"}
-    assert turn.keys() == {"turn", "action", "candidates", *measured}
-    assert turn["turn"] == 1
-    assert len(turn["candidates"]) == len(document["moments"])
-    assert turn["candidates"][0].keys() == {"video", "start", "end", "score"}
+    assert turn.keys() == {"turn", "action", "refinement", "candidates", "then", *measured}
+    assert (turn["turn"], turn["then"], turn["refinement"]) == (1, "match", None)
+    assert turn["candidates"][0].keys() == {"video", "start", "end", "score", "match_probability"}
     assert all(isinstance(ms, float) for ms in document["timing_ms"].values())
     assert found.err == ""
 
@@ -97,13 +99,41 @@ def test_a_search_answers_with_the_documented_keys(found: Ended, demo_clips: lis
 def test_a_search_for_people_shows_the_same_as_a_table(found: Ended, demo_archive: Path) -> None:
     ended = succeed("search", QUERY, "--archive", demo_archive, "--explain")
     header, *rows = ended.out.splitlines()
-    assert header.split() == ["#", "score", "from", "to", "video"]
+    assert header.split() == ["#", "match", "score", "from", "to", "video"]
     moments = found.document["moments"]
-    assert [row.split()[0] for row in rows] == [str(moment["rank"]) for moment in moments]
+    marks = [
+        "" if (m["match_probability"] or 0) >= found.document["threshold"] else "?" for m in moments
+    ]
+    ranks = [f"{m['rank']}{mark}" for m, mark in zip(moments, marks, strict=True)]
+    assert [row.split()[0] for row in rows] == ranks
     # A pipe has no width: one line each, and no name is folded.
     assert [row.split()[-1] for row in rows] == [moment["video"] for moment in moments]
-    assert "turn 1: retrieve" in ended.err
-    assert "unverified" in ended.err
+    assert "turn 1: retrieve and verify" in ended.err
+    assert "verdict: match" in ended.err
+
+
+def test_what_is_not_there_exits_with_3_and_shows_guesses(demo_archive: Path) -> None:
+    ended = run("search", "an elephant in a river", "--archive", demo_archive)
+    assert ended.code == 3
+    assert "not there" in ended.err
+    assert "guesses" in ended.err
+    _, *rows = ended.out.splitlines()
+    assert [row.split()[0] for row in rows] == [f"{rank}?" for rank in range(1, len(rows) + 1)]
+    as_json = run("search", "an elephant in a river", "--archive", demo_archive, "--json")
+    assert as_json.code == 3
+    assert as_json.document["verdict"] == "no_match"
+    assert as_json.document["turns"][1]["soft_tokens"] == 8
+    assert as_json.document["turns"][1]["refinement"]["gained"]
+
+
+def test_one_shot_and_a_budget_are_options(demo_archive: Path) -> None:
+    once = succeed("search", QUERY, "--archive", demo_archive, "--one-shot", "--json").document
+    assert (once["verdict"], once["confidence"], len(once["turns"])) == ("unverified", None, 1)
+    options = ("--archive", demo_archive, "--max-turns", "2", "--candidates", "1", "--rocchio")
+    ended = run("search", "an elephant in a river", *options, "--max-ms", "60000", "--explain")
+    assert ended.code == 3
+    assert "turn 2" in ended.err
+    assert "rocchio" in ended.err
 
 
 def test_top_k_keeps_the_best(found: Ended, demo_archive: Path) -> None:

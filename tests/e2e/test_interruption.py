@@ -118,7 +118,9 @@ def test_a_second_run_is_told_of_the_first_and_searching_works_meanwhile(
             assert (refused.code, refused.out) == (1, "")
             assert f"is being written by process {first.pid} on " in refused.err
             assert "Wait for it to finish or stop it" in refused.err
-        found = succeed("search", "blocks", "--archive", archive, "--json").document["moments"]
+        found = succeed("search", "blocks", "--one-shot", "--archive", archive, "--json").document[
+            "moments"
+        ]
         assert 0 < len({moment["video"] for moment in found}) <= before
         assert succeed("stats", "--archive", archive, "--json").document["videos"] == before
         first.send_signal(signal.SIGCONT)

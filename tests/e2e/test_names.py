@@ -67,7 +67,9 @@ def test_the_table_has_a_line_for_each_and_no_control_characters(archive: Path) 
 
 def test_they_are_found_by_a_search(archive: Path) -> None:
     options = ("--archive", archive, "--top-k", "50", "--json")
-    moments = succeed("search", "black and white blocks", *options).document["moments"]
+    moments = succeed("search", "black and white blocks", "--one-shot", *options).document[
+        "moments"
+    ]
     assert {Path(moment["video"]).name for moment in moments} == set(NAMES)
 
 
@@ -76,12 +78,14 @@ def test_a_search_may_be_narrowed_to_one_by_its_path(
     name: str, archive: Path, videos: Path
 ) -> None:
     options = ("--archive", archive, "--json", "--video")
-    found = succeed("search", "blocks", *options, os.fsencode(videos / name)).document["moments"]
+    found = succeed(
+        "search", "blocks", "--one-shot", *options, os.fsencode(videos / name)
+    ).document["moments"]
     assert [os.fsencode(m["video"]) for m in found] == [os.fsencode(videos / name)]
 
 
 def test_a_bracket_in_a_glob_that_matches_nothing_gets_a_hint(archive: Path) -> None:
-    ended = run("search", "blocks", "--archive", archive, "--video", "[red].mp4")
+    ended = run("search", "blocks", "--one-shot", "--archive", archive, "--video", "[red].mp4")
     assert ended.code == 3
     assert "[[] stands for the bracket [" in ended.err
 

@@ -49,7 +49,7 @@ def test_an_archive_that_may_only_be_read_is_searched_and_not_changed(archive: P
     for path in archive.iterdir():
         path.chmod(0o444)
     archive.chmod(0o555)
-    ended = as_anybody("search", QUERY, "--archive", archive, "--json")
+    ended = as_anybody("search", QUERY, "--one-shot", "--archive", archive, "--json")
     assert ended.code == 0
     assert ended.document["moments"]
     for command in (["index", archive], ["remove", "*"]):
@@ -95,7 +95,7 @@ def test_videos_that_may_not_be_read_are_named_and_the_rest_indexed(
 
 def test_a_bundle_that_may_not_be_read_is_named(archive: Path, closed: Path) -> None:
     bundle = closed / "bundle"
-    ended = as_anybody("search", QUERY, "--archive", archive, "--bundle", bundle)
+    ended = as_anybody("search", QUERY, "--one-shot", "--archive", archive, "--bundle", bundle)
     assert (ended.code, ended.out) == (1, "")
     assert str(bundle) in ended.err
     assert "Permission denied" in ended.err

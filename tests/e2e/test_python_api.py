@@ -18,7 +18,7 @@ def test_index_search_list_remove(tmp_path: Path, demo_clips: list[Path]) -> Non
         summary = archive.index(demo_clips[2], on_progress=seen.append)
         assert summary.indexed == 1
         assert seen[-1].done_files == 1
-        result = archive.search("a man", top_k=2)
+        result = archive.search("a man", top_k=2, one_shot=True)
         assert isinstance(result, vsr_edge.SearchResult)
         assert result.moments
         assert result.moments[0].video == demo_clips[2]

@@ -289,6 +289,9 @@ def test_stats_count_what_is_there(store: Store) -> None:
     index(store, "/archive/a.mp4", "/archive/b.mp4")
     stats = store.stats()
     assert (stats.videos, stats.frames, stats.clips) == (2, 24, 8)
+    assert store.frame_count() == 24
+    assert store.frame_count(Filter("a.mp4")) == 12
+    assert store.frame_count(Filter("c.mp4")) == 0
     assert stats.hours == pytest.approx(2 * 10.04 / 3600)
     assert (stats.bundle_id, stats.dim, stats.regions) == (BUNDLE, DIM, True)
     assert stats.partial_videos == 0

@@ -156,11 +156,11 @@ def _ranking_scores(moments: Sequence[Moment]) -> NDArray[np.float64]:
 
 def _judgements(result: SearchResult) -> Iterator[Judgement]:
     """The decision of each turn on the likeliest candidate that it brought up."""
+    threshold = result.verdict.threshold
     for turn in result.turns:
-        best = turn.candidates[0] if turn.candidates else None
-        if best is not None and best.match_probability is not None:
-            matched = turn is result.turns[-1] and result.verdict.decision == "match"
-            yield Judgement(str(best.video), matched, best.match_probability)
+        chance = turn.candidates[0].match_probability if turn.candidates else None
+        if threshold is not None and chance is not None:
+            yield Judgement(str(turn.candidates[0].video), chance >= threshold, chance)
 
 
 def path_document(paths: Sequence[SearchPath]) -> dict[str, object]:

@@ -108,15 +108,21 @@ class GoldenImage:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How candidates are ordered, by match logit + ``score_weight`` · inner product of query and
-    best frame; how likely one matches, σ(``slope`` · that + ``bias``); and from which probability
-    on it is a match.
+    """How sure is sure.
+
+    Candidates are ordered by match logit + ``score_weight`` · inner product of query and best
+    frame; the first one matches with probability σ(``slope`` · that + ``bias`` − ``size_weight`` ·
+    ln(frames searched / 1000)): the more is searched, the likelier something only looks like it.
+    From the probability ``threshold`` on it counts as a match, from ``sure`` on no other is looked
+    for.
     """
 
     score_weight: float
     slope: float
     bias: float
+    size_weight: float
     threshold: float
+    sure: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +235,12 @@ def _calibration(values: Mapping[str, Any]) -> Calibration | None:
     if values["threshold"] is None:
         return None
     found = Calibration(*(float(values[name]) for name in Calibration.__slots__))
-    weights_can_be = 0 <= found.score_weight < math.inf and math.isfinite(found.bias)
-    if not (weights_can_be and 0 < found.slope < math.inf and 0 < found.threshold < 1):
+    numbers = [getattr(found, name) for name in Calibration.__slots__]
+    if not all(map(math.isfinite, numbers)) or not (
+        found.slope > 0
+        and min(found.score_weight, found.size_weight) >= 0
+        and 0 < found.threshold <= found.sure <= 1
+    ):
         raise ValueError(f"a calibration that cannot be: {found}")
     return found
 

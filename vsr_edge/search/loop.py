@@ -40,7 +40,7 @@ from vsr_edge.types import (
 # Enough clips that overlapping ones, which merge, still leave the moments or candidates wanted.
 CLIPS_PER_MOMENT = 8
 MAX_TURNS, CANDIDATES = 3, 16
-# How many rejected candidates a refinement learns from; as in training.
+# How many rejected candidates a refinement learns from, the first retrieved; as in training.
 EVIDENCE = 3
 # How far Rocchio's feedback pushes a query from what was rejected (models/LOG.md).
 ROCCHIO_WEIGHT = 0.3
@@ -107,6 +107,7 @@ def search(
     with clock.stage("retrieve"):
         first_hits = hits = retrieve(original, max(top_k, budget.candidates))
     calibration = None if one_shot else bundle.manifest.calibration
+    frames_searched = 0 if calibration is None else store.frame_count(where)
     judged: list[Judged] = []
     turns: list[Turn] = []
     change: Refinement | None = None
@@ -115,7 +116,7 @@ def search(
         with clock.stage("verify"):
             known = [one.shown.window for one in judged]
             found = islice(windows(store, hits, original, known), budget.candidates)
-            newest = _likeliest_first(verify(bundle, calibration, text, show(store, found)))
+            newest = verify(bundle, calibration, text, show(store, found), frames_searched)
         judged = _likeliest_first([*judged, *newest])
         if not judged:  # nothing was retrieved, or no region vectors were stored
             break
@@ -125,12 +126,12 @@ def search(
             Turn(
                 turn=turn,
                 action="retrieve and verify" if turn == 1 else "refine, retrieve and verify",
-                candidates=tuple(_candidate(one) for one in newest),
+                candidates=tuple(_candidate(one) for one in _likeliest_first(newest)),
                 latency_ms=clock.lap(),
                 encoder_calls=int(turn == 1 or soft_tokens > 0),
                 soft_tokens=soft_tokens,
                 refinement=change,
-                then=end or "no match: the query is refined",
+                then=end or "not sure: the query is refined",
             )
         )
         if end is not None:
@@ -169,14 +170,15 @@ def _end(
     milliseconds: float,
 ) -> str | None:
     """Why the loop ends after this turn, or None if it goes on."""
-    if judged[0].probability >= calibration.threshold:
-        return "match"
+    verdict = "match" if judged[0].probability >= calibration.threshold else "no match"
+    if judged[0].probability >= calibration.sure:
+        return "match: sure enough"
     if not newest:
-        return "no match: nothing new was found"
+        return f"{verdict}: nothing new was found"
     if turn >= budget.turns:
-        return "no match: the turns are spent"
+        return f"{verdict}: the turns are spent"
     if budget.milliseconds is not None and milliseconds >= budget.milliseconds:
-        return "no match: the time is spent"
+        return f"{verdict}: the time is spent"
     return None
 
 
@@ -225,7 +227,7 @@ def _moments(
 def _verdict(judged: Sequence[Judged], calibration: Calibration | None) -> Verdict:
     if calibration is None or not judged:
         return Verdict("unverified")
-    best = judged[0].probability
-    if best >= calibration.threshold:
-        return Verdict("match", best)
-    return Verdict("no_match", 1 - best)
+    best, threshold = judged[0].probability, calibration.threshold
+    if best >= threshold:
+        return Verdict("match", best, threshold)
+    return Verdict("no_match", 1 - best, threshold)

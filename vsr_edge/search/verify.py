@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,7 +29,11 @@ class Judged:
 
 
 def verify(
-    bundle: Bundle, calibration: Calibration, query: TextEncoding, shown: Sequence[Shown]
+    bundle: Bundle,
+    calibration: Calibration,
+    query: TextEncoding,
+    shown: Sequence[Shown],
+    frames_searched: int,
 ) -> list[Judged]:
     """Judge candidates, all in one batch; in their order."""
     if not shown:
@@ -36,7 +41,8 @@ def verify(
     found = judge(bundle, query, footage(shown))
     scores = np.array([one.window.score for one in shown])
     order = found.match + calibration.score_weight * scores
-    probabilities = 1 / (1 + np.exp(-(calibration.slope * order + calibration.bias)))
+    rivals = calibration.size_weight * math.log(max(frames_searched, 1) / 1000)
+    probabilities = 1 / (1 + np.exp(-(calibration.slope * order + calibration.bias - rivals)))
     first, last = found.spans()
     return [
         Judged(one, *numbers)

@@ -198,6 +198,10 @@ class Store(Protocol):
         """
         ...
 
+    def frame_count(self, where: Filter | None = None) -> int:
+        """How many frames all videos have, or those that the filter lets through."""
+        ...
+
     def clips(self, video_id: int) -> list[Clip]:
         """The clips of a video in time order."""
         ...

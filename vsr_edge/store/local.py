@@ -171,6 +171,14 @@ class LocalStore:
                 raise damaged(self._folder, f"regions are missing for video {video_id}")
             return FrameFeatures(times, vectors, flat.reshape(len(flat), count, self._dim))
 
+    def frame_count(self, where: Filter | None = None) -> int:
+        condition, parameters = where_video(where)
+        with self._reading() as connection:
+            row = connection.execute(
+                f"SELECT coalesce(sum(frame_count), 0) FROM videos WHERE {condition}", parameters
+            ).fetchone()
+        return int(row[0])
+
     def clips(self, video_id: int) -> list[Clip]:
         with self._reading() as connection:
             rows = connection.execute(
