@@ -35,6 +35,7 @@ BLANK = {
     "slope": 1.0,
     "bias": 0.0,
     "size_weight": 0.0,
+    "fewest_frames": 1.0,
     "threshold": 1.0,
     "sure": 1.0,
 }
@@ -57,6 +58,7 @@ class Calibrated:
     slope: float
     bias: float
     size_weight: float
+    fewest_frames: float
     threshold: float
     sure: float
     precision: float
@@ -200,6 +202,7 @@ def fit(answers: Answers, accepted: float = ACCEPTED) -> Calibrated:
         slope=slope,
         bias=bias,
         size_weight=size_weight,
+        fewest_frames=max(min(SHARES) * answers.frames, 1.0),
         threshold=threshold,
         sure=max(_sure(probability, right), threshold),
         precision=float(right[match].mean()),

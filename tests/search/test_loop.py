@@ -85,7 +85,7 @@ def test_a_match_that_is_not_sure_is_tried_to_be_bettered(opened: Callable[..., 
 
 
 def test_the_more_is_searched_the_less_sure_it_is(opened: Callable[..., Archive]) -> None:
-    archive = opened(size_weight=1.0, sure=1.0)
+    archive = opened(size_weight=1.0, fewest_frames=1.0, sure=1.0)
     everywhere = archive.search(QUERY).moments[0]
     in_one = archive.search(QUERY, video=everywhere.video.name).moments[0]
     frames = {video.video.path: video.frames for video in archive.videos()}

@@ -113,14 +113,15 @@ class Calibration:
     Candidates are ordered by match logit + ``score_weight`` · inner product of query and best
     frame; the first one matches with probability σ(``slope`` · that + ``bias`` − ``size_weight`` ·
     ln(frames searched / 1000)): the more is searched, the likelier something only looks like it.
-    From the probability ``threshold`` on it counts as a match, from ``sure`` on no other is looked
-    for.
+    Fewer frames than ``fewest_frames`` were not measured, and count as so many. From the
+    probability ``threshold`` on it counts as a match, from ``sure`` on no other is looked for.
     """
 
     score_weight: float
     slope: float
     bias: float
     size_weight: float
+    fewest_frames: float
     threshold: float
     sure: float
 
@@ -239,6 +240,7 @@ def _calibration(values: Mapping[str, Any]) -> Calibration | None:
     if not all(map(math.isfinite, numbers)) or not (
         found.slope > 0
         and min(found.score_weight, found.size_weight) >= 0
+        and found.fewest_frames >= 1
         and 0 < found.threshold <= found.sure <= 1
     ):
         raise ValueError(f"a calibration that cannot be: {found}")

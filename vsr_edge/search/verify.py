@@ -41,7 +41,8 @@ def verify(
     found = judge(bundle, query, footage(shown))
     scores = np.array([one.window.score for one in shown])
     order = found.match + calibration.score_weight * scores
-    rivals = calibration.size_weight * math.log(max(frames_searched, 1) / 1000)
+    frames = max(frames_searched, calibration.fewest_frames)
+    rivals = calibration.size_weight * math.log(frames / 1000)
     probabilities = 1 / (1 + np.exp(-(calibration.slope * order + calibration.bias - rivals)))
     first, last = found.spans()
     return [
