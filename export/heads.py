@@ -53,7 +53,7 @@ def export_heads(
         base: the bundle whose encoders they were trained for, by name or folder.
         settings: the archive to calibrate on, encoded with those encoders.
         queries: what to ask there, with the truth; neither trained on nor tested on.
-        out: the bundle's folder.
+        out: the bundle's folder; nothing is written there unless all of it succeeds.
         work: where the intermediate graphs go; the fp32 ones stay for comparison.
         use_evidence: False for a refiner that was trained without: it is shown none.
         concepts: file of words and phrases, one a line, to explain refinements by.
@@ -85,9 +85,9 @@ def export_heads(
     elif CONCEPTS in encoders.manifest.files:
         files[CONCEPTS] = (encoders.path(CONCEPTS), None)
 
-    def write(calibration: dict[str, Any]) -> Bundle:
+    def write(folder: Path, calibration: dict[str, Any]) -> Bundle:
         return write_bundle(
-            out,
+            folder,
             files,
             name=encoders.manifest.name,
             licence=encoders.manifest.licence,
@@ -99,10 +99,11 @@ def export_heads(
         )
 
     # The loop must run to be calibrated: at first with a threshold that nothing passes.
-    write(BLANK).close()
-    with Archive(replace(settings, bundle=str(out))) as archive:
+    uncalibrated = work / "uncalibrated"
+    write(uncalibrated, BLANK).close()
+    with Archive(replace(settings, bundle=str(uncalibrated))) as archive:
         found = fit(collect(archive, queries))
-    return write(found.to_json()), found
+    return write(out, found.to_json()), found
 
 
 def _make_graphs(checkpoint: Path, folder: Path, use_evidence: bool) -> dict[str, Path]:

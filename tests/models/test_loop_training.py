@@ -15,6 +15,7 @@ from torch import nn
 from models.checkpoint import load_heads
 from models.data.worlds import REACH, retrieve
 from models.episodes import Corpus, best_span
+from models.guide import Guide, learn_guide
 from models.losses import (
     balanced_verification_loss,
     listwise_loss,
@@ -42,7 +43,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_photos(folder, side=224)
     out = folder / "photos.safetensors"
     run(
-        *("models.extract_features", "--data", folder, "--bundle", "lite", "--checkpoint", ENCODER),
+        *("models.extract_features", "--data", folder, "--bundle", "lite"),
         *("--split", "test", "--views", 2, "--out", out),
     )
     return out
@@ -50,7 +51,7 @@ def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def corpus(features: Path) -> Corpus:
-    return Corpus.load(features)
+    return Corpus.load(features, ENCODER)
 
 
 def last_row(folder: Path) -> dict[str, object]:
@@ -58,10 +59,21 @@ def last_row(folder: Path) -> dict[str, object]:
 
 
 def test_both_stages_train_and_log_what_they_should(features: Path, tmp_path: Path) -> None:
-    data = ("--features", features, "--val", features, "--val-worlds", 1, "--threads", 2)
-    small = ("--absent-photos", 2, "--world-photos", 6, "--steps-per-world", 2, "--candidates", 2)
+    data = ("--features", features, "--val", features, "--encoder", ENCODER)
+    quick = ("--val-worlds", 1, "--threads", 2)
+    small = (
+        *quick,
+        "--absent-photos",
+        2,
+        "--world-photos",
+        6,
+        "--steps-per-world",
+        2,
+        "--candidates",
+        2,
+    )
     run(
-        *("models.train_sft", *data, *small, "--encoder", ENCODER, "--out", tmp_path / "sft"),
+        *("models.train_sft", *data, *small, "--out", tmp_path / "sft", "--guide-steps", 4),
         *("--rest-steps", 2, "--ground-steps", 4, "--ground-batch", 6),
         *("--refine-steps", 4, "--refine-batch", 6, "--evidence", 2),
     )
@@ -73,9 +85,11 @@ def test_both_stages_train_and_log_what_they_should(features: Path, tmp_path: Pa
     run(
         *("models.train_grpo", *data, *small, "--start", start, "--out", tmp_path / "grpo"),
         *("--steps", 5, "--batch", 6, "--evidence", 2, "--group", 4, "--lr", 1e-3),
+        *("--refiner-lr", 1e-3, "--calibration-steps", 2),
     )
     rows = (tmp_path / "grpo" / "log.jsonl").read_text().splitlines()
-    step = json.loads(rows[1])
+    assert json.loads(rows[1])["stage"] == "calibrated"
+    step = json.loads(rows[2])
     terms = {"verification", "grounding", "presence", "quality"}
     assert {f"reward {term}" for term in terms} <= set(step)
     assert {"reward", "kl", "clip fraction", "entropy"} <= set(step)
@@ -146,6 +160,20 @@ def test_ambiguous_negatives_are_dropped_at_the_margin() -> None:
     dropped = refined_query_loss(refined, units, right, original, 0.1, 0.0005)
     assert strict > 9
     assert dropped.item() == pytest.approx(np.log(2), abs=1e-4)
+
+
+def test_a_guide_learns_to_find_videos_by_their_one_vector(corpus: Corpus) -> None:
+    random = np.random.default_rng(0)
+    torch.manual_seed(0)
+    _, start = learn_guide(lambda: corpus.world(6, 2, random), "video", 1, 0.05)
+    guide, end = learn_guide(lambda: corpus.world(6, 2, random), "video", 40, 0.05)
+    assert end < start
+    queries = corpus.queries.vectors[:4]
+    there, part_way = guide(queries), guide.target(queries)
+    for vectors in (there, part_way):
+        assert torch.allclose(vectors.norm(dim=1), torch.ones(4))
+    assert ((part_way * queries).sum(1) > (there * queries).sum(1)).all()
+    assert torch.allclose(Guide()(queries), queries, atol=1e-2)
 
 
 def test_the_best_span_never_ends_before_it_starts() -> None:

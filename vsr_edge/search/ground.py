@@ -42,8 +42,9 @@ def moments_of_judged(
 def _span(store: Store, one: Judged, query: Vectors) -> Span:
     """What the grounder says, in seconds; a boundary lies half-way to the next frame outside.
 
-    Where the moment touches the edge of the judged footage and there is more, it goes on as far as
-    the frames there are as much like the query.
+    Where it touches the edge of the judged footage and there is more, it found no boundary there,
+    as happens where nothing is cut and little moves: then the moment is where frames are about as
+    much like the query as the best one.
     """
     window, times = one.shown.window, one.shown.frames.times
     video = window.video
@@ -58,9 +59,7 @@ def _span(store: Store, one: Judged, query: Vectors) -> Span:
         frames, first = _scored_frames(store, video, window.first, window.last, query)
         place = window.best - first
         if place < len(frames.times):  # unless another process removed the video
-            before, after = extent(frames, place)
-            start = min(before, float(times[0])) if goes_back else start
-            end = max(after, float(times[-1])) if goes_on else end
+            start, end = extent(frames, place)
     return Span(video.video_id, start, end, window.score)
 
 

@@ -1,0 +1,130 @@
+"""From a checkpoint of the loop to a bundle that verifies, on the demo's real footage."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from export.parity import ParityError, compare_heads, head_feeds
+from vsr_edge import open_archive
+from vsr_edge.demo import QUERIES
+from vsr_edge.evaluation.formats import write_queries
+from vsr_edge.evaluation.records import Query
+from vsr_edge.runtime.encoder import load_bundle
+from vsr_edge.runtime.golden import check_golden
+from vsr_edge.runtime.manifest import CONCEPTS, GROUNDING, REFINER
+
+PROJECT = Path(__file__).parents[2]
+CHECKPOINTS = PROJECT / "models" / "checkpoints"
+ABSENT = ("an elephant in a river", "a page of printed text", "a rocket on its launch pad")
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def exported(
+    demo_archive: Path, demo_clips: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("export")
+    present = [
+        Query(number, query, clip.name, ((0.0, 99.0),))
+        for number, (query, clip) in enumerate(zip(QUERIES, demo_clips, strict=True))
+    ]
+    absent = [Query(number, query, None, ()) for number, query in enumerate(ABSENT, 10)]
+    write_queries(folder / "queries.jsonl", [*present, *absent], "jsonl")
+    arguments = [
+        *("heads", str(CHECKPOINTS / "loop.safetensors"), "--archive", str(demo_archive)),
+        *("--queries", str(folder / "queries.jsonl"), "--out", str(folder / "bundle")),
+        *("--work", str(folder / "work"), "--concepts", str(CHECKPOINTS / "concepts.txt")),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "export", *arguments],
+        check=False,
+        timeout=500,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder, json.loads(done.stdout)
+
+
+def test_the_bundle_has_its_heads_and_searches_the_same_archive(
+    exported: tuple[Path, dict[str, Any]], demo_archive: Path
+) -> None:
+    folder, document = exported
+    with load_bundle(folder / "bundle") as bundle:
+        check_golden(bundle)
+        files = bundle.manifest.files
+        assert {GROUNDING, REFINER, CONCEPTS} <= files.keys()
+        assert files[GROUNDING].precision == files[REFINER].precision == "int8"
+        assert sum(entry.size_bytes for entry in files.values()) < 60e6
+        assert bundle.bundle_id == document["id"]
+        with load_bundle("lite") as lite:
+            assert bundle.encoders_id == lite.encoders_id
+        assert bundle.manifest.calibration is not None
+    with open_archive(demo_archive, bundle=str(folder / "bundle")) as archive:
+        result = archive.search(QUERIES[0])
+        assert result.verdict.decision in {"match", "no_match"}
+        assert result.bundle == document["id"]
+
+
+def test_the_gate_and_the_calibration_are_recorded(exported: tuple[Path, dict[str, Any]]) -> None:
+    _, document = exported
+    parity = document["parity"]
+    assert parity[GROUNDING]["decisions_agree"] >= 0.99
+    assert parity[GROUNDING]["spans_within_one_frame"] >= 0.99
+    assert parity[REFINER]["soft_token_cosine"] >= 0.99
+    calibration = document["calibration"]
+    assert calibration["queries"] == 6
+    assert calibration["slope"] > 0
+    assert 0 < calibration["threshold"] <= calibration["sure"] <= 1
+
+
+def test_other_heads_are_refused_by_the_gate(
+    exported: tuple[Path, dict[str, Any]], demo_archive: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    from export.graphs import export_grounding, export_refiner
+    from models.grounding import GroundingHead
+    from models.minilm import HIDDEN
+    from models.refiner import Refiner
+
+    folder, _ = exported
+    torch.manual_seed(0)
+    export_grounding(GroundingHead().eval(), tmp_path / "grounding.onnx")
+    export_refiner(Refiner(torch.randn(HIDDEN)).eval(), tmp_path / "refiner.onnx")
+    right = {role: folder / "work" / "fp32" / f"{role}.onnx" for role in (GROUNDING, REFINER)}
+    wrong = {role: tmp_path / f"{role}.onnx" for role in (GROUNDING, REFINER)}
+    with open_archive(demo_archive) as archive:
+        feeds = [head_feeds(archive, query) for query in QUERIES]
+        assert compare_heads(right, right, feeds)[REFINER]["soft_token_cosine"] == pytest.approx(1)
+        with pytest.raises(ParityError, match="heads differ"):
+            compare_heads(right, wrong, feeds)
+
+
+def test_what_cannot_be_calibrated_on_is_an_error(demo_archive: Path, tmp_path: Path) -> None:
+    absent = [Query(number, query, None, ()) for number, query in enumerate(ABSENT)]
+    write_queries(tmp_path / "queries.jsonl", absent, "jsonl")
+    arguments = [
+        *("heads", str(CHECKPOINTS / "loop.safetensors"), "--archive", str(demo_archive)),
+        *("--queries", str(tmp_path / "queries.jsonl"), "--out", str(tmp_path / "bundle")),
+        *("--work", str(tmp_path / "work"), "--precision", "fp32"),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "export", *arguments],
+        check=False,
+        timeout=500,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "all right or all wrong" in done.stderr
+    assert not (tmp_path / "bundle").exists()
