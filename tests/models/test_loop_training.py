@@ -162,11 +162,11 @@ def test_ambiguous_negatives_are_dropped_at_the_margin() -> None:
     assert dropped.item() == pytest.approx(np.log(2), abs=1e-4)
 
 
-def test_a_guide_learns_to_find_videos_by_their_one_vector(corpus: Corpus) -> None:
+def test_a_guide_learns_to_find_units(corpus: Corpus) -> None:
     random = np.random.default_rng(0)
     torch.manual_seed(0)
-    _, start = learn_guide(lambda: corpus.world(6, 2, random), "video", 1, 0.05)
-    guide, end = learn_guide(lambda: corpus.world(6, 2, random), "video", 40, 0.05)
+    _, start = learn_guide(lambda: corpus.world(6, 2, random), "clip", 1, 0.05)
+    guide, end = learn_guide(lambda: corpus.world(6, 2, random), "clip", 40, 0.05)
     assert end < start
     queries = corpus.queries.vectors[:4]
     there, part_way = guide(queries), guide.target(queries)
