@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from vsr_edge.config import usable_threads
 from vsr_edge.runtime.encoder import TextEncoding
 from vsr_edge.runtime.heads import Footage, Judgements, grounding_inputs, refiner_inputs
 from vsr_edge.runtime.manifest import GROUNDING, REFINER
-from vsr_edge.search.footage import Shown, best_frames, footage, show, windows
+from vsr_edge.search.footage import Candidates, Shown, best_frames, footage, show
 from vsr_edge.search.loop import CANDIDATES, CLIPS_PER_MOMENT, EVIDENCE
 
 MIN_MEAN_COSINE = 0.99
@@ -121,7 +120,7 @@ def head_feeds(archive: Archive, query: str) -> HeadFeeds:
     """The candidates that a search of the archive would judge first."""
     text = archive.bundle.encode_queries([query])
     hits = archive.store.search(text.vectors[0], CANDIDATES * CLIPS_PER_MOMENT)
-    found = islice(windows(archive.store, hits, text.vectors[0]), CANDIDATES)
+    found = Candidates(archive.store, text.vectors[0]).new(hits, CANDIDATES)
     return HeadFeeds(text, show(archive.store, found))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vsr_edge import Archive, open_archive
-from vsr_edge.search.footage import REACH, best_frames, footage, show, windows
+from vsr_edge.search.footage import REACH, Candidates, best_frames, footage, show
 from vsr_edge.types import ClipHit
 
 
@@ -28,7 +28,7 @@ def test_windows_surround_the_best_frame_and_keep_their_distance(
     archive: Archive, hits: list[ClipHit]
 ) -> None:
     query = archive.bundle.encode_text(["a bicycle"])[0]
-    found = list(windows(archive.store, hits, query))
+    found = Candidates(archive.store, query).new(hits, 100)
     assert found[0].video.video_id == hits[0].clip.video_id
     centres: dict[int, list[int]] = {}
     for window in found:
@@ -41,12 +41,13 @@ def test_windows_surround_the_best_frame_and_keep_their_distance(
         others.append(window.best)
 
 
-def test_known_windows_are_not_found_again(archive: Archive, hits: list[ClipHit]) -> None:
+def test_what_was_found_is_not_found_again(archive: Archive, hits: list[ClipHit]) -> None:
     query = archive.bundle.encode_text(["a bicycle"])[0]
-    first, *others = windows(archive.store, hits, query)
-    assert [w.best for w in windows(archive.store, hits, query, [first])] == [
-        w.best for w in others
-    ]
+    everything = Candidates(archive.store, query).new(hits, 100)
+    candidates = Candidates(archive.store, query)
+    first, others = candidates.new(hits, 1), candidates.new(hits, 100)
+    assert [*first, *others] == everything
+    assert candidates.new(hits, 100) == []
 
 
 def test_a_clip_of_many_frames_yields_several_windows(
@@ -56,7 +57,7 @@ def test_a_clip_of_many_frames_yields_several_windows(
         archive.index(demo_clips[0])
         query = archive.bundle.encode_text(["a bicycle"])[0]
         (hit,) = archive.store.search(query, 1)
-        found = list(windows(archive.store, [hit], query))
+        found = Candidates(archive.store, query).new([hit], 100)
     frames = found[0].unit_frames
     assert frames > 200
     assert len(found) == 1 + frames // 128
@@ -68,7 +69,7 @@ def test_windows_of_different_lengths_become_one_masked_batch(
     archive: Archive, hits: list[ClipHit]
 ) -> None:
     query = archive.bundle.encode_text(["a bicycle"])[0]
-    shown = show(archive.store, windows(archive.store, hits, query))
+    shown = show(archive.store, Candidates(archive.store, query).new(hits, 100))
     batch = footage(shown)
     lengths = [len(one.frames) for one in shown]
     assert batch.mask.sum(axis=1).tolist() == lengths
@@ -86,4 +87,4 @@ def test_footage_of_a_removed_video_is_left_out(archive: Archive, hits: list[Cli
     clip = gone[0].clip
     stranger = type(clip)(clip.clip_id, 10_000, clip.window)
     query = archive.bundle.encode_text(["a bicycle"])[0]
-    assert list(windows(archive.store, [ClipHit(stranger, 1.0)], query)) == []
+    assert Candidates(archive.store, query).new([ClipHit(stranger, 1.0)], 1) == []

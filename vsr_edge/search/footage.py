@@ -1,4 +1,4 @@
-"""Candidates: the frames around what a hit points at, read from the store; no video is opened."""
+"""Candidates: the frames around what hits point at, read from the store; no video is opened."""
 
 from __future__ import annotations
 
@@ -35,38 +35,43 @@ class Window:
     unit_frames: int
 
 
-def windows(
-    store: Store, hits: Iterable[ClipHit], query: Vectors, known: Iterable[Window] = ()
-) -> Iterator[Window]:
-    """The candidates that hits point at, best hit first, none within reach of another or of a
-    ``known`` one.
+class Candidates:
+    """The windows that hits of one search point at, each once, however often it is retrieved."""
 
-    In a clip, however long, it is the frame most like the ``query`` float32 [D] that counts.
-    """
-    centres: dict[int, list[int]] = {}
-    for window in known:
-        centres.setdefault(window.video.video_id, []).append(window.best)
-    for hit in hits:
-        clip = hit.clip.window
-        video = store.video(hit.clip.video_id)
-        if video is None:  # removed by another process since the hit was found
-            continue
-        frames = store.frames(video.video_id, clip.first, clip.last)
-        scores = frames.vectors.astype(np.float32) @ query
-        others = centres.setdefault(video.video_id, [])
+    def __init__(self, store: Store, query: Vectors) -> None:
+        """In a clip, however long, it is the frame most like ``query`` float32 [D] that counts."""
+        self._store = store
+        self._query = query
+        self._of_clip: dict[int, list[Window]] = {}
+        self._centres: dict[int, list[int]] = {}
+
+    def new(self, hits: Iterable[ClipHit], count: int) -> list[Window]:
+        """At most so many more, best hit first, none within reach of one that was given before."""
+        found: list[Window] = []
+        for hit in hits:
+            if hit.clip.clip_id not in self._of_clip:
+                self._of_clip[hit.clip.clip_id] = list(self._windows(hit))
+            for window in self._of_clip[hit.clip.clip_id]:
+                others = self._centres.setdefault(window.video.video_id, [])
+                if all(abs(window.best - other) > REACH for other in others):
+                    if len(found) == count:
+                        return found
+                    others.append(window.best)
+                    found.append(window)
+        return found
+
+    def _windows(self, hit: ClipHit) -> Iterator[Window]:
+        """Around the best frames of a clip; none if another process removed the video."""
+        clip, video = hit.clip.window, self._store.video(hit.clip.video_id)
+        if video is None:
+            return
+        frames = self._store.frames(video.video_id, clip.first, clip.last)
+        scores = frames.vectors.astype(np.float32) @ self._query
         most = min(1 + len(scores) // FRAMES_PER_CANDIDATE, MOST_CANDIDATES_A_CLIP)
         for peak in _peaks(scores, most):
             best = clip.first + peak
-            if all(abs(best - other) > REACH for other in others):
-                others.append(best)
-                yield Window(
-                    video,
-                    best,
-                    max(best - REACH, 0),
-                    min(best + REACH, video.frames - 1),
-                    float(scores[peak]),
-                    len(scores),
-                )
+            first, last = max(best - REACH, 0), min(best + REACH, video.frames - 1)
+            yield Window(video, best, first, last, float(scores[peak]), len(scores))
 
 
 def _peaks(scores: Vectors, most: int) -> list[int]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from vsr_edge.runtime.heads import refine
 from vsr_edge.runtime.manifest import REFINER, Calibration
 from vsr_edge.search.clock import Clock
 from vsr_edge.search.explain import refinement
-from vsr_edge.search.footage import best_frames, show, windows
+from vsr_edge.search.footage import Candidates, best_frames, show
 from vsr_edge.search.ground import moments_of_hits, moments_of_judged
 from vsr_edge.search.rank import without_repeats
 from vsr_edge.search.verify import Judged, verify
@@ -108,15 +107,15 @@ def search(
         first_hits = hits = retrieve(original, max(top_k, budget.candidates))
     calibration = None if one_shot else bundle.manifest.calibration
     frames_searched = 0 if calibration is None else store.frame_count(where)
+    candidates = Candidates(store, original)
     judged: list[Judged] = []
     turns: list[Turn] = []
     change: Refinement | None = None
     soft_tokens = 0
     while calibration is not None:
         with clock.stage("verify"):
-            known = [one.shown.window for one in judged]
-            found = islice(windows(store, hits, original, known), budget.candidates)
-            newest = verify(bundle, calibration, text, show(store, found), frames_searched)
+            shown = show(store, candidates.new(hits, budget.candidates))
+            newest = verify(bundle, calibration, text, shown, frames_searched)
         judged = _likeliest_first([*judged, *newest])
         if not judged:  # nothing was retrieved, or no region vectors were stored
             break
@@ -145,8 +144,8 @@ def search(
     with clock.stage("ground"):
         moments = _moments(store, judged, first_hits, original, top_k)
     if not turns:
-        candidates = tuple(Candidate(m.video, m.start, m.end, m.score) for m in moments)
-        turns = [Turn(1, "retrieve", candidates, clock.lap())]
+        hits_only = tuple(Candidate(m.video, m.start, m.end, m.score) for m in moments)
+        turns = [Turn(1, "retrieve", hits_only, clock.lap())]
     return SearchResult(
         query=query,
         verdict=_verdict(judged, calibration),
