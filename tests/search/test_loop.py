@@ -94,7 +94,7 @@ def test_the_more_is_searched_the_less_sure_it_is(opened: Callable[..., Archive]
         for moment in (in_one, everywhere)
     ]
     share = sum(frames.values()) / frames[everywhere.video]
-    assert odds[0] / odds[1] == pytest.approx(share, rel=1e-3)
+    assert odds[0] / odds[1] == pytest.approx(share, rel=1e-2)
 
 
 def test_without_a_match_the_query_is_refined_and_new_footage_is_judged(never: Archive) -> None:
@@ -124,11 +124,18 @@ def test_without_a_match_the_query_is_refined_and_new_footage_is_judged(never: A
     assert sum(turn.latency_ms for turn in result.turns) <= result.timing_ms["total"]
 
 
-def test_the_loop_ends_when_there_is_nothing_new(never: Archive) -> None:
-    result = never.search(QUERY, max_turns=50)
-    assert len(result.turns) < 10
-    assert result.turns[-1].then == "no match: nothing new was found"
+def test_the_loop_ends_when_all_is_judged(never: Archive) -> None:
+    result = never.search(QUERY, max_turns=50, **FEW)
+    assert 3 < len(result.turns) < 10
+    assert result.turns[-1].then == "no match: all there is was judged"
     assert result.turns[-1].candidates == ()
+    (turn,) = never.search(QUERY, max_turns=50).turns
+    assert turn.then == "no match: all there is was judged"
+
+
+def test_the_loop_ends_when_nothing_new_scores_enough(never: Archive) -> None:
+    result = never.search(QUERY, max_turns=50, min_score=0.0, **FEW)
+    assert result.turns[-1].then == "no match: nothing new was found"
 
 
 def test_no_turn_begins_when_the_time_is_spent(never: Archive) -> None:
@@ -184,6 +191,7 @@ def test_a_bundle_without_a_refiner_falls_back_to_rocchio(
 def test_a_bundle_without_heads_searches_in_one_shot(opened: Callable[..., Archive]) -> None:
     result = opened(without=(GROUNDING, REFINER, CONCEPTS)).search(QUERY)
     assert result.verdict.decision == "unverified"
+    assert "no calibrated verifier" in result.turns[0].then
     assert result.moments
 
 
@@ -194,6 +202,7 @@ def test_an_archive_without_regions_is_searched_in_one_shot(
         archive.index(demo_clips[:1])
         result = archive.search(QUERY)
     assert result.verdict.decision == "unverified"
+    assert "no region vectors" in result.turns[0].then
     assert result.moments
 
 

@@ -103,8 +103,9 @@ def search(
         hits = store.search(vector, moments * CLIPS_PER_MOMENT, where)
         return hits if min_score is None else [hit for hit in hits if hit.score >= min_score]
 
+    wanted = max(top_k, budget.candidates)
     with clock.stage("retrieve"):
-        first_hits = hits = retrieve(original, max(top_k, budget.candidates))
+        first_hits = hits = retrieve(original, wanted)
     calibration = None if one_shot else bundle.manifest.calibration
     frames_searched = 0 if calibration is None else store.frame_count(where)
     candidates = Candidates(store, original)
@@ -120,7 +121,9 @@ def search(
         if not judged:  # nothing was retrieved, or no region vectors were stored
             break
         turn = len(turns) + 1
-        end = _end(judged, newest, calibration, budget, turn, clock.total())
+        exhausted = min_score is None and len(hits) < wanted * CLIPS_PER_MOMENT
+        all_judged = exhausted and len(newest) < budget.candidates
+        end = _end(judged, newest, calibration, budget, turn, clock.total(), all_judged)
         turns.append(
             Turn(
                 turn=turn,
@@ -140,12 +143,14 @@ def search(
             method: RefinementMethod = "soft tokens" if soft_tokens else "rocchio"
             change = refinement(method, original, vector, bundle.concepts)
         with clock.stage("retrieve"):
-            hits = retrieve(vector, budget.candidates * (turn + 1))
+            wanted = budget.candidates * (turn + 1)
+            hits = retrieve(vector, wanted)
     with clock.stage("ground"):
         moments = _moments(store, judged, first_hits, original, top_k)
     if not turns:
         hits_only = tuple(Candidate(m.video, m.start, m.end, m.score) for m in moments)
-        turns = [Turn(1, "retrieve", hits_only, clock.lap())]
+        then = _why_unverified(one_shot, bundle, moments)
+        turns = [Turn(1, "retrieve", hits_only, clock.lap(), then=then)]
     return SearchResult(
         query=query,
         verdict=_verdict(judged, calibration),
@@ -167,11 +172,14 @@ def _end(
     budget: Budget,
     turn: int,
     milliseconds: float,
+    all_judged: bool,
 ) -> str | None:
     """Why the loop ends after this turn, or None if it goes on."""
     verdict = "match" if judged[0].probability >= calibration.threshold else "no match"
     if judged[0].probability >= calibration.sure:
         return "match: sure enough"
+    if all_judged:
+        return f"{verdict}: all there is was judged"
     if not newest:
         return f"{verdict}: nothing new was found"
     if turn >= budget.turns:
@@ -221,6 +229,16 @@ def _moments(
             rank = len(found) + 1
             found.append(Moment(rank, path, span.start, span.end, span.score, probability))
     return found
+
+
+def _why_unverified(one_shot: bool, bundle: Bundle, moments: Sequence[Moment]) -> str:
+    if one_shot:
+        return "unverified: one shot was asked for"
+    if bundle.manifest.calibration is None:
+        return f"unverified: the bundle {bundle.bundle_id} has no calibrated verifier"
+    if not moments:
+        return "nothing was found"
+    return "unverified: the archive holds no region vectors; index it with --regions"
 
 
 def _verdict(judged: Sequence[Judged], calibration: Calibration | None) -> Verdict:
