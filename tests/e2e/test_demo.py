@@ -120,7 +120,7 @@ def test_an_archive_of_another_bundle_is_refused_with_what_to_do(
 ) -> None:
     folder = shutil.copytree(find_bundle(load_settings().bundle), tmp_path / "bundle")
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    encoded_with, manifest["id"] = manifest["id"], "another-one"
+    encoded_with, manifest["encoders"] = manifest["encoders"], "another-one"
     (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
     for command in (["search", "a man"], ["index", str(tmp_path)], ["doctor"]):
         environment = {"VSR_EDGE_BUNDLE": str(folder)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,10 @@ from models.grounding import GroundingHead
 from models.minilm import HIDDEN
 from models.refiner import Refiner
 from vsr_edge.errors import BundleDamaged, UsageError
-from vsr_edge.runtime.bundle import find_bundle, verify_bundle
+from vsr_edge.runtime.bundle import BundleFiles, find_bundle, verify_bundle
 from vsr_edge.runtime.encoder import Bundle, load_bundle
 from vsr_edge.runtime.heads import Footage, Judgements, judge, refine
-from vsr_edge.runtime.manifest import GROUNDING, REFINER, read_manifest
+from vsr_edge.runtime.manifest import GROUNDING, REFINER, REQUIRED_ROLES, read_manifest
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +95,16 @@ def test_soft_tokens_are_made_and_encoded_again(headed: Bundle) -> None:
 
 
 def test_a_bundle_without_heads_says_so(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    encoders = {role: manifest.files[role] for role in REQUIRED_ROLES}
     query = bundle.encode_queries(["a dog"])
-    with pytest.raises(UsageError, match="no grounding head"):
-        judge(bundle, query, footage(1, 2, bundle.dim))
     one = np.ones(1, np.float32)
-    with pytest.raises(UsageError, match="no refiner head"):
-        refine(bundle, query, footage(1, 1, bundle.dim), one, one)
+    with Bundle(BundleFiles(bundle.files.folder, replace(manifest, files=encoders))) as bare:
+        with pytest.raises(UsageError, match="no grounding head"):
+            judge(bare, query, footage(1, 2, bare.dim))
+        with pytest.raises(UsageError, match="no refiner head"):
+            refine(bare, query, footage(1, 1, bare.dim), one, one)
+        assert bare.concepts.names == ()
 
 
 def test_an_altered_head_is_refused(folder: Path) -> None:

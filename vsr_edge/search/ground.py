@@ -9,11 +9,13 @@ import numpy as np
 from vsr_edge.search.rank import ScoredFrames, Span, extent, moments, without_repeats
 from vsr_edge.search.verify import Judged
 from vsr_edge.store.base import Store
-from vsr_edge.types import ClipHit, StoredVideo, Vectors
+from vsr_edge.types import ClipHit, Seconds, StoredVideo, Vectors
 
 # Frames so many seconds around a hit say where its scene begins and ends, however long the video
 # is.
 CONTEXT_SECONDS = 120.0
+# Neighbouring frames of one scene are more alike than this, those of two mostly less.
+SAME_SCENE = 0.7
 
 
 def moments_of_hits(
@@ -42,9 +44,11 @@ def moments_of_judged(
 def _span(store: Store, one: Judged, query: Vectors) -> Span:
     """What the grounder says, in seconds; a boundary lies half-way to the next frame outside.
 
-    Where it touches the edge of the judged footage and there is more, it found no boundary there,
-    as happens where nothing is cut and little moves: then the moment is where frames are about as
-    much like the query as the best one.
+    It learned from cut footage, and the scores of the frames correct it in two cases. Where its
+    span touches the edge of the judged footage and there is more, it found no boundary, as happens
+    where nothing is cut and little moves: then the moment is where frames are about as much like
+    the query as the best one. And where these end inside its span at a change of the picture, the
+    moment ends there.
     """
     window, times = one.shown.window, one.shown.frames.times
     video = window.video
@@ -53,14 +57,27 @@ def _span(store: Store, one: Judged, query: Vectors) -> Span:
         start = float(times[one.first - 1] + times[one.first]) / 2
     if one.last + 1 < len(times):
         end = float(times[one.last] + times[one.last + 1]) / 2
-    goes_back = one.first == 0 and window.first > 0
-    goes_on = one.last + 1 == len(times) and window.last + 1 < video.frames
-    if goes_back or goes_on:
-        frames, first = _scored_frames(store, video, window.first, window.last, query)
-        place = window.best - first
-        if place < len(frames.times):  # unless another process removed the video
-            start, end = extent(frames, place)
+    frames, first = _scored_frames(store, video, window.first, window.last, query)
+    place = window.best - first
+    if place < len(frames.times):  # unless another process removed the video
+        begins, ends = extent(frames, place)
+        goes_back = one.first == 0 and window.first > 0
+        goes_on = one.last + 1 == len(times) and window.last + 1 < video.frames
+        if goes_back or goes_on:
+            return Span(video.video_id, begins, ends, window.score)
+        start = begins if start < begins and _changes_at(begins, one) else start
+        end = ends if ends < end and _changes_at(ends, one) else end
     return Span(video.video_id, start, end, window.score)
+
+
+def _changes_at(time: Seconds, one: Judged) -> bool:
+    """Whether the judged frames before and after a time differ as those of two scenes do."""
+    frames = one.shown.frames
+    after = int(np.searchsorted(frames.times, time))
+    if not 0 < after < len(frames):
+        return False
+    before, behind = frames.vectors[after - 1 : after + 1].astype(np.float32)
+    return float(before @ behind) < SAME_SCENE
 
 
 def _scored_frames(
