@@ -81,15 +81,15 @@ def index(
     archive: ArchiveOption = None,
     fps: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option(help="Frames read per second of footage. [default: 1]"),
+        typer.Option(help="Frames read per second of footage. \\[default: 1]"),
     ] = None,
     clip_seconds: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option(help="Length of a clip. [default: 4]"),
+        typer.Option(help="Length of a clip. \\[default: 4]"),
     ] = None,
     clip_stride: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option(help="From one clip's start to the next. [default: 2]"),
+        typer.Option(help="From one clip's start to the next. \\[default: 2]"),
     ] = None,
     include: Annotated[
         Optional[list[str]],  # noqa: UP045

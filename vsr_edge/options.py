@@ -22,31 +22,33 @@ ArchiveOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 BundleOption = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--bundle", help="Model bundle: a built-in name or a folder. [default: lite]"),
+    typer.Option("--bundle", help="Model bundle: a built-in name or a folder. \\[default: lite]"),
 ]
 ProviderOption = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--provider", help="Execution provider: auto, cpu, cuda, … [default: cpu]"),
+    typer.Option("--provider", help="Execution provider: auto, cpu, cuda, … \\[default: cpu]"),
 ]
 ThreadsOption = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option("--threads", min=0, help="0: all that this process may use. [default: 0]"),
+    typer.Option("--threads", min=0, help="0: all that this process may use. \\[default: 0]"),
 ]
 MaxTurnsOption = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option(
         "--max-turns",
         min=1,
-        help="Retrieve at most so often, each time with a query refined anew. [default: 3]",
+        help="Retrieve at most so often, each time with a query refined anew. \\[default: 3]",
     ),
 ]
 CandidatesOption = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option("--candidates", min=1, help="Verify so many in each turn. [default: 16]"),
+    typer.Option("--candidates", min=1, help="Verify so many in each turn. \\[default: 16]"),
 ]
 MaxMsOption = Annotated[
     Optional[float],  # noqa: UP045
-    typer.Option("--max-ms", help="Begin no turn after so many milliseconds. [default: no limit]"),
+    typer.Option(
+        "--max-ms", help="Begin no turn after so many milliseconds. \\[default: no limit]"
+    ),
 ]
 OneShotOption = Annotated[
     bool, typer.Option("--one-shot", help="Retrieve once and verify nothing.")

@@ -46,3 +46,9 @@ def test_help_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
     )
     assert ended.stdout == "[]\n"
+
+
+def test_defaults_are_shown_and_not_eaten_as_markup() -> None:
+    shown = " ".join(succeed("search", "--help").out.replace("│", " ").split())
+    for default in ("[default: 3]", "[default: 16]", "[default: lite]", "[default: 0]"):
+        assert default in shown
