@@ -22,7 +22,7 @@ from vsr_edge.evaluation.records import Query, is_video
 
 # The share of right answers that the threshold lets through, and how often those must be right
 # that end a search early.
-ACCEPTED, SURE = 0.9, 0.9
+ACCEPTED, SURE = 0.8, 0.9
 FEWEST_SURE = 20
 # Beside match logits of a few units; scores differ by some 0.1.
 SCORE_WEIGHTS = tuple(float(weight) for weight in range(0, 41, 2))

@@ -50,11 +50,11 @@ def test_the_order_takes_from_scores_what_logits_do_not_know() -> None:
     assert found.loop > plain.mean() + 0.1
 
 
-def test_the_threshold_lets_most_right_answers_through() -> None:
+def test_the_threshold_lets_four_in_five_right_answers_through() -> None:
     found = fit(answers())
-    assert found.accepted == pytest.approx(0.9, abs=0.01)
+    assert found.accepted == pytest.approx(0.8, abs=0.01)
     assert found.denied is not None
-    assert found.denied > 0.3
+    assert found.denied > 0.5
     assert found.calibration_error < 0.05
     # On others of the same kind it says the truth too.
     other = answers(seed=1)

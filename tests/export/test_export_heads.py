@@ -26,6 +26,23 @@ ABSENT = ("an elephant in a river", "a page of printed text", "a rocket on its l
 pytestmark = pytest.mark.timeout(600)
 
 
+def export(archive: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """The command, for the queries in a folder, with the bundle in the same folder."""
+    arguments = [
+        *("heads", str(CHECKPOINTS / "loop.safetensors"), "--archive", str(archive)),
+        *("--queries", str(folder / "queries.jsonl"), "--out", str(folder / "bundle")),
+        *("--work", str(folder / "work"), *options),
+    ]
+    return subprocess.run(
+        [sys.executable, "-m", "export", *arguments],
+        check=False,
+        timeout=500,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+
+
 @pytest.fixture(scope="module")
 def exported(
     demo_archive: Path, demo_clips: list[Path], tmp_path_factory: pytest.TempPathFactory
@@ -37,19 +54,8 @@ def exported(
     ]
     absent = [Query(number, query, None, ()) for number, query in enumerate(ABSENT, 10)]
     write_queries(folder / "queries.jsonl", [*present, *absent], "jsonl")
-    arguments = [
-        *("heads", str(CHECKPOINTS / "loop.safetensors"), "--archive", str(demo_archive)),
-        *("--queries", str(folder / "queries.jsonl"), "--out", str(folder / "bundle")),
-        *("--work", str(folder / "work"), "--concepts", str(CHECKPOINTS / "concepts.txt")),
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", "export", *arguments],
-        check=False,
-        timeout=500,
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-    )
+    concepts = ("--concepts", str(CHECKPOINTS / "concepts.txt"))
+    done = export(demo_archive, folder, *concepts)
     assert done.returncode == 0, done.stderr[-2000:]
     return folder, json.loads(done.stdout)
 
@@ -112,19 +118,7 @@ def test_other_heads_are_refused_by_the_gate(
 def test_what_cannot_be_calibrated_on_is_an_error(demo_archive: Path, tmp_path: Path) -> None:
     absent = [Query(number, query, None, ()) for number, query in enumerate(ABSENT)]
     write_queries(tmp_path / "queries.jsonl", absent, "jsonl")
-    arguments = [
-        *("heads", str(CHECKPOINTS / "loop.safetensors"), "--archive", str(demo_archive)),
-        *("--queries", str(tmp_path / "queries.jsonl"), "--out", str(tmp_path / "bundle")),
-        *("--work", str(tmp_path / "work"), "--precision", "fp32"),
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", "export", *arguments],
-        check=False,
-        timeout=500,
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-    )
+    done = export(demo_archive, tmp_path, "--precision", "fp32")
     assert done.returncode == 1
     assert "all right or all wrong" in done.stderr
     assert not (tmp_path / "bundle").exists()
