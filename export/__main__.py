@@ -1,138 +1,330 @@
-"""Turn trained checkpoints into bundles.
+"""Turn checkpoints into bundles.
 
-python -m export encoder CHECKPOINT --out FOLDER
-python -m export heads CHECKPOINT --archive ARCHIVE --queries QUERIES --out FOLDER
+python -m export encoder SOURCE --out BUNDLE          a dual encoder, our own or Transformers'
+python -m export grounding CHECKPOINT … --out PARTS   the trained loop's heads, one by one
+python -m export refiner CHECKPOINT … --out PARTS
+python -m export bundle --base BUNDLE --parts PARTS … encoders and heads, calibrated
+python -m export all RUN … --out BUNDLE               all of it, from a training run's folder
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
 from export.calibrate import CalibrationError
-from export.encoder import export_encoder
-from export.heads import export_heads
+from export.encoder import export_encoder, precisions
+from export.heads import Asking, assemble, export_part, read_parts
 from export.parity import MIN_MEAN_COSINE, ParityError
+from export.sources import ExportError, open_source
 from vsr_edge.config import load_settings
 from vsr_edge.errors import VsrEdgeError
 from vsr_edge.evaluation.formats import read_queries
+from vsr_edge.runtime.encoder import Bundle
+from vsr_edge.runtime.manifest import GROUNDING, REFINER
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Export trained checkpoints as quantised bundles for the runtime.",
+    help="Export checkpoints as quantised bundles for the runtime.",
 )
 
 
 class Precision(StrEnum):
     FP32 = "fp32"
+    FP16 = "fp16"
     INT8 = "int8"
+
+
+class HeadPrecision(StrEnum):
+    FP32 = "fp32"
+    INT8 = "int8"
+
+
+# Typer reads the annotations itself and wants Optional spelled out.
+OutBundle = Annotated[Path, typer.Option("--out", help="Folder of the bundle.")]
+OutParts = Annotated[Path, typer.Option("--out", help="Folder for the graph and its figures.")]
+Work = Annotated[Path, typer.Option("--work", help="Folder for intermediate graphs.")]
+Checkpoint = Annotated[Path, typer.Argument(exists=True, dir_okay=False)]
+Base = Annotated[str, typer.Option("--base", help="Bundle whose encoders the heads belong to.")]
+ArchiveFolder = Annotated[
+    Path, typer.Option("--archive", help="Archive to ask.", exists=True, file_okay=False)
+]
+Queries = Annotated[
+    Path,
+    typer.Option(
+        "--queries", help="What to ask there, with the truth.", exists=True, dir_okay=False
+    ),
+]
+HeadPrecisionOption = Annotated[HeadPrecision, typer.Option("--precision")]
+Concepts = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--concepts", exists=True, dir_okay=False, help="Words and phrases, one a line."),
+]
+Photos = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--photos",
+        exists=True,
+        file_okay=False,
+        help="Photos or videos, best of your own, to calibrate on and compare on. "
+        "\\[default: the demo's clips]",
+    ),
+]
+PrecisionOption = Annotated[Precision, typer.Option("--precision", help="Of both sides.")]
+OnePrecision = Annotated[Optional[Precision], typer.Option(help="Of this side alone.")]  # noqa: UP045
+Also = Annotated[
+    Optional[list[Precision]],  # noqa: UP045
+    typer.Option(help="Put the graphs in this precision beside them, for a GPU. Repeatable."),
+]
+DEFAULT_WORK = Path("runs/export")
 
 
 @app.callback()
 def main() -> None:
-    """Export trained checkpoints as quantised bundles for the runtime."""
+    """Export checkpoints as quantised bundles for the runtime."""
 
 
 @app.command()
 def encoder(
-    checkpoint: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
-    out: Annotated[Path, typer.Option(help="Folder of the bundle.")],
-    work: Annotated[Path, typer.Option(help="Folder for intermediate graphs.")] = Path(
-        "runs/export"
-    ),
-    name: Annotated[str, typer.Option(help="Name of the bundle.")] = "lite",
-    precision: Annotated[Precision, typer.Option()] = Precision.INT8,
-    photos: Annotated[
-        Optional[Path],  # noqa: UP045 — typer reads the annotation
-        typer.Option(exists=True, file_okay=False, help="Photos to calibrate on and compare on."),
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A *.safetensors file of models.train_encoder, or a CLIP or SigLIP of "
+            "Transformers: a folder or a hub id."
+        ),
+    ],
+    out: OutBundle,
+    work: Work = DEFAULT_WORK,
+    name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Name of the bundle. \\[default: the source's]"),
     ] = None,
+    licence: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Licence of the weights. \\[default: as the source's card says]"),
+    ] = None,
+    revision: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Commit, tag or branch of a hub id."),
+    ] = None,
+    precision: PrecisionOption = Precision.INT8,
+    image_precision: OnePrecision = None,
+    text_precision: OnePrecision = None,
+    also: Also = None,
+    photos: Photos = None,
     calibration_count: Annotated[int, typer.Option(min=1)] = 128,
     parity_count: Annotated[int, typer.Option(min=1)] = 128,
     min_cosine: Annotated[
-        float, typer.Option(help="Refuse int8 whose mean cosine to fp32 is lower.")
+        float, typer.Option(help="Refuse a graph whose mean cosine to fp32 is lower.")
     ] = MIN_MEAN_COSINE,
 ) -> None:
     """Export a dual encoder: fp32 ONNX → int8 → parity gate → manifest.
 
-    Example: python -m export encoder models/checkpoints/encoder.safetensors --out /tmp/bundle
+    Example: python -m export encoder openai/clip-vit-base-patch32 --out clip-b32 --photos ~/frames
     """
-    try:
+    with _errors_as_exit_codes():
+        opened = open_source(source, revision=revision, work=work)
+        given = {"name": name, "licence": licence}
         bundle = export_encoder(
-            checkpoint,
+            _renamed(opened, **{k: v for k, v in given.items() if v is not None}),
             out,
             work,
-            name=name,
-            precision=precision,
+            precision=precisions(precision, image_precision, text_precision),
+            also=list(also or ()),
             photos=photos,
             calibration_count=calibration_count,
             parity_count=parity_count,
             min_cosine=min_cosine,
         )
-    except (ParityError, FileNotFoundError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from error
-    typer.echo(
-        json.dumps({"id": bundle.bundle_id, "parity": bundle.manifest.raw["parity"]}, indent=1)
-    )
+        _say_what_does_not_pay(bundle)
+        typer.echo(json.dumps(_document(bundle), indent=1))
 
 
 @app.command()
-def heads(
-    checkpoint: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
-    archive: Annotated[
-        Path, typer.Option(help="Archive to calibrate on.", exists=True, file_okay=False)
-    ],
-    queries: Annotated[
-        Path, typer.Option(help="What to ask there, with the truth.", exists=True, dir_okay=False)
-    ],
-    out: Annotated[Path, typer.Option(help="Folder of the bundle.")],
-    base: Annotated[
-        str, typer.Option(help="Bundle whose encoders the heads were trained for.")
-    ] = "lite",
-    work: Annotated[Path, typer.Option(help="Folder for intermediate graphs.")] = Path(
-        "runs/export"
-    ),
-    precision: Annotated[Precision, typer.Option()] = Precision.INT8,
-    concepts: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(exists=True, dir_okay=False, help="Words and phrases, one a line."),
-    ] = None,
+def grounding(
+    checkpoint: Checkpoint,
+    archive: ArchiveFolder,
+    queries: Queries,
+    out: OutParts,
+    base: Base = "lite",
+    work: Work = DEFAULT_WORK,
+    precision: HeadPrecisionOption = HeadPrecision.INT8,
+) -> None:
+    """Export the verifier and grounder of a trained loop.
+
+    Example: python -m export grounding runs/sft/loop.safetensors --archive val-archive
+    --queries val/queries.jsonl --out parts
+    """
+    with _errors_as_exit_codes():
+        asking = _asking(archive, queries)
+        part = export_part(GROUNDING, checkpoint, base, asking, out, work, precision=precision)
+        typer.echo(json.dumps({"file": str(part.graph.path), "parity": part.parity}, indent=1))
+
+
+@app.command()
+def refiner(
+    checkpoint: Checkpoint,
+    archive: ArchiveFolder,
+    queries: Queries,
+    out: OutParts,
+    base: Base = "lite",
+    work: Work = DEFAULT_WORK,
+    precision: HeadPrecisionOption = HeadPrecision.INT8,
     without_evidence: Annotated[
-        bool, typer.Option(help="The refiner was trained on queries alone.")
+        bool, typer.Option(help="It was trained on queries alone.")
     ] = False,
 ) -> None:
-    """Add a trained loop to a bundle's encoders: int8 → parity gate → calibration → manifest.
+    """Export the refiner of a trained loop.
 
-    Example: python -m export heads runs/grpo/loop.safetensors --archive val-archive
-    --queries val/queries.jsonl --concepts models/checkpoints/concepts.txt --out /tmp/bundle
+    Example: python -m export refiner runs/sft/loop.safetensors --archive val-archive
+    --queries val/queries.jsonl --out parts
     """
-    try:
-        bundle, calibrated = export_heads(
+    with _errors_as_exit_codes():
+        part = export_part(
+            REFINER,
             checkpoint,
             base,
-            load_settings({"archive": archive}),
-            read_queries(queries, "jsonl"),
+            _asking(archive, queries),
             out,
             work,
             precision=precision,
             use_evidence=not without_evidence,
-            concepts=concepts,
         )
-    except (ParityError, CalibrationError, VsrEdgeError, FileNotFoundError) as error:
+        typer.echo(json.dumps({"file": str(part.graph.path), "parity": part.parity}, indent=1))
+
+
+@app.command()
+def bundle(
+    parts: Annotated[
+        Path,
+        typer.Option(exists=True, file_okay=False, help="Folder of `grounding` and `refiner`."),
+    ],
+    archive: ArchiveFolder,
+    queries: Queries,
+    out: OutBundle,
+    base: Base = "lite",
+    work: Work = DEFAULT_WORK,
+    concepts: Concepts = None,
+) -> None:
+    """Put heads and encoders together, calibrate them by real searches, and verify the bundle.
+
+    Example: python -m export bundle --base lite --parts parts --archive val-archive
+    --queries val/queries.jsonl --out my-loop
+    """
+    with _errors_as_exit_codes():
+        made, calibrated = assemble(
+            base, read_parts(parts), _asking(archive, queries), out, work, concepts=concepts
+        )
+        document = _document(made) | {"calibration": calibrated.to_json()}
+        typer.echo(json.dumps(document, indent=1))
+
+
+@app.command(name="all")
+def export_all(
+    run: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            file_okay=False,
+            help="Folder with encoder.safetensors, loop.safetensors, or both, and perhaps "
+            "concepts.txt.",
+        ),
+    ],
+    out: OutBundle,
+    videos: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Videos to ask; they are indexed with the run's encoder.",
+        ),
+    ] = None,
+    queries: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(exists=True, dir_okay=False, help="What to ask there, with the truth."),
+    ] = None,
+    base: Annotated[
+        str, typer.Option(help="Encoders for a run that has none of its own.")
+    ] = "lite",
+    work: Work = DEFAULT_WORK,
+    precision: HeadPrecisionOption = HeadPrecision.INT8,
+    photos: Photos = None,
+    calibration_count: Annotated[int, typer.Option(min=1)] = 128,
+    parity_count: Annotated[int, typer.Option(min=1)] = 128,
+) -> None:
+    """The whole chain for a training run: encoder, heads, calibration.
+
+    Example: python -m export all models/checkpoints --videos val/videos
+    --queries val/queries.jsonl --out my-bundle
+    """
+    from export.chain import export_run
+
+    with _errors_as_exit_codes():
+        made, calibrated = export_run(
+            run,
+            out,
+            work,
+            base=base,
+            videos=videos,
+            queries=None if queries is None else read_queries(queries, "jsonl"),
+            precision=precision,
+            photos=photos,
+            calibration_count=calibration_count,
+            parity_count=parity_count,
+        )
+        _say_what_does_not_pay(made)
+        document = _document(made)
+        if calibrated is not None:
+            document["calibration"] = calibrated.to_json()
+        typer.echo(json.dumps(document, indent=1))
+
+
+def _asking(archive: Path, queries: Path) -> Asking:
+    return Asking(load_settings({"archive": archive}), read_queries(queries, "jsonl"))
+
+
+def _renamed(source: Any, **given: str) -> Any:
+    from dataclasses import replace
+
+    return replace(source, **given)
+
+
+def _document(made: Bundle) -> dict[str, Any]:
+    return {"id": made.bundle_id, "parity": made.manifest.raw["parity"]}
+
+
+def _say_what_does_not_pay(made: Bundle) -> None:
+    """A precision that is no faster than fp32 here is written all the same: elsewhere it may be."""
+    for role, figures in made.manifest.raw["parity"].items():
+        if isinstance(figures, dict) and figures.get("pays") is False:
+            typer.echo(
+                f"note: {role} in {figures.get('precision', 'int8')} does not pay on this machine: "
+                f"{figures['speedup']:.2f} times the speed of fp32",
+                err=True,
+            )
+
+
+@contextmanager
+def _errors_as_exit_codes() -> Iterator[None]:
+    try:
+        yield
+    except (
+        ParityError,
+        CalibrationError,
+        ExportError,
+        VsrEdgeError,
+        FileNotFoundError,
+    ) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
-    document = {
-        "id": bundle.bundle_id,
-        "parity": bundle.manifest.raw["parity"],
-        "calibration": calibrated.to_json(),
-    }
-    typer.echo(json.dumps(document, indent=1))
 
 
 if __name__ == "__main__":

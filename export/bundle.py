@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +32,34 @@ GOLDEN_TEXTS = (
 GOLDEN_SEEDS = (1, 2, 3)
 
 
+@dataclass(frozen=True)
+class Graph:
+    """A file of a bundle; ``precision`` is None for what is no graph, ``float_nodes`` are those
+    that were left in floating point.
+    """
+
+    path: Path
+    precision: str | None
+    float_nodes: tuple[str, ...] = ()
+
+
 def write_bundle(
     folder: Path,
-    files: Mapping[str, tuple[Path, str | None]],
+    files: Mapping[str, Sequence[Graph]],
     *,
     name: str,
     licence: str,
     dims: Mapping[str, int],
-    preprocessing: Mapping[str, list[float]],
+    preprocessing: Mapping[str, Any],
+    text: Mapping[str, Any],
     parity: Mapping[str, Any],
     provenance: Mapping[str, Any],
     calibration: Mapping[str, Any] | None = None,
+    encoders_id: str | None = None,
 ) -> Bundle:
-    """Put the files (role → path and precision) into ``folder`` and seal them with a manifest.
+    """Put the files of each role, alternatives behind, into ``folder``; seal with a manifest.
+
+    ``encoders_id``: of the bundle that the encoders come from, if they come from one.
 
     An earlier manifest is removed first: a bundle that is only half replaced must not look
     complete. The golden vectors are computed by the runtime itself from the very files that were
@@ -52,22 +68,21 @@ def write_bundle(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST_FILE).unlink(missing_ok=True)
     entries = {}
-    for role, (source, precision) in files.items():
-        target = folder / source.name
-        if source.resolve() != target.resolve():
-            shutil.copyfile(source, target)
-        entries[role] = {
-            "file": target.name,
-            "sha256": sha256_of(target),
-            "bytes": target.stat().st_size,
-            "precision": precision,
-        }
+    for role, (first, *others) in files.items():
+        entries[role] = _entry(folder, first, first.path.name)
+        if others:
+            entries[role]["alternatives"] = [
+                _entry(folder, one, f"{one.path.stem}.{one.precision}{one.path.suffix}")
+                for one in others
+            ]
     encoders = [entry for role, entry in entries.items() if role in REQUIRED_ROLES]
+    # The same graphs give other vectors to pictures and sentences that are prepared otherwise.
+    prepared = json.dumps([dict(preprocessing), dict(text)], sort_keys=True)
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
-        "id": _id(name, entries.values()),
-        "encoders": _id(name, encoders),
+        "id": _id(name, entries.values(), prepared),
+        "encoders": encoders_id or _id(name, encoders, prepared),
         "name": name,
         "licence": licence,
         "files": entries,
@@ -79,6 +94,7 @@ def write_bundle(
         "dims": dict(dims),
         "sampling": {"fps": 1.0, "min_frames": 4, "clip_seconds": 4.0, "clip_stride": 2.0},
         "preprocessing": dict(preprocessing),
+        "text": dict(text),
         "calibration": dict(calibration or {"threshold": None}),
         "parity": dict(parity),
         "golden": {"texts": [], "images": []},
@@ -103,8 +119,21 @@ def write_bundle(
     return Bundle(verify_bundle(folder))
 
 
-def _id(name: str, entries: Iterable[Mapping[str, Any]]) -> str:
-    digest = hashlib.sha256("".join(sorted(entry["sha256"] for entry in entries)).encode())
+def _entry(folder: Path, source: Graph, name: str) -> dict[str, Any]:
+    target = folder / name
+    if source.path.resolve() != target.resolve():
+        shutil.copyfile(source.path, target)
+    return {
+        "file": target.name,
+        "sha256": sha256_of(target),
+        "bytes": target.stat().st_size,
+        "precision": source.precision,
+    }
+
+
+def _id(name: str, entries: Iterable[Mapping[str, Any]], prepared: str) -> str:
+    sums = sorted(entry["sha256"] for entry in entries)
+    digest = hashlib.sha256("".join([*sums, prepared]).encode())
     return f"{name}-{digest.hexdigest()[:12]}"
 
 

@@ -1,184 +1,279 @@
-"""The whole chain for the dual encoder: checkpoint → fp32 ONNX → int8 → parity gate → bundle."""
+"""The whole chain for a dual encoder: source → fp32 ONNX → int8 or fp16 → parity gate → bundle."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from export.bundle import write_bundle
+from export.bundle import Graph, write_bundle
 from export.graphs import export_image_encoder, export_text_encoder
+from export.half import convert_to_half
 from export.parity import (
     MIN_MEAN_COSINE,
+    MIN_ORDER_AGREEMENT,
     MIN_TOP1_AGREEMENT,
+    Parity,
     ParityError,
     compare,
+    compare_to_torch,
+    order_agreement,
     require,
     top1_agreement,
 )
 from export.pictures import load_pictures
-from export.quantize import quantize_image_encoder, quantize_text_encoder
-from models.checkpoint import load_encoder
-from models.data.batches import (
-    MAX_TOKENS,
-    PIXEL_MEAN,
-    PIXEL_SCALE,
-    class_names,
-    load_tokenizer,
-)
-from models.efficientnet_lite import LITE
-from models.encoder import DIMENSIONS, REGION_SIDE
-from models.minilm import HIDDEN, minilm_folder
+from export.quantize import Feeds
+from export.sources import SOFT_TOKENS, ExportError, Source, example_tokens
+from models.data.batches import class_names
 from vsr_edge.runtime.encoder import Bundle
-from vsr_edge.runtime.manifest import IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER, Preprocessing
+from vsr_edge.runtime.manifest import (
+    IMAGE_ENCODER,
+    TEXT_ENCODER,
+    TOKENIZER,
+    Preprocessing,
+)
 from vsr_edge.runtime.preprocess import to_input
+from vsr_edge.runtime.tokens import set_up_tokenizer, tokenize
 
 Graphs: TypeAlias = dict[str, Path]
 
-SOFT_TOKENS = 8
-IMAGE_SIDE = LITE[2].image_size
-NUMBERS = Preprocessing((PIXEL_MEAN,) * 3, (PIXEL_SCALE,) * 3)
+SIDES = {IMAGE_ENCODER: "image", TEXT_ENCODER: "text"}
+PRECISIONS = ("fp32", "fp16", "int8")
 BATCH = 8
-LICENCE = "Apache-2.0; trained on Flickr8k (research use), see MODEL_CARD.md"
+# Of the class names, as sentences: for the gate, and apart from them for calibration.
+GATE_NAMES, CALIBRATION_NAMES = slice(0, None, 5), slice(2, None, 25)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What both sides are fed with, to calibrate on and, apart from that, to compare on."""
+
+    calibration: dict[str, Feeds]
+    gate: dict[str, Feeds]
+    calibrated_on: str
 
 
 def export_encoder(
-    checkpoint: Path,
+    source: Source,
     out: Path,
     work: Path,
     *,
-    name: str = "lite",
-    precision: str = "int8",
+    precision: Mapping[str, str],
+    also: Sequence[str] = (),
     photos: Path | None = None,
     calibration_count: int = 128,
     parity_count: int = 128,
     min_cosine: float = MIN_MEAN_COSINE,
 ) -> Bundle:
-    """Write a bundle from a checkpoint of the dual encoder.
+    """Write a bundle of encoders.
 
     Args:
-        checkpoint: what ``models.train_encoder`` saved.
         out: the bundle's folder; nothing is written there unless the gate is passed.
         work: where the intermediate graphs go; the fp32 ones stay for comparison.
-        photos: folder of photos, split between calibration and parity; None takes demo footage.
+        precision: for each of both roles one of ``PRECISIONS``.
+        also: further precisions of the same graphs, for other execution providers.
+        photos: folder of photos or videos, split between calibration and parity; None takes demo
+            footage.
         min_cosine: the gate's tolerance, on the mean cosine of each side.
 
     Raises:
-        ParityError: int8 differs from fp32 past tolerance.
+        ParityError: a graph differs from its source past tolerance.
+        ExportError: the tokenizer gives other tokens than the source's.
     """
-    pictures = load_pictures(photos, IMAGE_SIDE, calibration_count + parity_count)
-    order = np.random.default_rng(0).permutation(len(pictures))
-    share = calibration_count / (calibration_count + parity_count)
-    calibration, held_out = np.split(pictures[order], [int(share * len(order))])
-    fp32 = make_graphs(checkpoint, work / "fp32")
-    graphs = fp32 if precision == "fp32" else quantize_graphs(fp32, work / "int8", calibration)
-    source = "the demo's footage" if photos is None else "the folder given with --photos"
-    provenance = {
-        "towers": ["EfficientNet-Lite2 (ImageNet)", "all-MiniLM-L6-v2"],
-        "trained_on": "Flickr8k, train split",
-        "calibrated_on": f"{len(calibration)} pictures of {source}",
+    check_tokenizer(source)
+    feeds = prepare_feeds(source, photos, calibration_count, parity_count)
+    fp32 = make_graphs(source, work / "fp32")
+    modules = {IMAGE_ENCODER: source.image, TEXT_ENCODER: source.text}
+    to_torch = {
+        role: compare_to_torch(role, modules[role], fp32[role], feeds.gate[role][:4])
+        for role in SIDES
     }
-    return seal(fp32, graphs, held_out, out, name, precision, provenance, min_cosine)
+    graphs: dict[str, list[Graph]] = {}
+    for role in SIDES:
+        wanted = dict.fromkeys((precision[role], *also))
+        graphs[role] = [make_graph(source, role, p, fp32[role], feeds, work) for p in wanted]
+    parity = pass_gate(fp32, graphs, feeds.gate, min_cosine)
+    for role, difference in to_torch.items():
+        parity[role]["max_difference_to_torch"] = float(f"{difference:.2g}")
+    return seal(source, graphs, out, parity, feeds.calibrated_on)
 
 
-def make_graphs(checkpoint: Path, folder: Path) -> Graphs:
-    """Both fp32 graphs of a checkpoint."""
-    image, text = load_encoder(checkpoint)
-    graphs = {IMAGE_ENCODER: folder / "image.onnx", TEXT_ENCODER: folder / "text.onnx"}
-    export_image_encoder(image, graphs[IMAGE_ENCODER])
-    export_text_encoder(text, graphs[TEXT_ENCODER])
+def make_graphs(source: Source, folder: Path) -> Graphs:
+    """Both fp32 graphs of a source."""
+    graphs = {role: folder / f"{side}.onnx" for role, side in SIDES.items()}
+    export_image_encoder(source.image, graphs[IMAGE_ENCODER], source.side)
+    example = tuple(torch.from_numpy(array) for array in example_tokens(source, 2, 3))
+    export_text_encoder(source.text, graphs[TEXT_ENCODER], example)
     return graphs
 
 
-def quantize_graphs(fp32: Graphs, folder: Path, calibration: NDArray[np.uint8]) -> Graphs:
-    """Both int8 graphs; ``calibration`` uint8 [n, S, S, 3]."""
-    folder.mkdir(parents=True, exist_ok=True)
-    graphs = {role: folder / path.name for role, path in fp32.items()}
-    pixels = to_input(calibration, IMAGE_SIDE, NUMBERS)
-    quantize_image_encoder(fp32[IMAGE_ENCODER], graphs[IMAGE_ENCODER], pixels)
-    quantize_text_encoder(fp32[TEXT_ENCODER], graphs[TEXT_ENCODER])
-    return graphs
+def make_graph(
+    source: Source, role: str, precision: str, fp32: Path, feeds: Prepared, work: Path
+) -> Graph:
+    """The graph of a role in a precision, made from its fp32 graph."""
+    if precision == "fp32":
+        return Graph(fp32, "fp32")
+    target = work / precision / f"{SIDES[role]}.onnx"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if precision == "fp16":
+        convert_to_half(fp32, target)
+        return Graph(target, "fp16")
+    kept = source.quantizers[role](fp32, target, feeds.calibration[role])
+    return Graph(target, "int8", tuple(kept))
 
 
 def seal(
-    fp32: Graphs,
-    graphs: Graphs,
-    held_out: NDArray[np.uint8],
+    source: Source,
+    graphs: Mapping[str, Sequence[Graph]],
     out: Path,
-    name: str,
-    precision: str,
-    provenance: dict[str, Any],
-    min_cosine: float = MIN_MEAN_COSINE,
+    parity: Mapping[str, Any],
+    calibrated_on: str,
 ) -> Bundle:
-    """Pass the gate on pictures uint8 [n, S, S, 3], then write the bundle."""
-    parity = {} if graphs == fp32 else pass_gate(fp32, graphs, held_out, min_cosine)
-    files: dict[str, tuple[Path, str | None]] = {
-        role: (path, precision) for role, path in graphs.items()
-    }
+    """Write the bundle: each role's first graph, the others as its alternatives."""
     return write_bundle(
         out,
-        files | {TOKENIZER: (minilm_folder() / "tokenizer.json", None)},
-        name=name,
-        licence=LICENCE,
-        dims={
-            "embedding": DIMENSIONS,
-            "hidden": HIDDEN,
-            "regions": REGION_SIDE**2,
-            "image": IMAGE_SIDE,
-            "soft_tokens": SOFT_TOKENS,
-            "max_tokens": MAX_TOKENS,
-        },
-        preprocessing={"mean": list(NUMBERS.mean), "scale": list(NUMBERS.scale)},
+        {**graphs, TOKENIZER: [Graph(source.tokenizer, None)]},
+        name=source.name,
+        licence=source.licence,
+        dims=source.dims,
+        preprocessing=asdict(source.preprocessing),
+        text=asdict(source.text_input),
         parity=parity,
-        provenance=provenance,
+        provenance={**source.provenance, "calibrated_on": calibrated_on},
     )
 
 
 def pass_gate(
     fp32: Graphs,
-    int8: Graphs,
-    pictures: NDArray[np.uint8],
+    graphs: Mapping[str, Sequence[Graph]],
+    feeds: Mapping[str, Feeds],
     min_cosine: float = MIN_MEAN_COSINE,
 ) -> dict[str, Any]:
-    """Compare both sides and the retrieval order; returns what the manifest records.
+    """Compare every graph with fp32, and what the first ones retrieve; what the manifest records.
 
     Raises:
         ParityError: past tolerance.
     """
-    pixels = to_input(pictures, IMAGE_SIDE, NUMBERS)
-    image_feeds = [{"pixels": pixels[i : i + BATCH]} for i in range(0, len(pixels), BATCH)]
-    image, *galleries = compare(fp32[IMAGE_ENCODER], int8[IMAGE_ENCODER], image_feeds)
-    require("image encoder", image, min_cosine)
-    text, *queries = compare(fp32[TEXT_ENCODER], int8[TEXT_ENCODER], list(_text_feeds()))
-    require("text encoder", text, min_cosine)
-    agreement = top1_agreement((queries[0], queries[1]), (galleries[0], galleries[1]))
-    if agreement < MIN_TOP1_AGREEMENT:
-        raise ParityError(
-            f"the nearest picture is the same for {agreement:.1%} of the decided queries; at least "
-            f"{MIN_TOP1_AGREEMENT:.0%} is required"
-        )
-    return {
-        IMAGE_ENCODER: image.to_json(),
-        TEXT_ENCODER: text.to_json(),
-        "top1_agreement": round(agreement, 5),
-    }
+    report: dict[str, Any] = {}
+    vectors = {}
+    for role, variants in graphs.items():
+        for place, graph in enumerate(variants):
+            parity, expected, found = compare(Graph(fp32[role], "fp32"), graph, feeds[role])
+            require(f"{role} in {graph.precision}", parity, min_cosine)
+            if place == 0:
+                vectors[role] = (expected, found)
+                report[role] = _said(parity, graph)
+            else:
+                also = report[role].setdefault("alternatives", {})
+                also[graph.precision] = _said(parity, graph)
+    queries, gallery = vectors[TEXT_ENCODER], vectors[IMAGE_ENCODER]
+    for name, share, least in (
+        ("top1_agreement", top1_agreement(queries, gallery), MIN_TOP1_AGREEMENT),
+        ("order_agreement", order_agreement(queries, gallery), MIN_ORDER_AGREEMENT),
+    ):
+        if share < least:
+            raise ParityError(
+                f"{name} with fp32 is {share:.1%} where fp32 decides; at least {least:.0%} is "
+                "required"
+            )
+        report[name] = round(share, 5)
+    return report
 
 
-def _text_feeds() -> Iterator[dict[str, NDArray[np.generic]]]:
-    """Class names as queries, without soft tokens and with as many as the loop uses."""
-    tokenizer = load_tokenizer()
-    sentences = [f"a photo of a {names[0]}" for names in class_names()[::5]]
+def _said(parity: Parity, graph: Graph) -> dict[str, Any]:
+    values: dict[str, Any] = {"precision": graph.precision, **parity.to_json()}
+    if graph.precision == "fp32":
+        del values["pays"]
+    if graph.float_nodes:
+        values["float_nodes"] = list(graph.float_nodes)
+    return values
+
+
+def prepare_feeds(
+    source: Source, photos: Path | None, calibration_count: int, parity_count: int
+) -> Prepared:
+    """Pictures and sentences, each in two parts that share none."""
+    pictures = load_pictures(photos, source.side, calibration_count + parity_count)
+    order = np.random.default_rng(0).permutation(len(pictures))
+    share = calibration_count / (calibration_count + parity_count)
+    calibration, held_out = np.split(pictures[order], [int(share * len(order))])
+    origin = "the demo's footage" if photos is None else "the folder given with --photos"
+    return Prepared(
+        {
+            IMAGE_ENCODER: image_feeds(calibration, source.side, source.preprocessing),
+            TEXT_ENCODER: list(text_feeds(source, CALIBRATION_NAMES)),
+        },
+        {
+            IMAGE_ENCODER: image_feeds(held_out, source.side, source.preprocessing),
+            TEXT_ENCODER: list(text_feeds(source, GATE_NAMES)),
+        },
+        f"{len(calibration)} pictures of {origin}",
+    )
+
+
+def image_feeds(pictures: NDArray[np.uint8], side: int, numbers: Preprocessing) -> Feeds:
+    """Pictures uint8 [n, S, S, 3] as batches of what the image side takes."""
+    pixels = to_input(pictures, side, numbers)
+    return [{"pixels": pixels[i : i + BATCH]} for i in range(0, len(pixels), BATCH)]
+
+
+def sentences(part: slice) -> list[str]:
+    """Class names as queries."""
+    return [f"a photo of a {names[0]}" for names in class_names()[part]]
+
+
+def text_feeds(source: Source, part: slice) -> Iterator[dict[str, NDArray[Any]]]:
+    """Sentences without soft tokens and, every other batch, with as many as the loop uses."""
+    tokenizer = set_up_tokenizer(source.tokenizer, source.max_tokens, source.text_input)
+    texts = sentences(part)
     random = np.random.default_rng(0)
-    for start in range(0, len(sentences), BATCH):
-        encodings = tokenizer.encode_batch(sentences[start : start + BATCH])
+    for start in range(0, len(texts), BATCH):
         soft = SOFT_TOKENS if (start // BATCH) % 2 else 0
+        tokens = tokenize(tokenizer, texts[start : start + BATCH], source.text_input, soft)
         yield {
-            "input_ids": np.array([e.ids for e in encodings], np.int64),
-            "attention_mask": np.array([e.attention_mask for e in encodings], np.int64),
-            "soft_tokens": random.normal(0, 0.05, (len(encodings), soft, HIDDEN)).astype(
+            "input_ids": tokens.ids,
+            "attention_mask": tokens.mask,
+            "soft_tokens": random.normal(0, 0.05, (len(tokens.ids), soft, source.hidden)).astype(
                 np.float32
             ),
         }
+
+
+CHECKED_SENTENCES = (
+    "a man puts a red box on the shelf",
+    "Two DOGS, running; one isn't (quite) black-and-white!",
+    "a café   in Zürich — 東京, 3.5 km away",
+    "",
+    "word " * 200,
+)
+
+
+def check_tokenizer(source: Source) -> None:
+    """The runtime must give the tokens that the source's own tokenizer gives.
+
+    Raises:
+        ExportError: it does not; names the sentence.
+    """
+    if source.reference_ids is None:
+        return
+    tokenizer = set_up_tokenizer(source.tokenizer, source.max_tokens, source.text_input)
+    texts = [*CHECKED_SENTENCES, *sentences(CALIBRATION_NAMES)]
+    expected = source.reference_ids(texts)
+    for text, ids in zip(texts, expected, strict=True):
+        tokens = tokenize(tokenizer, [text], source.text_input, 0)
+        found = tokens.ids[0][: int(tokens.mask[0].sum())].tolist()
+        if found != ids:
+            raise ExportError(
+                f"the tokenizer of {source.name} cannot be carried over: for {text[:60]!r} it "
+                f"gives {ids[:12]}, its tokenizer.json {found[:12]}"
+            )
+
+
+def precisions(default: str, image: str | None, text: str | None) -> dict[str, str]:
+    """One for each role."""
+    return {IMAGE_ENCODER: image or default, TEXT_ENCODER: text or default}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from models.encoder import DIMENSIONS, REGION_SIDE, ImageEncoder, TextEncoder
+from export.quantize import quiet
+from models.encoder import DIMENSIONS, REGION_SIDE
 from models.grounding import GroundingHead
 from models.minilm import HIDDEN
 from models.refiner import Refiner
@@ -24,24 +26,26 @@ from vsr_edge.runtime.manifest import (
 OPSET = 18
 
 
-def export_image_encoder(encoder: ImageEncoder, path: Path) -> None:
-    """Write the image side: ``pixels`` [n, 3, S, S] → ``vector`` [n, D], ``regions`` [n, 9, D]."""
-    side = encoder.tower.image_size
+def export_image_encoder(module: nn.Module, path: Path, side: int) -> None:
+    """Write an image side: ``pixels`` [n, 3, S, S] → ``vector`` [n, D], ``regions`` [n, 9, D]."""
+    (pixels,) = inspect.signature(module.forward).parameters
     _export(
-        encoder.to(memory_format=torch.contiguous_format),
+        module.to(memory_format=torch.contiguous_format),
         (torch.zeros(2, 3, side, side),),
         path,
         IMAGE_ENCODER,
-        {"images": {0: "batch"}},
+        {pixels: {0: "batch"}},
     )
 
 
-def export_text_encoder(encoder: TextEncoder, path: Path) -> None:
-    """Write the text side, its soft token entrance open: N is free and may be 0."""
-    ids = torch.zeros(2, 7, dtype=torch.int64)
+def export_text_encoder(module: nn.Module, path: Path, example: tuple[Tensor, ...]) -> None:
+    """Write a text side, its soft token entrance open: N is free and may be 0.
+
+    ``example``: ids and mask [B, L], soft tokens [B, N, H], each axis longer than 1.
+    """
     _export(
-        encoder,
-        (ids, torch.ones_like(ids), torch.zeros(2, 3, HIDDEN)),
+        module,
+        example,
         path,
         TEXT_ENCODER,
         {
@@ -115,8 +119,8 @@ def _export(
     dynamic: dict[str, dict[int, str]],
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        # The exporter warns of its own internals: axes that share a name, deprecated tree specs.
+    with warnings.catch_warnings(), quiet():
+        # The exporter warns of its own internals: axes that share a name, what it does not fold.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module.eval(),

@@ -1,24 +1,26 @@
-"""A trained loop → a bundle that verifies, grounds and refines.
+"""The loop's heads → ONNX → int8 → parity gate, and the bundle that they make with its encoders.
 
-fp32 ONNX → int8 → parity gate on what a search really puts before the heads → concepts →
-calibration by real searches of an archive with known answers → manifest.
+What the gate compares on is what real searches of an archive put before the heads; what the bundle
+is calibrated by is real searches too, of an archive with known answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from export.bundle import write_bundle
+from export.bundle import Graph, write_bundle
 from export.calibrate import BLANK, Calibrated, collect, fit
 from export.graphs import export_grounding, export_refiner
-from export.parity import HeadFeeds, compare_heads, head_feeds
+from export.parity_heads import HeadFeeds, compare_grounding, compare_refiner, head_feeds
 from export.quantize import quantize_head
+from export.sources import ExportError
 from models.checkpoint import load_heads
 from models.refiner import Refiner
 from vsr_edge.archive import Archive
@@ -26,64 +28,144 @@ from vsr_edge.config import Settings
 from vsr_edge.evaluation.records import Query
 from vsr_edge.runtime.bundle import BundleFiles, verify_bundle
 from vsr_edge.runtime.encoder import Bundle
-from vsr_edge.runtime.manifest import CONCEPTS, GROUNDING, REFINER
+from vsr_edge.runtime.manifest import CONCEPTS, GROUNDING, REFINER, BundleFile
 
 HEADS = {GROUNDING: "grounding.onnx", REFINER: "refiner.onnx"}
+HEAD_PRECISIONS = ("fp32", "int8")
 CONCEPTS_FILE = "concepts.npz"
 PARITY_QUERIES = 100
 
 
-def export_heads(
+@dataclass(frozen=True)
+class Part:
+    """A head's graph, and what its gate measured."""
+
+    graph: Graph
+    parity: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Asking:
+    """An archive that the bundle's encoders made, and what to ask there, with the truth; neither
+    trained on nor tested on.
+    """
+
+    settings: Settings
+    queries: Sequence[Query]
+
+    def feeds(self, encoders: BundleFiles) -> list[HeadFeeds]:
+        """What searches put before the heads."""
+        chosen = self.queries[:: max(len(self.queries) // PARITY_QUERIES, 1)]
+        with Archive(replace(self.settings, bundle=str(encoders.folder))) as archive:
+            return [head_feeds(archive, query.query) for query in chosen]
+
+
+def export_part(
+    role: str,
     checkpoint: Path,
     base: str,
-    settings: Settings,
-    queries: Sequence[Query],
+    asking: Asking,
     out: Path,
     work: Path,
     *,
     precision: str = "int8",
     use_evidence: bool = True,
+) -> Part:
+    """One head of a checkpoint as a graph in the folder ``out``, with its figures beside it.
+
+    Args:
+        role: ``GROUNDING`` or ``REFINER``.
+        checkpoint: what ``models.train_sft`` or ``models.train_grpo`` saved.
+        base: the bundle whose encoders it was trained for, by name or folder.
+        work: where the fp32 graphs go.
+        use_evidence: False for a refiner that was trained without: it is shown none.
+
+    Raises:
+        ParityError: int8 differs from fp32 past tolerance; nothing is written to ``out`` then.
+        ExportError: the checkpoint has no such head.
+    """
+    fp32 = _make_graphs(checkpoint, work / "fp32", use_evidence)
+    if role not in fp32:
+        raise ExportError(f"{checkpoint} holds no {role}: models.train_sft did not finish")
+    path, parity = fp32[role], {}
+    if precision == "int8":
+        path = work / "int8" / HEADS[role]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        quantize_head(fp32[role], path)
+        feeds = asking.feeds(verify_bundle(base))
+        if role == GROUNDING:
+            parity = compare_grounding(Graph(fp32[role], "fp32"), Graph(path, "int8"), feeds)
+        else:
+            before, judging = (Graph(fp32[name], "fp32") for name in (REFINER, GROUNDING))
+            parity = compare_refiner(before, Graph(path, "int8"), judging, feeds)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / HEADS[role]).write_bytes(path.read_bytes())
+    document = {"precision": precision, "parity": parity}
+    (out / f"{role}.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    return Part(Graph(out / HEADS[role], precision), parity)
+
+
+def read_parts(folder: Path) -> dict[str, Part]:
+    """The heads that :func:`export_part` put into a folder.
+
+    Raises:
+        ExportError: there is none, or a file is not what it wrote.
+    """
+    parts = {}
+    for role, name in HEADS.items():
+        if not (folder / name).is_file():
+            continue
+        try:
+            document = json.loads((folder / f"{role}.json").read_text("utf-8"))
+            graph = Graph(folder / name, str(document["precision"]))
+            parts[role] = Part(graph, dict(document["parity"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ExportError(
+                f"{folder / role}.json does not describe {name}: export it again ({error!r})"
+            ) from error
+    if GROUNDING not in parts:
+        raise ExportError(
+            f"{folder} holds no {HEADS[GROUNDING]}: `python -m export grounding` writes it"
+        )
+    return parts
+
+
+def assemble(
+    base: str,
+    parts: Mapping[str, Part],
+    asking: Asking,
+    out: Path,
+    work: Path,
+    *,
     concepts: Path | None = None,
     provenance: dict[str, Any] | None = None,
 ) -> tuple[Bundle, Calibrated]:
-    """Add the heads of a checkpoint to the encoders of a bundle.
+    """Put heads and a bundle's encoders together, calibrate, and verify.
 
     Args:
-        checkpoint: what ``models.train_sft`` or ``models.train_grpo`` saved.
-        base: the bundle whose encoders they were trained for, by name or folder.
-        settings: the archive to calibrate on, encoded with those encoders.
-        queries: what to ask there, with the truth; neither trained on nor tested on.
         out: the bundle's folder; nothing is written there unless all of it succeeds.
-        work: where the intermediate graphs go; the fp32 ones stay for comparison.
-        use_evidence: False for a refiner that was trained without: it is shown none.
-        concepts: file of words and phrases, one a line, to explain refinements by.
+        concepts: file of words and phrases, one a line, to explain refinements by; None keeps those
+            of the base.
 
     Raises:
-        ParityError: int8 differs from fp32 past tolerance.
         CalibrationError: the queries show no right and no wrong decision to learn from.
     """
     encoders = verify_bundle(base)
-    fp32 = _make_graphs(checkpoint, work / "fp32", use_evidence)
-    graphs = fp32
-    parity: dict[str, Any] = dict(encoders.manifest.raw["parity"])
-    if precision == "int8":
-        (work / "int8").mkdir(parents=True, exist_ok=True)
-        graphs = {role: work / "int8" / name for role, name in HEADS.items()}
-        for role in HEADS:
-            quantize_head(fp32[role], graphs[role])
-        feeds = _real_feeds(encoders, settings, queries)
-        parity |= compare_heads(fp32, graphs, feeds)
     raw = encoders.manifest.raw
-    files: dict[str, tuple[Path, str | None]] = {
-        role: (encoders.path(role), entry.precision)
+    files: dict[str, list[Graph]] = {
+        role: [_graph(encoders, one) for one in (entry, *entry.alternatives)]
         for role, entry in encoders.manifest.files.items()
         if role not in {GROUNDING, REFINER, CONCEPTS}
     }
-    files |= {role: (path, precision) for role, path in graphs.items()}
+    files |= {role: [part.graph] for role, part in parts.items()}
     if concepts is not None:
-        files[CONCEPTS] = (_encode_concepts(concepts, encoders, work / CONCEPTS_FILE), None)
+        found = _encode_concepts(concepts, encoders, work / CONCEPTS_FILE)
+        files[CONCEPTS] = [Graph(found, None)]
     elif CONCEPTS in encoders.manifest.files:
-        files[CONCEPTS] = (encoders.path(CONCEPTS), None)
+        files[CONCEPTS] = [Graph(encoders.path(CONCEPTS), None)]
+    parity = {role: value for role, value in raw["parity"].items() if role not in HEADS}
+    parity |= {role: part.parity for role, part in parts.items()}
+    text = encoders.manifest.text
 
     def write(folder: Path, calibration: dict[str, Any]) -> Bundle:
         return write_bundle(
@@ -93,26 +175,33 @@ def export_heads(
             licence=encoders.manifest.licence,
             dims=raw["dims"],
             preprocessing=raw["preprocessing"],
+            text={name: getattr(text, name) for name in text.__slots__},
             parity=parity,
             provenance={**raw["provenance"], **(provenance or {})},
             calibration=calibration,
+            encoders_id=encoders.manifest.encoders_id,
         )
 
     # The loop must run to be calibrated: at first with a threshold that nothing passes.
     uncalibrated = work / "uncalibrated"
     write(uncalibrated, BLANK).close()
-    with Archive(replace(settings, bundle=str(uncalibrated))) as archive:
-        found = fit(collect(archive, queries))
-    return write(out, found.to_json()), found
+    with Archive(replace(asking.settings, bundle=str(uncalibrated))) as archive:
+        found_calibration = fit(collect(archive, asking.queries))
+    return write(out, found_calibration.to_json()), found_calibration
+
+
+def _graph(bundle: BundleFiles, entry: BundleFile) -> Graph:
+    return Graph(bundle.folder / entry.file, entry.precision)
 
 
 def _make_graphs(checkpoint: Path, folder: Path, use_evidence: bool) -> dict[str, Path]:
+    """The fp32 graphs of the heads that a checkpoint holds."""
     head, refiner = load_heads(checkpoint)
-    if refiner is None:
-        raise FileNotFoundError(f"{checkpoint} holds no refiner: models.train_sft did not finish")
-    graphs = {role: folder / name for role, name in HEADS.items()}
+    graphs = {GROUNDING: folder / HEADS[GROUNDING]}
     export_grounding(head, graphs[GROUNDING])
-    export_refiner(refiner if use_evidence else WithoutEvidence(refiner), graphs[REFINER])
+    if refiner is not None:
+        graphs[REFINER] = folder / HEADS[REFINER]
+        export_refiner(refiner if use_evidence else WithoutEvidence(refiner), graphs[REFINER])
     return graphs
 
 
@@ -137,14 +226,6 @@ class WithoutEvidence(torch.nn.Module):
             states, token_mask, query, frames, regions, about, 0 * evidence_mask
         )
         return soft
-
-
-def _real_feeds(
-    encoders: BundleFiles, settings: Settings, queries: Sequence[Query]
-) -> list[HeadFeeds]:
-    chosen = queries[:: max(len(queries) // PARITY_QUERIES, 1)]
-    with Archive(replace(settings, bundle=str(encoders.folder))) as archive:
-        return [head_feeds(archive, query.query) for query in chosen]
 
 
 def _encode_concepts(concepts: Path, encoders: BundleFiles, target: Path) -> Path:

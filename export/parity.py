@@ -1,34 +1,37 @@
-"""The gate before a bundle: int8 must agree with fp32 on what it was not calibrated on."""
+"""The gate before a bundle: each graph must agree with its source on what it was not calibrated on.
+
+fp32 graphs with PyTorch, to rounding; graphs of less precision with fp32, in vectors and in what
+they retrieve. A precision that is no faster than fp32 on this machine is allowed, and said.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnxruntime as ort
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from vsr_edge.archive import Archive
-from vsr_edge.config import usable_threads
-from vsr_edge.runtime.encoder import TextEncoding
-from vsr_edge.runtime.heads import Footage, Judgements, grounding_inputs, refiner_inputs
-from vsr_edge.runtime.manifest import GROUNDING, REFINER
-from vsr_edge.search.footage import Candidates, Shown, best_frames, footage, show
-from vsr_edge.search.loop import CANDIDATES, CLIPS_PER_MOMENT, EVIDENCE
+from export.bundle import Graph
+from export.quantize import Feeds
+from vsr_edge.runtime.session import open_session
 
 MIN_MEAN_COSINE = 0.99
 MIN_LOWEST_COSINE = 0.95
 MIN_TOP1_AGREEMENT = 0.95
 # Vectors at the tolerated cosine differ by random amounts that move a lead by some 0.02.
 DECIDED_MARGIN = 0.05
+MIN_ORDER_AGREEMENT = 0.99
+# Largest difference of any number from PyTorch's, relative to the tensor's largest where that is
+# above 1.
+MAX_DIFFERENCE = 1e-4
 
 
 class ParityError(Exception):
-    """A quantised graph differs from its source by more than the tolerance."""
+    """A graph differs from its source by more than the tolerance."""
 
 
 @dataclass(frozen=True)
@@ -40,22 +43,24 @@ class Parity:
     speedup: float
     samples: int
 
-    def to_json(self) -> dict[str, float]:
-        return {name: round(value, 5) for name, value in asdict(self).items()}
+    @property
+    def pays(self) -> bool:
+        """Whether it is faster than fp32 here."""
+        return self.speedup > 1
 
-
-# Of the loop's heads: shares of candidates, and the cosine of soft tokens.
-MIN_DECISIONS, MIN_SPANS, MIN_SOFT_COSINE = 0.99, 0.99, 0.99
+    def to_json(self) -> dict[str, float | bool]:
+        values: dict[str, float | bool] = {n: round(v, 5) for n, v in asdict(self).items()}
+        return values | {"pays": self.pays}
 
 
 def run_graph(
-    path: Path, feeds: list[dict[str, NDArray[np.generic]]], output: str, repeats: int = 1
+    graph: Graph, feeds: Feeds, output: str, repeats: int = 1
 ) -> tuple[NDArray[np.float32], float]:
-    """One output over all batches, and the shortest time of a full pass in seconds."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = usable_threads()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    """One output over all batches, and the shortest time of a full pass in seconds.
+
+    In a session of the runtime's, so that what is measured is what will run.
+    """
+    session = open_session({graph.precision or "": graph.path})
     times = []
     for _ in range(repeats):
         started = time.perf_counter()
@@ -65,18 +70,45 @@ def run_graph(
     return np.concatenate(flat).astype(np.float32), min(times)
 
 
+def compare_to_torch(name: str, module: nn.Module, graph: Path, feeds: Feeds) -> float:
+    """The largest difference of any output from PyTorch's.
+
+    Raises:
+        ParityError: more than ``MAX_DIFFERENCE``.
+    """
+    session = open_session({"fp32": graph})
+    largest = 0.0
+    for feed in feeds:
+        found = session.run(list(session.outputs), feed)
+        with torch.no_grad():
+            expected = module(*(torch.from_numpy(array) for array in feed.values()))
+        for a, b in zip(found, expected, strict=True):
+            scale = max(float(b.abs().max()), 1.0)
+            largest = max(largest, float(np.abs(a - b.numpy()).max()) / scale)
+    if largest > MAX_DIFFERENCE:
+        raise ParityError(
+            f"{name}: the fp32 graph differs from PyTorch by {largest:.2g}; at most "
+            f"{MAX_DIFFERENCE:.0e} is rounding"
+        )
+    return largest
+
+
 def compare(
-    source: Path, quantised: Path, feeds: list[dict[str, NDArray[np.generic]]], repeats: int = 3
+    source: Graph, found: Graph, feeds: Feeds, repeats: int = 3
 ) -> tuple[Parity, NDArray[np.float32], NDArray[np.float32]]:
     """Run both graphs on the same batches; also returns both sets of vectors [n, D]."""
     expected, slow = run_graph(source, feeds, "vector", repeats)
-    found, fast = run_graph(quantised, feeds, "vector", repeats)
-    cosines = (expected * found).sum(1)
-    return (
-        Parity(float(cosines.mean()), float(cosines.min()), slow / fast, len(cosines)),
-        expected,
-        found,
-    )
+    vectors, fast = run_graph(found, feeds, "vector", repeats)
+    cosines = cosines_of(expected, vectors)
+    parity = Parity(float(cosines.mean()), float(cosines.min()), slow / fast, len(cosines))
+    return parity, expected, vectors
+
+
+def cosines_of(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Row by row; vectors of half precision are of unit length only nearly."""
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosines: NDArray[np.float32] = (a * b).sum(1) / np.maximum(lengths, 1e-12)
+    return cosines
 
 
 def require(name: str, parity: Parity, min_cosine: float = MIN_MEAN_COSINE) -> None:
@@ -105,88 +137,15 @@ def top1_agreement(
     return float(agree[decided].mean()) if decided.any() else 1.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class HeadFeeds:
-    """What a search puts before the heads for one query."""
-
-    text: TextEncoding
-    shown: list[Shown]
-
-    def candidates(self) -> Footage:
-        return footage(self.shown)
-
-
-def head_feeds(archive: Archive, query: str) -> HeadFeeds:
-    """The candidates that a search of the archive would judge first."""
-    text = archive.bundle.encode_queries([query])
-    hits = archive.store.search(text.vectors[0], CANDIDATES * CLIPS_PER_MOMENT)
-    found = Candidates(archive.store, text.vectors[0]).new(hits, CANDIDATES)
-    return HeadFeeds(text, show(archive.store, found))
-
-
-def compare_heads(
-    fp32: Mapping[str, Path], int8: Mapping[str, Path], feeds: Sequence[HeadFeeds]
-) -> dict[str, Any]:
-    """Pass the gate of grounding head and refiner; returns what the manifest records.
-
-    Decisions are compared at the median logit, where a threshold separates as many as it can.
-
-    Raises:
-        ParityError: past tolerance.
-    """
-    judged = [grounding_inputs(feed.text, feed.candidates()) for feed in feeds if feed.shown]
-    expected, slow = _judgements(fp32[GROUNDING], judged)
-    found, fast = _judgements(int8[GROUNDING], judged)
-    cut = float(np.median(np.concatenate([one.match for one in expected])))
-    pairs = list(zip(expected, found, strict=True))
-    decisions = np.concatenate([(a.match >= cut) == (b.match >= cut) for a, b in pairs])
-    spans = np.concatenate(
-        [np.abs(np.stack(a.spans()) - np.stack(b.spans())).max(0) <= 1 for a, b in pairs]
-    )
-    refined = [
-        refiner_inputs(
-            feed.text,
-            best_frames(feed.shown[:EVIDENCE]),
-            one.match[:EVIDENCE],
-            np.array([s.window.unit_frames for s in feed.shown[:EVIDENCE]], np.float32),
-        )
-        for feed, one in zip([feed for feed in feeds if feed.shown], expected, strict=True)
-    ]
-    before, slow_refiner = run_graph(fp32[REFINER], refined, "soft_tokens", repeats=3)
-    after, fast_refiner = run_graph(int8[REFINER], refined, "soft_tokens", repeats=3)
-    lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
-    cosine = float(((before * after).sum(1) / lengths).mean())
-    report = {
-        GROUNDING: {
-            "decisions_agree": round(float(decisions.mean()), 5),
-            "spans_within_one_frame": round(float(spans.mean()), 5),
-            "speedup": round(slow / fast, 3),
-            "samples": len(decisions),
-        },
-        REFINER: {
-            "soft_token_cosine": round(cosine, 5),
-            "speedup": round(slow_refiner / fast_refiner, 3),
-            "samples": len(refined),
-        },
-    }
-    if decisions.mean() < MIN_DECISIONS or spans.mean() < MIN_SPANS or cosine < MIN_SOFT_COSINE:
-        raise ParityError(
-            f"heads differ from fp32: {report}; at least {MIN_DECISIONS} of decisions, "
-            f"{MIN_SPANS} of spans and a cosine of {MIN_SOFT_COSINE} are required"
-        )
-    return report
-
-
-def _judgements(
-    path: Path, feeds: Sequence[dict[str, NDArray[np.float32]]], repeats: int = 3
-) -> tuple[list[Judgements], float]:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = usable_threads()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    times, outputs = [], []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        outputs = [Judgements(*session.run(None, feed)) for feed in feeds]
-        times.append(time.perf_counter() - started)
-    return outputs, min(times)
+def order_agreement(
+    queries: tuple[NDArray[np.float32], NDArray[np.float32]],
+    gallery: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> float:
+    """Share of decided pairs of pictures that a query puts in the same order; decided as above."""
+    expected, found = (q @ g.T for q, g in zip(queries, gallery, strict=True))
+    kept = decided = 0
+    for exact, near in zip(expected, found, strict=True):
+        before = exact[:, None] - exact[None] > DECIDED_MARGIN
+        decided += int(before.sum())
+        kept += int((before & (near[:, None] > near[None])).sum())
+    return kept / decided if decided else 1.0

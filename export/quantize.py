@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
@@ -40,37 +41,37 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from models.minilm import INTERMEDIATE
 
-CALIBRATION_BATCH = 8
+# What a graph takes, batch by batch.
+Feeds: TypeAlias = Sequence[dict[str, NDArray[Any]]]
+
 FLOAT_CONVOLUTIONS = 6
 STORED_AS_HALF = 10_000  # elements; smaller tensors are biases and norms
 
 
-class PixelReader(CalibrationDataReader):
-    """Feeds prepared pictures float32 [n, 3, S, S] to the calibrator."""
+class FeedReader(CalibrationDataReader):
+    """Hands what a graph takes to the calibrator, batch by batch."""
 
-    def __init__(self, pixels: NDArray[np.float32]) -> None:
-        self._batches: Iterator[NDArray[np.float32]] = iter(
-            [pixels[i : i + CALIBRATION_BATCH] for i in range(0, len(pixels), CALIBRATION_BATCH)]
-        )
+    def __init__(self, feeds: Feeds) -> None:
+        self._feeds = iter(feeds)
 
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        batch = next(self._batches, None)
-        return None if batch is None else {"pixels": batch}
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        return next(self._feeds, None)
 
 
-def quantize_image_encoder(source: Path, target: Path, calibration: NDArray[np.float32]) -> None:
-    """Static int8 of the convolutions, calibrated on pictures float32 [n, 3, S, S]."""
+def quantize_image_encoder(source: Path, target: Path, feeds: Feeds) -> list[str]:
+    """Static int8 of the convolutions, calibrated on ``feeds``; the nodes left float."""
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
-        _prepare(source, prepared)
-        with _quiet():
+        prepare(source, prepared)
+        kept = _first_convolutions(prepared)
+        with quiet():
             quantize_static(
                 prepared,
                 target,
-                PixelReader(calibration),
+                FeedReader(feeds),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=["Conv", "Clip", "Add"],
-                nodes_to_exclude=_first_convolutions(prepared) + _nodes_after_the_tower(prepared),
+                nodes_to_exclude=kept + _nodes_after_the_tower(prepared),
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 per_channel=True,
@@ -78,16 +79,17 @@ def quantize_image_encoder(source: Path, target: Path, calibration: NDArray[np.f
                 calibrate_method=CalibrationMethod.MinMax,
                 extra_options={"CalibMovingAverage": True},
             )
-    _store_as_half(target)
+    store_as_half(target)
+    return kept
 
 
-def quantize_text_encoder(source: Path, target: Path) -> None:
-    """Dynamic int8 of the matrix products, and the word table by rows."""
+def quantize_text_encoder(source: Path, target: Path, _: Feeds) -> list[str]:
+    """Dynamic int8 of the matrix products, and the word table by rows; the nodes left float."""
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
-        _prepare(source, prepared)
+        prepare(source, prepared)
         kept = _products_with(prepared, rows=INTERMEDIATE)
-        with _quiet():
+        with quiet():
             quantize_dynamic(
                 prepared,
                 target,
@@ -96,8 +98,9 @@ def quantize_text_encoder(source: Path, target: Path) -> None:
                 per_channel=True,
                 nodes_to_exclude=kept,
             )
-    _quantize_word_table(target)
-    _store_as_half(target)
+    quantize_word_table(target)
+    store_as_half(target)
+    return kept
 
 
 def quantize_head(source: Path, target: Path) -> None:
@@ -106,9 +109,9 @@ def quantize_head(source: Path, target: Path) -> None:
     """
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
-        _prepare(source, prepared)
+        prepare(source, prepared)
         _transpose_shared_weights(prepared)
-        with _quiet():
+        with quiet():
             quantize_dynamic(
                 prepared,
                 target,
@@ -119,7 +122,7 @@ def quantize_head(source: Path, target: Path) -> None:
                 # The notes of inner shapes, and with them of types, were dropped.
                 extra_options={"DefaultTensorType": TensorProto.FLOAT},
             )
-    _store_as_half(target)
+    store_as_half(target)
 
 
 def _transpose_shared_weights(path: Path) -> None:
@@ -146,7 +149,7 @@ def _transpose_shared_weights(path: Path) -> None:
     used = {name for node in graph.node for name in node.input}
     for name in done - used:
         graph.initializer.remove(weights[name])
-    _save(model, path)
+    save(model, path)
 
 
 def _small_products(path: Path) -> list[str]:
@@ -160,7 +163,7 @@ def _small_products(path: Path) -> list[str]:
     ]
 
 
-def _prepare(source: Path, target: Path) -> None:
+def prepare(source: Path, target: Path) -> None:
     """Fold constants and fuse.
 
     The exporter's notes of inner shapes are dropped: the folding makes some of them wrong, and the
@@ -198,7 +201,7 @@ def _products_with(path: Path, rows: int) -> list[str]:
     return [n.name for n in graph.node if n.op_type == "MatMul" and n.input[1] in tall]
 
 
-def _quantize_word_table(path: Path) -> None:
+def quantize_word_table(path: Path) -> None:
     """Let the largest float table be gathered as int8 rows times their scales."""
     model = onnx.load(path)
     graph = model.graph
@@ -222,10 +225,10 @@ def _quantize_word_table(path: Path) -> None:
     graph.node.remove(gather)
     for offset, node in enumerate(replacement):
         graph.node.insert(place + offset, node)
-    _save(model, path)
+    save(model, path)
 
 
-def _store_as_half(path: Path) -> None:
+def store_as_half(path: Path) -> None:
     """Store the remaining large float tensors as float16, each widened by a Cast."""
     model = onnx.load(path)
     graph = model.graph
@@ -240,15 +243,15 @@ def _store_as_half(path: Path) -> None:
             "Cast", [f"{tensor.name}_half"], [tensor.name], to=TensorProto.FLOAT
         )
         graph.node.insert(0, cast)
-    _save(model, path)
+    save(model, path)
 
 
-def _save(model: onnx.ModelProto, path: Path) -> None:
+def save(model: onnx.ModelProto, path: Path) -> None:
     onnx.checker.check_model(model)
     onnx.save(model, path)
 
 
-class _quiet:  # noqa: N801 — reads as a statement
+class quiet:  # noqa: N801 — reads as a statement
     """The quantiser logs advice that this module already follows."""
 
     def __enter__(self) -> None:

@@ -158,8 +158,11 @@ class Archive:
 
     @property
     def notices(self) -> list[str]:
-        """What the archive repaired by itself, in sentences for the user."""
-        return [] if self._store is None else self._store.notices
+        """What the archive repaired by itself, and what runs the models: for the user."""
+        return [
+            *([] if self._bundle is None else self._bundle.notices),
+            *([] if self._store is None else self._store.notices),
+        ]
 
     @property
     def store(self) -> Store:

@@ -13,12 +13,12 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from export.encoder import IMAGE_SIDE, pass_gate, seal
+from export.bundle import Graph
+from export.encoder import export_encoder, image_feeds, pass_gate, precisions, text_feeds
 from export.graphs import export_image_encoder, export_text_encoder
 from export.parity import Parity, ParityError, require, top1_agreement
 from export.pictures import load_pictures
-from models.checkpoint import load_encoder
-from models.encoder import ImageEncoder, TextEncoder
+from export.sources import Source, example_tokens, open_lite
 from models.minilm import HIDDEN
 from vsr_edge.runtime.encoder import load_bundle
 from vsr_edge.runtime.golden import check_golden
@@ -31,16 +31,15 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
-def encoders() -> tuple[ImageEncoder, TextEncoder]:
-    return load_encoder(CHECKPOINT)
+def source() -> Source:
+    return open_lite(CHECKPOINT)
 
 
 @pytest.fixture(scope="module")
-def text_graph(
-    encoders: tuple[ImageEncoder, TextEncoder], tmp_path_factory: pytest.TempPathFactory
-) -> ort.InferenceSession:
+def text_graph(source: Source, tmp_path_factory: pytest.TempPathFactory) -> ort.InferenceSession:
     path = tmp_path_factory.mktemp("text") / "text.onnx"
-    export_text_encoder(encoders[1], path)
+    example = tuple(torch.from_numpy(array) for array in example_tokens(source, 2, 3))
+    export_text_encoder(source.text, path, example)
     return ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
@@ -48,7 +47,7 @@ def text_graph(
 @pytest.mark.parametrize("batch", [1, 7])
 @pytest.mark.parametrize("length", [3, 64])
 def test_the_text_graph_equals_pytorch(
-    encoders: tuple[ImageEncoder, TextEncoder],
+    source: Source,
     text_graph: ort.InferenceSession,
     soft: int,
     batch: int,
@@ -62,20 +61,18 @@ def test_the_text_graph_equals_pytorch(
     feed = {"input_ids": ids, "attention_mask": mask, "soft_tokens": tokens}
     found = text_graph.run(None, feed)
     with torch.no_grad():
-        expected = encoders[1](*(torch.from_numpy(array) for array in feed.values()))
+        expected = source.text(*(torch.from_numpy(array) for array in feed.values()))
     for a, b in zip(found, expected, strict=True):
         assert np.abs(a - b.numpy()).max() <= TOLERANCE
 
 
-def test_the_image_graph_equals_pytorch(
-    encoders: tuple[ImageEncoder, TextEncoder], tmp_path: Path
-) -> None:
-    export_image_encoder(encoders[0], tmp_path / "image.onnx")
+def test_the_image_graph_equals_pytorch(source: Source, tmp_path: Path) -> None:
+    export_image_encoder(source.image, tmp_path / "image.onnx", source.side)
     session = ort.InferenceSession(str(tmp_path / "image.onnx"), providers=["CPUExecutionProvider"])
-    side = encoders[0].tower.image_size
+    side = source.side
     pixels = np.random.default_rng(0).uniform(-1, 1, (3, 3, side, side)).astype(np.float32)
     with torch.no_grad():
-        expected = encoders[0](torch.from_numpy(pixels))
+        expected = source.image(torch.from_numpy(pixels))
     for a, b in zip(session.run(None, {"pixels": pixels}), expected, strict=True):
         assert np.abs(a - b.numpy()).max() <= TOLERANCE
 
@@ -101,28 +98,33 @@ def test_the_command_turns_the_checkpoint_into_a_bundle(
     folder, said = exported
     assert said["parity"]["text_encoder"]["mean_cosine"] >= 0.99
     assert said["parity"]["image_encoder"]["mean_cosine"] >= 0.99
-    pictures = load_pictures(None, IMAGE_SIDE, 8)
+    pictures = load_pictures(None, own_side(folder / "bundle"), 8)
     with load_bundle(folder / "bundle") as own, load_bundle("lite") as built_in:
         check_golden(own)
         cosines = (own.encode_images(pictures) * built_in.encode_images(pictures)).sum(1)
     assert cosines.mean() >= 0.98
 
 
-def test_past_tolerance_nothing_is_written(
-    exported: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
-    work = exported[0] / "work"
-    fp32, int8 = (
-        {"image_encoder": work / p / "image.onnx", "text_encoder": work / p / "text.onnx"}
-        for p in ("fp32", "int8")
-    )
-    pictures = load_pictures(None, IMAGE_SIDE, 8)
+def test_past_tolerance_nothing_is_written(source: Source, tmp_path: Path) -> None:
     with pytest.raises(ParityError, match=r"at least 0\.9999"):
-        seal(fp32, int8, pictures, tmp_path / "out", "lite", "int8", {}, min_cosine=0.9999)
+        export_encoder(
+            source,
+            tmp_path / "out",
+            tmp_path / "work",
+            precision=precisions("int8", "fp32", None),
+            calibration_count=8,
+            parity_count=8,
+            min_cosine=0.9999,
+        )
     assert not (tmp_path / "out").exists()
 
 
-def test_another_graph_does_not_pass_the_gate(tmp_path: Path) -> None:
+def own_side(folder: Path) -> int:
+    with load_bundle(folder) as bundle:
+        return bundle.image_side
+
+
+def test_another_graph_does_not_pass_the_gate(source: Source, tmp_path: Path) -> None:
     """The text side of the built-in bundle against a graph with one weight tensor disturbed."""
     import onnx
     from onnx import numpy_helper
@@ -135,8 +137,15 @@ def test_another_graph_does_not_pass_the_gate(tmp_path: Path) -> None:
     large.CopyFrom(numpy_helper.from_array(np.roll(rows, 1, axis=1), large.name))
     onnx.save(model, tmp_path / "text.onnx")
     disturbed = graphs | {"text_encoder": tmp_path / "text.onnx"}
-    with pytest.raises(ParityError, match="text encoder"):
-        pass_gate(graphs, disturbed, load_pictures(None, IMAGE_SIDE, 8))
+    pictures = load_pictures(None, source.side, 8)
+    feeds = {
+        "image_encoder": image_feeds(pictures, source.side, source.preprocessing),
+        "text_encoder": list(text_feeds(source, slice(0, None, 25))),
+    }
+    same = {role: [Graph(path, "int8")] for role, path in graphs.items()}
+    assert pass_gate(graphs, same, feeds)["order_agreement"] == 1
+    with pytest.raises(ParityError, match="text_encoder"):
+        pass_gate(graphs, {role: [Graph(path, "int8")] for role, path in disturbed.items()}, feeds)
 
 
 def test_the_gate_names_the_side_and_the_figures() -> None:

@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
-from export.parity import ParityError, compare_heads, head_feeds
+from export.bundle import Graph
+from export.parity import ParityError
+from export.parity_heads import compare_grounding, compare_refiner, head_feeds
 from vsr_edge import open_archive
 from vsr_edge.demo import QUERIES
 from vsr_edge.evaluation.formats import write_queries
@@ -23,14 +25,17 @@ PROJECT = Path(__file__).parents[2]
 CHECKPOINTS = PROJECT / "models" / "checkpoints"
 ABSENT = ("an elephant in a river", "a page of printed text", "a rocket on its launch pad")
 
+LOOP = str(CHECKPOINTS / "loop.safetensors")
+Done: TypeAlias = subprocess.CompletedProcess[str]
+
 pytestmark = pytest.mark.timeout(600)
 
 
-def export(archive: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """The command, for the queries in a folder, with the bundle in the same folder."""
+def export(command: str, archive: Path, folder: Path, *options: str) -> Done:
+    """A command, for the queries in a folder, with parts and bundle in the same folder."""
     arguments = [
-        *("heads", str(CHECKPOINTS / "loop.safetensors"), "--archive", str(archive)),
-        *("--queries", str(folder / "queries.jsonl"), "--out", str(folder / "bundle")),
+        *(command, "--archive", str(archive), "--queries", str(folder / "queries.jsonl")),
+        *("--out", str(folder / ("bundle" if command == "bundle" else "parts"))),
         *("--work", str(folder / "work"), *options),
     ]
     return subprocess.run(
@@ -54,8 +59,11 @@ def exported(
     ]
     absent = [Query(number, query, None, ()) for number, query in enumerate(ABSENT, 10)]
     write_queries(folder / "queries.jsonl", [*present, *absent], "jsonl")
+    for head in (GROUNDING, REFINER):
+        done = export(head, demo_archive, folder, LOOP)
+        assert done.returncode == 0, done.stderr[-2000:]
     concepts = ("--concepts", str(CHECKPOINTS / "concepts.txt"))
-    done = export(demo_archive, folder, *concepts)
+    done = export("bundle", demo_archive, folder, "--parts", str(folder / "parts"), *concepts)
     assert done.returncode == 0, done.stderr[-2000:]
     return folder, json.loads(done.stdout)
 
@@ -106,19 +114,28 @@ def test_other_heads_are_refused_by_the_gate(
     torch.manual_seed(0)
     export_grounding(GroundingHead().eval(), tmp_path / "grounding.onnx")
     export_refiner(Refiner(torch.randn(HIDDEN)).eval(), tmp_path / "refiner.onnx")
-    right = {role: folder / "work" / "fp32" / f"{role}.onnx" for role in (GROUNDING, REFINER)}
-    wrong = {role: tmp_path / f"{role}.onnx" for role in (GROUNDING, REFINER)}
+    right, wrong = (
+        {role: Graph(place / f"{role}.onnx", "fp32") for role in (GROUNDING, REFINER)}
+        for place in (folder / "work" / "fp32", tmp_path)
+    )
     with open_archive(demo_archive) as archive:
         feeds = [head_feeds(archive, query) for query in QUERIES]
-        assert compare_heads(right, right, feeds)[REFINER]["soft_token_cosine"] == pytest.approx(1)
-        with pytest.raises(ParityError, match="heads differ"):
-            compare_heads(right, wrong, feeds)
+    before, first = right[GROUNDING], right[REFINER]
+    assert compare_grounding(before, before, feeds)["decisions_agree"] == 1
+    assert compare_refiner(first, first, before, feeds)["soft_token_cosine"] == pytest.approx(1)
+    with pytest.raises(ParityError, match="grounding head differs"):
+        compare_grounding(before, wrong[GROUNDING], feeds)
+    with pytest.raises(ParityError, match="soft tokens"):
+        compare_refiner(first, wrong[REFINER], before, feeds)
 
 
 def test_what_cannot_be_calibrated_on_is_an_error(demo_archive: Path, tmp_path: Path) -> None:
     absent = [Query(number, query, None, ()) for number, query in enumerate(ABSENT)]
     write_queries(tmp_path / "queries.jsonl", absent, "jsonl")
-    done = export(demo_archive, tmp_path, "--precision", "fp32")
+    for head in (GROUNDING, REFINER):
+        done = export(head, demo_archive, tmp_path, LOOP, "--precision", "fp32")
+        assert done.returncode == 0, done.stderr[-2000:]
+    done = export("bundle", demo_archive, tmp_path, "--parts", str(tmp_path / "parts"))
     assert done.returncode == 1
     assert "all right or all wrong" in done.stderr
     assert not (tmp_path / "bundle").exists()

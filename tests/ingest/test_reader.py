@@ -25,7 +25,7 @@ def store(bundle: Bundle, tmp_path: Path) -> Iterator[Store]:
 
 
 def reader(files: object, store: Store, fps: float = 1.0) -> Reader:
-    return Reader(files, store, Sampling(fps=fps), size=(32, 32), threads=1)
+    return Reader(files, store, Sampling(fps=fps), side=32, crop=False, batch=8, threads=1)
 
 
 def reading_threads() -> list[threading.Thread]:

@@ -24,7 +24,6 @@ from vsr_edge.store.base import Store
 from vsr_edge.types import FrameBatch, Sampling, StoredVideo, Video
 
 QUEUE_EVENTS = 6
-BATCH_FRAMES = 8
 POLL_SECONDS = 0.2
 
 
@@ -79,7 +78,11 @@ Event: TypeAlias = Known | SameContent | Started | Frames | Ended | Failed
 
 
 class Reader:
-    """Iterate over the events of ``files``; leaving the ``with`` block stops the thread."""
+    """Iterate over the events of ``files``; leaving the ``with`` block stops the thread.
+
+    Frames come in batches of at most ``batch``, as squares of ``side`` pixels, stretched or with
+    ``crop`` their middle.
+    """
 
     def __init__(
         self,
@@ -87,13 +90,17 @@ class Reader:
         store: Store,
         sampling: Sampling,
         *,
-        size: tuple[int, int],
+        side: int,
+        crop: bool,
+        batch: int,
         threads: int,
     ) -> None:
         self._files = files
         self._store = store
         self._sampling = sampling
-        self._size = size
+        self._size = (side, side)
+        self._crop = crop
+        self._batch = batch
         self._threads = threads
         self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(QUEUE_EVENTS)
         self._stop = threading.Event()
@@ -166,7 +173,11 @@ class Reader:
             video = probe(file.path, known_fingerprint=content)
             plan = plan_video(video, self._sampling)
             with read_frames(
-                plan, size=self._size, threads=self._threads, batch_frames=BATCH_FRAMES
+                plan,
+                size=self._size,
+                crop=self._crop,
+                threads=self._threads,
+                batch_frames=self._batch,
             ) as frames:
                 yield Started(file, plan.video, len(plan.frames))
                 for batch in frames:

@@ -89,12 +89,19 @@ def ingest(
     """
     files = list(scan(paths, include, exclude))
     run = _Run(store, bundle, sampling, files, on_progress)
-    side = bundle.image_side
     pending: Sequence[FoundFile | Unreachable] = files
     with store.writer() as writer:
         try:
             while pending:
-                with Reader(pending, store, sampling, size=(side, side), threads=threads) as reader:
+                with Reader(
+                    pending,
+                    store,
+                    sampling,
+                    side=bundle.image_side,
+                    crop=bundle.manifest.preprocessing.fit == "crop",
+                    batch=bundle.image_batch,
+                    threads=threads,
+                ) as reader:
                     pending = run.consume(writer, iter(reader))
         except KeyboardInterrupt:
             run.summary.interrupted = True

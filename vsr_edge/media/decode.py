@@ -23,6 +23,7 @@ def read_frames(
     plan: VideoPlan,
     *,
     size: tuple[int, int] | None = None,
+    crop: bool = False,
     threads: int = 0,
     batch_frames: int = 16,
 ) -> FrameReader:
@@ -30,12 +31,13 @@ def read_frames(
 
     size: (width, height) of the pictures, stretched to it; None keeps the upright size of the
     video.
+    crop: keep the shape instead, and see the middle.
     threads: of the decoder; 0 means as many as FFmpeg finds processors.
 
     Iterating raises:
         UnreadableMedia: not one frame can be decoded, or the file is gone.
     """
-    return FrameReader(plan, size=size, threads=threads, batch_frames=batch_frames)
+    return FrameReader(plan, size=size, crop=crop, threads=threads, batch_frames=batch_frames)
 
 
 class FrameReader:
@@ -46,10 +48,16 @@ class FrameReader:
     """
 
     def __init__(
-        self, plan: VideoPlan, *, size: tuple[int, int] | None, threads: int, batch_frames: int
+        self,
+        plan: VideoPlan,
+        *,
+        size: tuple[int, int] | None,
+        crop: bool,
+        threads: int,
+        batch_frames: int,
     ) -> None:
         self._plan = plan
-        self._convert = Converter(size)
+        self._convert = Converter(size, crop=crop)
         self._threads = threads
         self._batch_frames = max(batch_frames, 1)
         self._batches = self._read()

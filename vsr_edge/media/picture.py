@@ -23,6 +23,8 @@ _MATRIX = struct.Struct("=9i")
 # Averages what it shrinks, so no detail flickers; as cheap as the alternatives when shrinking.
 _INTERPOLATION = "AREA"
 
+RIBBON = 8
+
 
 def orientation(frame: VideoFrame) -> tuple[int, bool]:
     """How to make ``frame`` upright: mirrored left to right or not, then degrees clockwise.
@@ -47,19 +49,23 @@ class Converter:
     """Turns frames into uint8 [H, W, 3], RGB, upright.
 
     ``size`` is (width, height) of the upright result, whatever the picture's shape; None keeps each
-    picture's own. Resizing is part of the conversion from YUV, so no full-size RGB picture is ever
-    made.
+    picture's own. A picture of another shape is stretched, or with ``crop`` its middle is seen.
+    Resizing is part of the conversion from YUV, so no full-size RGB picture is ever made.
     """
 
-    def __init__(self, size: tuple[int, int] | None) -> None:
+    def __init__(self, size: tuple[int, int] | None, *, crop: bool = False) -> None:
         self._size = size
+        self._crop = crop
         # One for all frames: it keeps its tables as long as the shapes stay the same.
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: VideoFrame) -> Pixels:
         degrees, mirrored = orientation(frame)
+        turned = degrees in (90, 270)
         width, height = self._size or (None, None)
-        if degrees in (90, 270):
+        if width and height and self._crop:
+            width, height = _covering(frame, width, height, turned)
+        if turned:
             width, height = height, width
         shaped = self._reformatter.reformat(
             frame, width=width, height=height, format="rgb24", interpolation=_INTERPOLATION
@@ -67,4 +73,25 @@ class Converter:
         pixels: Pixels = np.asarray(shaped.to_ndarray(), np.uint8)
         if mirrored:
             pixels = pixels[:, ::-1]
-        return np.rot90(pixels, -degrees // 90) if degrees else pixels
+        upright = np.rot90(pixels, -degrees // 90) if degrees else pixels
+        return _middle(upright, *self._size) if self._size and self._crop else upright
+
+
+def _covering(frame: VideoFrame, width: int, height: int, turned: bool) -> tuple[int, int]:
+    """Width and height of the upright frame when it just covers so much.
+
+    Of a ribbon, more than ``RIBBON`` squares long, so much is stretched: its true shape could take
+    any amount of memory.
+    """
+    shape = (frame.height, frame.width) if turned else (frame.width, frame.height)
+    factor = max(width / shape[0], height / shape[1])
+    covering = (
+        min(max(round(side * factor), least), RIBBON * least)
+        for side, least in zip(shape, (width, height), strict=True)
+    )
+    return next(covering), next(covering)
+
+
+def _middle(pixels: Pixels, width: int, height: int) -> Pixels:
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    return pixels[top : top + height, left : left + width]

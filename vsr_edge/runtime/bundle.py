@@ -23,6 +23,11 @@ class BundleFiles:
     def path(self, role: str) -> Path:
         return self.folder / self.manifest.files[role].file
 
+    def variants(self, role: str) -> dict[str, Path]:
+        """The graph of a role by precision, the bundle's own choice first."""
+        entry = self.manifest.files[role]
+        return {one.precision or "": self.folder / one.file for one in (entry, *entry.alternatives)}
+
 
 def find_bundle(name_or_path: str | Path) -> Path:
     """The folder of a built-in bundle, or the folder that the path names.
@@ -54,7 +59,10 @@ def verify_bundle(name_or_path: str | Path) -> BundleFiles:
     """
     folder = find_bundle(name_or_path)
     manifest = read_manifest(folder)
-    for role, entry in manifest.files.items():
+    named = [
+        (r, one) for r, entry in manifest.files.items() for one in (entry, *entry.alternatives)
+    ]
+    for role, entry in named:
         path = folder / entry.file
         if not path.is_file():
             raise BundleDamaged(f"{path} ({role}) is missing: copy or export the bundle again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,15 +24,13 @@ from vsr_edge.runtime.manifest import (
     Manifest,
 )
 from vsr_edge.runtime.preprocess import to_input
-from vsr_edge.runtime.session import open_session
+from vsr_edge.runtime.session import Session, open_session
+from vsr_edge.runtime.tokens import set_up_tokenizer, tokenize
 from vsr_edge.types import Pixels, Vectors
 
 if TYPE_CHECKING:
-    import onnxruntime as ort
     from tokenizers import Tokenizer
 
-# Large enough to keep the cores busy, small enough to stay in cache: measured in tests/bench.
-IMAGE_BATCH = 8
 TEXT_BATCH = 64
 
 
@@ -63,7 +62,9 @@ class Bundle:
         self.files = files
         self.provider = provider
         self.threads = threads
-        self._heads: dict[str, ort.InferenceSession] = {}
+        self._sessions: dict[str, Session] = {}
+        self._loading = threading.Lock()
+        self._notices: list[str] = []
 
     @property
     def manifest(self) -> Manifest:
@@ -114,18 +115,17 @@ class Bundle:
             raise UsageError(
                 f"soft tokens must be [{len(texts)}, N, {hidden}], not {list(soft_tokens.shape)}"
             )
-        encodings = self._tokenizer.encode_batch(texts)
-        mask = np.array([e.attention_mask for e in encodings], np.int64)
-        vectors, states = self._text_session.run(
+        tokens = tokenize(self._tokenizer, texts, self.manifest.text, soft_tokens.shape[1])
+        vectors, states = self._session(TEXT_ENCODER).run(
             ["vector", "token_states"],
             {
-                "input_ids": np.array([e.ids for e in encodings], np.int64),
-                "attention_mask": mask,
+                "input_ids": tokens.ids,
+                "attention_mask": tokens.mask,
                 "soft_tokens": soft_tokens.astype(np.float32, copy=False),
             },
         )
         soft_mask = np.ones(soft_tokens.shape[:2], np.int64)
-        return TextEncoding(vectors, states, np.concatenate([mask, soft_mask], 1))
+        return TextEncoding(vectors, states, np.concatenate([tokens.mask, soft_mask], 1))
 
     def encode_images(self, images: Pixels | Sequence[Pixels]) -> Vectors:
         """Pictures uint8 [n, H, W, 3] RGB, or a list of [H, W, 3], → unit vectors [n, D]."""
@@ -140,9 +140,11 @@ class Bundle:
         vectors = np.empty((count, dims.embedding), np.float32)
         cells = np.empty((count, dims.regions, dims.embedding), np.float32) if regions else None
         names = ["vector", "regions"] if regions else ["vector"]
-        for start in range(0, count, IMAGE_BATCH):
-            part = slice(start, start + IMAGE_BATCH)
-            outputs = self._image_session.run(names, {"pixels": self._pixels(images[part])})
+        session = self._session(IMAGE_ENCODER)
+        batch = session.choice.kind.batch
+        for start in range(0, count, batch):
+            part = slice(start, start + batch)
+            outputs = session.run(names, {"pixels": self._pixels(images[part])})
             vectors[part] = outputs[0]
             if cells is not None:
                 cells[part] = outputs[1]
@@ -156,25 +158,9 @@ class Bundle:
         return np.concatenate(squares)
 
     @cached_property
-    def _image_session(self) -> ort.InferenceSession:
-        return self._open(IMAGE_ENCODER)
-
-    @cached_property
-    def _text_session(self) -> ort.InferenceSession:
-        return self._open(TEXT_ENCODER)
-
-    @cached_property
     def _tokenizer(self) -> Tokenizer:
-        from tokenizers import Tokenizer
-
-        path = self.files.path(TOKENIZER)
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises plain Exception
-            raise BundleDamaged(f"{path} is not a tokenizer: {error}") from error
-        tokenizer.enable_truncation(self.manifest.dimensions.max_tokens)
-        tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")
-        return tokenizer
+        limit = self.manifest.dimensions.max_tokens
+        return set_up_tokenizer(self.files.path(TOKENIZER), limit, self.manifest.text)
 
     @cached_property
     def concepts(self) -> Concepts:
@@ -193,20 +179,45 @@ class Bundle:
 
     def run(self, role: str, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
         """Run the graph of an optional role; its outputs in the order of the contract."""
-        if role not in self._heads:
-            self._heads[role] = self._open(role)
-        return list(self._heads[role].run(list(GRAPH_OUTPUTS[role]), dict(inputs)))
+        return self._session(role).run(list(GRAPH_OUTPUTS[role]), inputs)
 
-    def _open(self, role: str) -> ort.InferenceSession:
-        session = open_session(self.files.path(role), provider=self.provider, threads=self.threads)
+    @property
+    def image_batch(self) -> int:
+        """How many pictures at once suit the provider; loads the image encoder."""
+        return self._session(IMAGE_ENCODER).choice.kind.batch
+
+    @property
+    def notices(self) -> list[str]:
+        """What is to be said of the provider, in sentences for the user."""
+        return list(self._notices)
+
+    def _session(self, role: str) -> Session:
+        with self._loading:
+            if role not in self._sessions:
+                self._sessions[role] = self._open(role)
+            return self._sessions[role]
+
+    def _open(self, role: str) -> Session:
+        variants = self.files.variants(role)
+        session = open_session(variants, provider=self.provider, threads=self.threads)
         check_graph(session, role, self.manifest)
+        choice = session.choice
+        if self.provider == "auto":
+            self.provider = choice.short
+            self._notices.append(f"provider: {choice.short}")
+        if session.precision == "int8" and choice.kind.precisions[0] != "int8":
+            self._notices.append(
+                f"{self.bundle_id} has its {role} in int8 only, which is made for processors: "
+                f"{choice.short} is faster with a bundle exported with --also "
+                f"{choice.kind.precisions[0]}"
+            )
         return session
 
     def close(self) -> None:
         """Release the graphs; they are loaded again if the bundle is used again."""
-        for name in ("_image_session", "_text_session", "_tokenizer", "concepts"):
+        for name in ("_tokenizer", "concepts"):
             self.__dict__.pop(name, None)
-        self._heads.clear()
+        self._sessions.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -222,7 +233,8 @@ def load_bundle(
 
     Args:
         name_or_path: a built-in bundle's name, or a folder.
-        provider: execution provider, by its short name; "auto" takes the best there is.
+        provider: execution provider, by its short name, with options as in
+            "cuda:device_id=1"; "auto" takes the best that starts.
         threads: 0 is as many as this process may use.
 
     Raises:
@@ -232,7 +244,7 @@ def load_bundle(
     return Bundle(verify_bundle(name_or_path), provider=provider, threads=threads)
 
 
-def check_graph(session: ort.InferenceSession, role: str, manifest: Manifest) -> None:
+def check_graph(session: Session, role: str, manifest: Manifest) -> None:
     """Hold a loaded graph against the contract: names, number of axes, fixed dims.
 
     Raises:
@@ -249,11 +261,10 @@ def check_graph(session: ort.InferenceSession, role: str, manifest: Manifest) ->
         "frame_regions": dims.embedding,
         "token_states": dims.hidden,
     }
-    for kind, found, wanted in (
-        ("takes", session.get_inputs(), GRAPH_INPUTS[role]),
-        ("gives", session.get_outputs(), GRAPH_OUTPUTS[role]),
+    for kind, shapes, wanted in (
+        ("takes", session.inputs, GRAPH_INPUTS[role]),
+        ("gives", session.outputs, GRAPH_OUTPUTS[role]),
     ):
-        shapes: dict[str, list[Any]] = {tensor.name: tensor.shape for tensor in found}
         if {name: len(shape) for name, shape in shapes.items()} != wanted:
             raise BundleDamaged(f"the {role} graph {kind} {shapes}, not {wanted}")
         for name, shape in shapes.items():

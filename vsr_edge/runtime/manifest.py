@@ -11,11 +11,17 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from vsr_edge.errors import BundleDamaged
 
-SCHEMA_VERSION = 1
+Fit: TypeAlias = Literal["stretch", "crop"]
+FilterKind: TypeAlias = Literal["bilinear", "bicubic"]
+
+# 2 says how pictures are fitted and sentences padded, and may name a graph in other precisions;
+# what was written before means what DEFAULT_TEXT and "stretch" say.
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, 2)
 FORMAT = "vsr-edge-bundle"
 MANIFEST_FILE = "manifest.json"
 IMAGE_ENCODER = "image_encoder"
@@ -60,12 +66,16 @@ GRAPH_OUTPUTS: dict[str, dict[str, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class BundleFile:
-    """One file of the bundle; ``precision`` is None for what is not a graph."""
+    """One file of the bundle; ``precision`` is None for what is not a graph.
+
+    ``alternatives`` are the same graph in other precisions, for other execution providers.
+    """
 
     file: str
     sha256: str
     size_bytes: int
     precision: str | None
+    alternatives: tuple[BundleFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +94,33 @@ class Dimensions:
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """``(pixel − mean) / scale`` for each channel, after stretching to the square."""
+    """``(pixel − mean) / scale`` for each channel, after fitting the picture to the square.
+
+    ``fit`` is "stretch", or "crop": the shorter side fills the square, the middle of the longer
+    one is seen. ``filter`` resizes single pictures; frames of videos are decoded at the right size.
+    """
 
     mean: tuple[float, float, float]
     scale: tuple[float, float, float]
+    fit: Fit = "stretch"
+    filter: FilterKind = "bilinear"
+
+
+@dataclass(frozen=True, slots=True)
+class TextInput:
+    """How sentences become rows of tokens.
+
+    ``positions``: what words and soft tokens together may take, None for no limit. ``fill``: rows
+    are padded until they take all of it, as encoders want that pool the last position.
+    """
+
+    pad_id: int
+    pad_token: str
+    positions: int | None
+    fill: bool
+
+
+DEFAULT_TEXT = TextInput(pad_id=0, pad_token="[PAD]", positions=None, fill=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +174,7 @@ class Manifest:
     files: dict[str, BundleFile]
     dimensions: Dimensions
     preprocessing: Preprocessing
+    text: TextInput
     calibration: Calibration | None
     golden_texts: tuple[GoldenText, ...]
     golden_images: tuple[GoldenImage, ...]
@@ -164,10 +198,10 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleDamaged(f"{path} cannot be read: {error}") from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise BundleDamaged(f"{path} is not the manifest of a {FORMAT}")
-    if raw.get("schema_version") != SCHEMA_VERSION:
+    if raw.get("schema_version") not in READABLE_VERSIONS:
         raise BundleDamaged(
             f"{path} has schema version {raw.get('schema_version')!r}; this program reads "
-            f"{SCHEMA_VERSION}: export the bundle again, or install the matching version"
+            f"{READABLE_VERSIONS}: export the bundle again, or install the matching version"
         )
     try:
         return _parse(raw)
@@ -176,15 +210,10 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _parse(raw: dict[str, Any]) -> Manifest:
-    files = {
-        role: BundleFile(
-            _plain_file_name(entry["file"]),
-            str(entry["sha256"]),
-            int(entry["bytes"]),
-            entry.get("precision"),
-        )
-        for role, entry in raw["files"].items()
-    }
+    files = {role: _file(entry) for role, entry in raw["files"].items()}
+    names = [one.file for entry in files.values() for one in (entry, *entry.alternatives)]
+    if len(set(names)) < len(names):
+        raise ValueError("a file named twice")
     missing = [role for role in REQUIRED_ROLES if role not in files]
     if missing:
         raise ValueError(f"no file for {', '.join(missing)}")
@@ -199,9 +228,8 @@ def _parse(raw: dict[str, Any]) -> Manifest:
         licence=str(raw["licence"]),
         files=files,
         dimensions=dimensions,
-        preprocessing=Preprocessing(
-            _three(raw["preprocessing"]["mean"]), _three(raw["preprocessing"]["scale"])
-        ),
+        preprocessing=_preprocessing(raw["preprocessing"]),
+        text=_text_input(raw["text"], dimensions) if "text" in raw else DEFAULT_TEXT,
         calibration=_calibration(raw["calibration"]) if GROUNDING in files else None,
         golden_texts=tuple(
             GoldenText(str(g["text"]), _vector(g["vector"], dimensions))
@@ -212,6 +240,16 @@ def _parse(raw: dict[str, Any]) -> Manifest:
             for g in raw["golden"]["images"]
         ),
         raw=raw,
+    )
+
+
+def _file(entry: Mapping[str, Any]) -> BundleFile:
+    return BundleFile(
+        _plain_file_name(entry["file"]),
+        str(entry["sha256"]),
+        int(entry["bytes"]),
+        entry.get("precision"),
+        tuple(_file(other) for other in entry.get("alternatives", ())),
     )
 
 
@@ -245,6 +283,27 @@ def _calibration(values: Mapping[str, Any]) -> Calibration | None:
     ):
         raise ValueError(f"a calibration that cannot be: {found}")
     return found
+
+
+def _preprocessing(values: Mapping[str, Any]) -> Preprocessing:
+    scale = _three(values["scale"])
+    fit, kind = values.get("fit", "stretch"), values.get("filter", "bilinear")
+    if 0 in scale:
+        raise ValueError("a preprocessing scale of 0")
+    if fit not in get_args(Fit) or kind not in get_args(FilterKind):
+        raise ValueError(f"pictures fitted by {fit!r} with a {kind!r} filter")
+    return Preprocessing(_three(values["mean"]), scale, fit, kind)
+
+
+def _text_input(values: Mapping[str, Any], dimensions: Dimensions) -> TextInput:
+    positions = None if values["positions"] is None else int(values["positions"])
+    fill = values["fill"]
+    if not isinstance(fill, bool) or (fill and positions is None):
+        raise ValueError(f"rows filled by {fill!r} up to {positions}")
+    # Beside the soft tokens there must be room for the marks of beginning and end and a word.
+    if positions is not None and positions < dimensions.soft_tokens + 3:
+        raise ValueError(f"{positions} positions leave no room for a word")
+    return TextInput(int(values["pad_id"]), str(values["pad_token"]), positions, fill)
 
 
 def _three(values: list[Any]) -> tuple[float, float, float]:

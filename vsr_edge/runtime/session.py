@@ -1,79 +1,207 @@
-"""The one place where execution providers and threads are decided."""
+"""The one place where execution providers and threads are decided.
+
+A provider is named by a short name, with onnxruntime's own options behind a colon if there are any:
+``cuda``, ``cuda:device_id=1,arena_extend_strategy=kSameAsRequested``. onnxruntime lists providers
+that its build knows, whether or not their drivers are there, and falls back to the CPU in silence:
+so what is asked for is tried, and refused aloud.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from vsr_edge.config import usable_threads
 from vsr_edge.errors import BundleDamaged, ProviderError, UsageError
 
-# Short name → onnxruntime's name, and the pip package that brings it.
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """An execution provider: onnxruntime's name, the pip package that brings it, what it is best
+    given: graphs of these precisions, the first there is, and so many pictures at once.
+    """
+
+    name: str
+    package: str
+    precisions: tuple[str, ...] = ("int8", "fp32", "fp16")
+    batch: int = 8
+
+
+# The CPU's batch keeps its cores busy and stays in cache (tests/bench). GPUs want more, and their
+# half precision; int8 graphs are made for CPUs, and most other providers hand parts of them back.
+_HALF, _FLOAT = ("fp16", "fp32", "int8"), ("fp32", "fp16", "int8")
 PROVIDERS = {
-    "cpu": ("CPUExecutionProvider", "onnxruntime"),
-    "cuda": ("CUDAExecutionProvider", "onnxruntime-gpu"),
-    "tensorrt": ("TensorrtExecutionProvider", "onnxruntime-gpu"),
-    "openvino": ("OpenVINOExecutionProvider", "onnxruntime-openvino"),
-    "coreml": ("CoreMLExecutionProvider", "onnxruntime"),
-    "directml": ("DmlExecutionProvider", "onnxruntime-directml"),
+    "cpu": Kind("CPUExecutionProvider", "onnxruntime"),
+    "cuda": Kind("CUDAExecutionProvider", "onnxruntime-gpu", _HALF, 64),
+    "tensorrt": Kind("TensorrtExecutionProvider", "onnxruntime-gpu", _HALF, 64),
+    "migraphx": Kind("MIGraphXExecutionProvider", "onnxruntime-migraphx", _HALF, 64),
+    "openvino": Kind("OpenVINOExecutionProvider", "onnxruntime-openvino", _FLOAT),
+    "coreml": Kind("CoreMLExecutionProvider", "onnxruntime", _FLOAT, 16),
+    "directml": Kind("DmlExecutionProvider", "onnxruntime-directml", _HALF, 32),
+    "qnn": Kind("QNNExecutionProvider", "onnxruntime-qnn"),
 }
-AUTO_ORDER = ("cuda", "coreml", "directml", "openvino", "cpu")
+# TensorRT builds an engine for minutes before the first picture, and Qualcomm's runs what was made
+# for it: only when asked for.
+AUTO_ORDER = ("cuda", "migraphx", "coreml", "directml", "openvino", "cpu")
+CPU = PROVIDERS["cpu"].name
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A provider by its short name, and the options that go to onnxruntime as they are."""
+
+    short: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> Kind:
+        return PROVIDERS[self.short]
 
 
 def available_providers() -> list[str]:
-    """Short names of the providers that this onnxruntime has, in order of preference."""
+    """Short names of the providers that this onnxruntime knows, in order of preference."""
     present = set(ort.get_available_providers())
-    return [name for name, (full, _) in PROVIDERS.items() if full in present]
+    return [short for short, kind in PROVIDERS.items() if kind.name in present]
 
 
-def choose_providers(provider: str) -> list[str]:
-    """onnxruntime's provider list for a short name; ``auto`` takes the best that is there.
+def parse_provider(text: str) -> list[Choice]:
+    """The providers to try for ``auto`` or ``NAME[:option=value,…]``, the best first.
 
     Raises:
-        UsageError: an unknown name.
+        UsageError: an unknown name, or options that cannot be read.
         ProviderError: not in the installed onnxruntime; says which package has it.
     """
+    short, _, rest = text.partition(":")
+    pairs = [pair.partition("=") for pair in rest.split(",")] if rest else []
+    if any(not name or not value for name, _, value in pairs):
+        raise UsageError(f"{text!r}: options of a provider read name=value,name=value")
+    options = {name.strip(): value.strip() for name, _, value in pairs}
     present = available_providers()
-    if provider == "auto":
-        provider = next(name for name in AUTO_ORDER if name in present)
-    if provider not in PROVIDERS:
+    if short == "auto":
+        if options:
+            raise UsageError(f"{text!r}: options belong to one provider; name it")
+        return [Choice(known) for known in AUTO_ORDER if known in present]
+    if short not in PROVIDERS:
         raise UsageError(
-            f"no execution provider is called {provider!r}; known: auto, {', '.join(PROVIDERS)}"
+            f"no execution provider is called {short!r}; known: auto, {', '.join(PROVIDERS)}"
         )
-    full, package = PROVIDERS[provider]
-    if provider not in present:
+    if short not in present:
+        kind = PROVIDERS[short]
         raise ProviderError(
-            f"the installed onnxruntime has no {full}: pip install {package} "
-            f"(in place of onnxruntime), or use --provider {present[0] if present else 'cpu'}"
+            f"the installed onnxruntime has no {kind.name}: `pip uninstall onnxruntime` and `pip "
+            f"install {kind.package}` (only one of the two can be installed), or use --provider "
+            f"{present[0] if present else 'cpu'}"
         )
-    cpu = PROVIDERS["cpu"][0]
-    return [full] if full == cpu else [full, cpu]
+    return [Choice(short, options)]
 
 
-def open_session(path: Path, *, provider: str = "cpu", threads: int = 0) -> ort.InferenceSession:
+class Session:
+    """A loaded graph on one provider; safe to share by threads."""
+
+    def __init__(self, session: ort.InferenceSession, choice: Choice, precision: str) -> None:
+        self._session = session
+        self.choice = choice
+        self.precision = precision
+        self.inputs: dict[str, list[Any]] = {t.name: t.shape for t in session.get_inputs()}
+        self.outputs: dict[str, list[Any]] = {t.name: t.shape for t in session.get_outputs()}
+
+    def run(
+        self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]]
+    ) -> list[NDArray[np.float32]]:
+        """The named outputs, in that order.
+
+        Raises:
+            ProviderError: the provider failed, for want of memory perhaps.
+        """
+        try:
+            if self.choice.short == "cuda":
+                return self.run_bound(outputs, feeds, "cuda")
+            return list(self._session.run(list(outputs), dict(feeds)))
+        except Exception as error:  # onnxruntime raises its own untyped exceptions
+            if self.choice.short == "cpu":
+                raise
+            raise ProviderError(
+                f"{self.choice.kind.name} failed while running ({_first_line(error)}); "
+                "use --provider cpu"
+            ) from error
+
+    def run_bound(
+        self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]], device: str
+    ) -> list[NDArray[np.float32]]:
+        """As :meth:`run`: outputs stay on the device until all are there, then are copied once."""
+        binding = self._session.io_binding()
+        for name, values in feeds.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(values))
+        for name in outputs:
+            binding.bind_output(name, device)
+        self._session.run_with_iobinding(binding)
+        return list(binding.copy_outputs_to_cpu())
+
+
+def open_session(
+    variants: Mapping[str, Path], *, provider: str = "cpu", threads: int = 0
+) -> Session:
     """Load a graph; ``threads`` 0 takes all that the process may use.
 
+    Args:
+        variants: the same graph by precision; the one that suits the provider best is taken.
+
     Raises:
+        UsageError: an unknown provider.
         ProviderError: the provider is missing, or is there but does not start.
         BundleDamaged: onnxruntime cannot read the file.
     """
-    providers = choose_providers(provider)
+    refused: list[str] = []
+    for choice in parse_provider(provider):
+        precision = next((p for p in choice.kind.precisions if p in variants), next(iter(variants)))
+        try:
+            return _start(variants[precision], choice, precision, threads)
+        except ProviderError as error:
+            refused.append(str(error))
+    raise ProviderError("; ".join(refused))
+
+
+def _start(path: Path, choice: Choice, precision: str, threads: int) -> Session:
+    name = choice.kind.name
+    if choice.short in {"cuda", "tensorrt"} and hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()  # finds CUDA and cuDNN where pip put them
     options = ort.SessionOptions()
     # Explicit, because onnxruntime's own default (0) counts the machine's cores, not the
     # container's.
     options.intra_op_num_threads = threads or usable_threads()
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 3 if name == CPU else 4
     # The pools must not burn a core between calls: decoding runs beside encoding.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if precision == "fp16" and name == CPU:
+        # Its layout optimisation crashes on half-precision convolutions (onnxruntime 1.31).
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    if choice.short == "directml":
+        options.enable_mem_pattern = False  # it refuses to start otherwise
+    providers = [(name, dict(choice.options))] + ([] if name == CPU else [(CPU, {})])
     try:
         session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime raises its own untyped exceptions
-        raise BundleDamaged(f"{path} cannot be loaded: {error}") from error
-    if session.get_providers()[0] != providers[0]:
+        if name == CPU:
+            raise BundleDamaged(f"{path} cannot be loaded: {error}") from error
         raise ProviderError(
-            f"{providers[0]} is installed but does not start on this machine "
-            "(driver or library missing?); use --provider cpu"
+            f"{name} does not start on this machine ({_first_line(error)}); use --provider cpu"
+        ) from error
+    if session.get_providers()[0] != name:
+        raise ProviderError(
+            f"{name} is installed but does not start on this machine (driver or library "
+            "missing?); use --provider cpu"
         )
-    return session
+    # A provider that fails while running must say so, not become the CPU.
+    session.disable_fallback()
+    return Session(session, choice, precision)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,277 @@
+"""Small random models of every family: from Transformers' folder to a bundle that searches."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional as F
+from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+
+from export.encoder import check_tokenizer, export_encoder, precisions
+from export.families import FAMILIES as SUPPORTED
+from export.families import cells_of
+from export.sources import ExportError, Source, open_source
+from tests.export.random_models import FAMILIES, HIDDEN, POSITIONS, save_random_model
+from vsr_edge import load_bundle, open_archive
+from vsr_edge.demo import QUERIES
+from vsr_edge.runtime.encoder import Bundle
+from vsr_edge.runtime.golden import check_golden
+from vsr_edge.runtime.manifest import IMAGE_ENCODER, TEXT_ENCODER
+from vsr_edge.runtime.preprocess import to_input
+from vsr_edge.runtime.session import open_session
+
+TOLERANCE = 1e-4
+LONG = "a photo of a very long story about " * 20
+SENTENCES = ["a dog", "A red car, on the road!", LONG]
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A checkpoint, opened and exported: its bundle is int8, with fp16 beside."""
+
+    checkpoint: Path
+    source: Source
+    work: Path
+    bundle: Path
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    folder = tmp_path_factory.mktemp(request.param)
+    checkpoint = save_random_model(request.param, folder / "checkpoint")
+    source = open_source(str(checkpoint), work=folder / "work")
+    made = export_encoder(
+        source,
+        folder / "bundle",
+        folder / "work",
+        precision=precisions("int8", None, None),
+        also=["fp16"],
+        calibration_count=8,
+        parity_count=8,
+    )
+    made.close()
+    return Exported(checkpoint, source, folder / "work", folder / "bundle")
+
+
+def tokens(source: Source, batch: int, soft: int, full: bool) -> dict[str, Any]:
+    random = np.random.default_rng(0)
+    filled = full or source.text_input.fill
+    ids = random.integers(3, 700, (batch, POSITIONS - soft if filled else 9))
+    mask = np.ones_like(ids)
+    if batch > 1:
+        mask[0, 5:] = 0
+    soft_tokens = random.normal(0, 0.05, (batch, soft, HIDDEN)).astype(np.float32)
+    return {"input_ids": ids, "attention_mask": mask, "soft_tokens": soft_tokens}
+
+
+@pytest.mark.parametrize("soft", [0, 8])
+@pytest.mark.parametrize("batch", [1, 7])
+@pytest.mark.parametrize("full", [False, True])
+def test_the_fp32_text_graph_equals_pytorch(
+    exported: Exported, soft: int, batch: int, full: bool
+) -> None:
+    feed = tokens(exported.source, batch, soft, full)
+    session = open_session({"fp32": exported.work / "fp32" / "text.onnx"})
+    found = session.run(["vector", "token_states"], feed)
+    with torch.no_grad():
+        expected = exported.source.text(*(torch.from_numpy(array) for array in feed.values()))
+    for a, b in zip(found, expected, strict=True):
+        assert np.abs(a - b.numpy()).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+def test_the_fp32_image_graph_equals_pytorch(exported: Exported, batch: int) -> None:
+    side = exported.source.side
+    pixels = np.random.default_rng(0).normal(0, 1, (batch, 3, side, side)).astype(np.float32)
+    session = open_session({"fp32": exported.work / "fp32" / "image.onnx"})
+    found = session.run(["vector", "regions"], {"pixels": pixels})
+    model = AutoModel.from_pretrained(exported.checkpoint).eval()
+    with torch.no_grad():
+        vector, regions = exported.source.image(torch.from_numpy(pixels))
+        theirs = F.normalize(model.get_image_features(pixel_values=torch.from_numpy(pixels)), dim=1)
+    assert np.abs(found[0] - vector.numpy()).max() <= TOLERANCE
+    assert np.abs(found[1] - regions.numpy()).max() <= TOLERANCE
+    assert np.abs(found[0] - theirs.numpy()).max() <= TOLERANCE
+
+
+def test_sentences_get_the_vectors_that_transformers_gives(exported: Exported) -> None:
+    """Tokenizer, padding, pooling and projection, without soft tokens: all as in the original."""
+    model = AutoModel.from_pretrained(exported.checkpoint).eval()
+    tokenizer = AutoTokenizer.from_pretrained(exported.checkpoint)
+    padding = "max_length" if exported.source.text_input.fill else "longest"
+    inputs = tokenizer(SENTENCES, padding=padding, truncation=True, return_tensors="pt")
+    if exported.source.text_input.fill:  # SigLIP was trained without a mask
+        inputs = {"input_ids": inputs["input_ids"]}
+    inputs = {k: v for k, v in inputs.items() if k in {"input_ids", "attention_mask"}}
+    with torch.no_grad():
+        expected = F.normalize(model.get_text_features(**inputs), dim=1).numpy()
+    folder = exported.work / "fp32-bundle"
+    as_precision(exported, folder, "fp32")
+    with load_bundle(folder) as bundle:
+        assert np.abs(bundle.encode_text(SENTENCES) - expected).max() <= TOLERANCE
+
+
+def as_precision(exported: Exported, folder: Path, precision: str) -> None:
+    """The same bundle with the graphs of another precision in place, for reading only."""
+    shutil.copytree(exported.bundle, folder, dirs_exist_ok=True)
+    from vsr_edge.runtime.bundle import sha256_of
+
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for role, name in ((TEXT_ENCODER, "text.onnx"), (IMAGE_ENCODER, "image.onnx")):
+        shutil.copyfile(exported.work / precision / name, folder / name)
+        entry = manifest["files"][role]
+        entry |= {
+            "sha256": sha256_of(folder / name),
+            "bytes": (folder / name).stat().st_size,
+            "precision": precision,
+        }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_pictures_are_prepared_as_transformers_does(exported: Exported) -> None:
+    random = np.random.default_rng(0)
+    small = random.integers(0, 256, (13, 9, 3), dtype=np.uint8)
+    picture = np.asarray(Image.fromarray(small).resize((210, 160), Image.Resampling.BICUBIC))
+    processor = AutoImageProcessor.from_pretrained(exported.checkpoint, use_fast=False)
+    theirs = processor(Image.fromarray(picture), return_tensors="np")["pixel_values"]
+    source = exported.source
+    ours = to_input(picture[None], source.side, source.preprocessing)
+    assert ours.shape == theirs.shape
+    # In units of the input, where a step of a pixel's 256 is 0.015: which pixels a crop begins with
+    # and rounding between the two passes may differ.
+    assert np.abs(ours - theirs).mean() < 0.02
+
+
+def test_a_long_query_loses_words_and_never_soft_tokens(exported: Exported) -> None:
+    with load_bundle(exported.bundle) as bundle:
+        random = np.random.default_rng(0)
+        soft = random.normal(0, 1, (1, 8, HIDDEN)).astype(np.float32)
+        plain = bundle.encode_queries([LONG])
+        one, other = (bundle.encode_queries([LONG], s) for s in (soft, -soft))
+        assert one.states.shape[1] == plain.states.shape[1] == one.mask.shape[1] == POSITIONS
+        assert (one.vectors * other.vectors).sum() < 0.9999
+        assert (one.vectors * plain.vectors).sum() < 0.9999
+        # Of a short one nothing is lost: its words are the same rows again.
+        short = bundle.encode_queries(["a dog"], soft)
+        assert short.mask[0].sum() == bundle.encode_queries(["a dog"]).mask[0].sum() + 8
+
+
+def test_other_sentences_in_the_batch_change_nothing(exported: Exported) -> None:
+    with load_bundle(exported.bundle) as bundle:
+        alone = np.concatenate([bundle.encode_text([text]) for text in SENTENCES])
+        # int8 takes its ranges from the whole batch.
+        assert (alone * bundle.encode_text(SENTENCES)).sum(1).min() > 0.99
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
+def test_less_precision_is_near_enough(exported: Exported, precision: str) -> None:
+    feed = tokens(exported.source, 7, 8, True)
+    side = exported.source.side
+    pixels = np.random.default_rng(0).normal(0, 1, (7, 3, side, side)).astype(np.float32)
+    for name, inputs in (("text", feed), ("image", {"pixels": pixels})):
+        fp32, found = (
+            open_session({p: exported.work / p / f"{name}.onnx"}).run(["vector"], inputs)[0]
+            for p in ("fp32", precision)
+        )
+        lengths = np.linalg.norm(fp32, axis=1) * np.linalg.norm(found, axis=1)
+        assert ((fp32 * found).sum(1) / lengths).min() >= 0.98
+
+
+def test_the_bundle_says_what_it_is(exported: Exported) -> None:
+    with load_bundle(exported.bundle) as bundle:
+        check_golden(bundle)
+        raw = bundle.manifest.raw
+        for role in (IMAGE_ENCODER, TEXT_ENCODER):
+            figures = raw["parity"][role]
+            assert figures["precision"] == "int8"
+            assert figures["mean_cosine"] >= 0.99
+            assert isinstance(figures["pays"], bool)
+            assert figures["alternatives"]["fp16"]["mean_cosine"] >= 0.99
+            assert figures["max_difference_to_torch"] <= TOLERANCE
+            assert list(bundle.files.variants(role)) == ["int8", "fp16"]
+        assert raw["provenance"]["family"] in SUPPORTED
+        assert bundle.manifest.calibration is None
+
+
+def test_it_indexes_and_searches_unverified(
+    exported: Exported, demo_clips: list[Path], tmp_path: Path
+) -> None:
+    with open_archive(tmp_path / "archive", bundle=str(exported.bundle)) as archive:
+        assert archive.index(demo_clips[:1]).indexed == 1
+        result = archive.search(QUERIES[0], top_k=3)
+        assert result.moments
+        assert result.verdict.decision == "unverified"
+        assert all(moment.match_probability is None for moment in result.moments)
+        assert archive.search(LONG, top_k=1).moments
+
+
+def test_another_tokenizer_is_noticed(exported: Exported) -> None:
+    from dataclasses import replace
+
+    assert exported.source.reference_ids is not None
+    ours = exported.source.reference_ids
+    wrong = replace(exported.source, reference_ids=lambda texts: [ids[::-1] for ids in ours(texts)])
+    check_tokenizer(exported.source)
+    with pytest.raises(ExportError, match="cannot be carried over"):
+        check_tokenizer(wrong)
+
+
+@pytest.mark.parametrize("side", [3, 7, 14, 16])
+def test_every_patch_lies_in_a_cell(side: int) -> None:
+    cells = cells_of(side).reshape(9, side, side)
+    assert (cells.sum(0) >= 1).all()
+    assert (cells.sum(0) == 1).all() == (side % 3 == 0)
+    centre = cells[4, side // 2, side // 2]
+    assert centre == 1
+    assert cells[0, 0, 0] == cells[8, -1, -1] == 1
+    assert cells[0, -1, -1] == 0
+
+
+def test_what_cannot_be_exported_is_named(tmp_path: Path) -> None:
+    from transformers import BertConfig
+
+    with pytest.raises(ExportError, match=r"no checkpoint of Transformers.*config\.json"):
+        open_source(str(tmp_path), work=tmp_path / "work")
+    BertConfig().save_pretrained(tmp_path / "bert")
+    with pytest.raises(ExportError, match="'bert'; what can be exported: clip"):
+        open_source(str(tmp_path / "bert"), work=tmp_path / "work")
+    with pytest.raises(ExportError, match="is no file"):
+        open_source(str(tmp_path / "none.safetensors"), work=tmp_path / "work")
+
+
+def test_a_checkpoint_without_its_tokenizer_is_named(tmp_path: Path) -> None:
+    folder = save_random_model("clip", tmp_path / "checkpoint")
+    for name in ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"):
+        (folder / name).unlink()
+    with pytest.raises(ExportError, match="cannot be loaded"):
+        open_source(str(folder), work=tmp_path / "work")
+
+
+def test_a_bundle_is_its_own_for_each_preparation(exported: Exported, tmp_path: Path) -> None:
+    """The same graphs with pictures fitted otherwise make other vectors: another archive."""
+    from dataclasses import replace
+
+    from export.bundle import Graph
+    from export.encoder import seal
+
+    numbers = exported.source.preprocessing
+    other = replace(numbers, fit="stretch" if numbers.fit == "crop" else "crop")
+    graphs = {
+        role: [Graph(exported.bundle / name, "int8")]
+        for role, name in ((IMAGE_ENCODER, "image.onnx"), (TEXT_ENCODER, "text.onnx"))
+    }
+    made: list[Bundle] = []
+    for number, preprocessing in enumerate((numbers, other)):
+        source = replace(exported.source, preprocessing=preprocessing)
+        made.append(seal(source, graphs, tmp_path / str(number), {}, ""))
+    assert made[0].encoders_id != made[1].encoders_id

@@ -1,0 +1,62 @@
+"""Sentences → rows of tokens, with room left for soft tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsr_edge.errors import BundleDamaged
+from vsr_edge.runtime.manifest import TextInput
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tokens:
+    """n rows: ``ids`` int64 [n, L], ``mask`` int64 [n, L], 1 for what is no padding."""
+
+    ids: NDArray[np.int64]
+    mask: NDArray[np.int64]
+
+
+def set_up_tokenizer(path: Path, max_tokens: int, text: TextInput) -> Tokenizer:
+    """A tokenizer's file, set to cut and to pad as its encoder wants.
+
+    Raises:
+        BundleDamaged: the file is no tokenizer.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises plain Exception
+        raise BundleDamaged(f"{path} is not a tokenizer: {error}") from error
+    tokenizer.enable_truncation(max_tokens)
+    tokenizer.enable_padding(pad_id=text.pad_id, pad_token=text.pad_token)
+    return tokenizer
+
+
+def tokenize(tokenizer: Tokenizer, texts: Sequence[str], text: TextInput, soft: int) -> Tokens:
+    """Rows that leave room for ``soft`` tokens each: what is too long loses words, not its end."""
+    encodings = tokenizer.encode_batch(list(texts))
+    ids = np.array([e.ids for e in encodings], np.int64).reshape(len(encodings), -1)
+    mask = np.array([e.attention_mask for e in encodings], np.int64).reshape(ids.shape)
+    if text.positions is None:
+        return Tokens(ids, mask)
+    room = text.positions - soft
+    if ids.shape[1] > room:
+        lengths = mask.sum(1)
+        cut = np.flatnonzero(lengths > room)
+        ids[cut, room - 1] = ids[cut, lengths[cut] - 1]  # the mark of the end
+        ids, mask = ids[:, :room], mask[:, :room]
+    elif text.fill:
+        padding = ((0, 0), (0, room - ids.shape[1]))
+        ids = np.pad(ids, padding, constant_values=text.pad_id)
+        mask = np.pad(mask, padding)
+    return Tokens(ids, mask)
