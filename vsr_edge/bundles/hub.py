@@ -56,6 +56,7 @@ class HubParcel:
         self._notify = notify
         self._api = _client(endpoint)
         self.commit, self._listed = self._resolve(revision or "main")
+        self.origin = f"{repository}@{self.commit[:12]}"
         notify(f"{repository}: {revision or 'main'} is commit {self.commit}")
 
     def _resolve(self, revision: str) -> tuple[str, frozenset[str]]:

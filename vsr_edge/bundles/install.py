@@ -36,7 +36,12 @@ class Installed:
 
 
 class Parcel(Protocol):
-    """A bundle on its way: first its manifest, by which the rest is then judged."""
+    """A bundle on its way: first its manifest, by which the rest is then judged.
+
+    ``origin`` is what to call it when something is wrong with it.
+    """
+
+    origin: str
 
     def fetch_manifest(self, folder: Path) -> None: ...
 
@@ -65,7 +70,11 @@ def install_file(
     given = name.rpartition("/")[2] if name is not None else None
     if given is not None and out is None:
         install_target(given)  # a name that cannot be one is said before anything is read
-    with open_packed(file, _checked_sha256(sha256)) as parcel, _staging(out) as scratch:
+    with (
+        open_packed(file, _checked_sha256(sha256)) as parcel,
+        _staging(out) as scratch,
+        _called(parcel.origin, scratch),
+    ):
         return _install(parcel, scratch, given, out, None, notify)
 
 
@@ -120,7 +129,8 @@ def install_from_hub(
             endpoint=endpoint,
             notify=notify,
         )
-        return _install(parcel, scratch, name, out, parcel.commit, notify)
+        with _called(parcel.origin, scratch):
+            return _install(parcel, scratch, name, out, parcel.commit, notify)
 
 
 def _checked_sha256(text: str | None) -> str | None:
@@ -136,6 +146,18 @@ def _staging(out: Path | None) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".pull-", suffix=".partial", dir=parent) as scratch:
         yield Path(scratch)
+
+
+@contextmanager
+def _called(origin: str, scratch: Path) -> Iterator[None]:
+    """In messages, what was found in the temporary folder is called by where it came from."""
+    try:
+        yield
+    except BundleDamaged as error:
+        message = str(error).replace(str(scratch / "bundle"), origin)
+        if "nothing was installed" not in message:
+            message = f"{origin} is refused: {message}; nothing was installed"
+        raise BundleDamaged(message) from error
 
 
 def _absolute(out: Path) -> Path:

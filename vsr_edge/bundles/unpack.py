@@ -50,7 +50,7 @@ class PackedParcel:
     """A packed bundle, read once from front to back: the manifest, then the rest."""
 
     def __init__(self, file: Path, stream: BinaryIO) -> None:
-        self._file = file
+        self.origin = str(file)
         self._stream = stream
 
     def fetch_manifest(self, folder: Path) -> None:
@@ -147,7 +147,7 @@ class PackedParcel:
 
     def _refusal(self, reason: str) -> BundleDamaged:
         return BundleDamaged(
-            f"{self._file} is refused: {reason}; nothing was installed. Get the file again, and "
+            f"{self.origin} is refused: {reason}; nothing was installed. Get the file again, and "
             "compare its sha256 with what `vsr-edge bundle pack` said"
         )
 
