@@ -20,7 +20,7 @@ ROOMS = (
     {"config"},
     {"media"},
     {"runtime"},
-    {"store"},
+    {"store", "bundles"},
     {"ingest", "search"},
     {"evaluation"},
     {"archive"},
@@ -28,7 +28,7 @@ ROOMS = (
     {"output_eval", "progress"},
     {"demo", "doctor", "report"},
     {"terminal", "options"},
-    {"cli_eval"},
+    {"cli_eval", "cli_bundle"},
     {"cli"},
     {"__main__"},
 )
@@ -40,6 +40,7 @@ ONLY_IN = {
     "sqlite3": {"store"},
     "matplotlib": {"report"},
     "jinja2": {"report"},
+    "huggingface_hub": {"bundles"},
 }
 NEVER = {"torch", "transformers", "optimum", "models", "export"}
 

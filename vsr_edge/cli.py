@@ -12,6 +12,7 @@ import typer
 
 # Everything else that is heavy (numpy, rich's tables, the models) is imported by the command that
 # needs it, so that `--help` answers at once.
+from vsr_edge.cli_bundle import bundle_app
 from vsr_edge.cli_eval import evaluate, evaluate_predictions
 from vsr_edge.options import (
     ArchiveOption,
@@ -46,7 +47,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-bundle_app = typer.Typer(no_args_is_help=True, help="Look at model bundles and verify them.")
 app.add_typer(bundle_app, name="bundle")
 app.command("eval")(evaluate)
 app.command("eval-predictions")(evaluate_predictions)
@@ -276,56 +276,6 @@ def remove(
             print_json({"removed": [str(stored.video.path) for stored in removed]})
     for stored in removed:
         say(f"removed {stored.video.path}")
-
-
-@bundle_app.command("show")
-def bundle_show(
-    path: Annotated[str, typer.Argument(help="A built-in name or a folder.")] = "lite",
-    json_output: JsonOption = False,
-) -> None:
-    """Show a bundle's manifest: files, dimensions, measured parity, where it comes from.
-
-    Example: [bold]vsr-edge bundle show[/bold]
-    """
-    from vsr_edge.output import print_json, print_pairs
-    from vsr_edge.runtime.bundle import find_bundle
-    from vsr_edge.runtime.manifest import read_manifest
-
-    with errors_as_exit_codes():
-        folder = find_bundle(path)
-        manifest = read_manifest(folder)
-        shown = {"folder": str(folder)} | {k: v for k, v in manifest.raw.items() if k != "golden"}
-        if json_output:
-            print_json(shown)
-        else:
-            print_pairs(shown)
-
-
-@bundle_app.command("verify")
-def bundle_verify(
-    path: Annotated[str, typer.Argument(help="A built-in name or a folder.")] = "lite",
-    provider: ProviderOption = None,
-    json_output: JsonOption = False,
-) -> None:
-    """Check a bundle's files against its manifest, and its golden vectors on this machine.
-
-    Example: [bold]vsr-edge bundle verify ./my-bundle[/bold]
-    """
-    from dataclasses import asdict
-
-    from vsr_edge.output import print_json
-    from vsr_edge.runtime.encoder import load_bundle
-    from vsr_edge.runtime.golden import check_golden
-
-    with errors_as_exit_codes(), load_bundle(path, provider=provider or "cpu") as loaded:
-        report = check_golden(loaded)
-        size = sum(entry.size_bytes for entry in loaded.manifest.files.values())
-        if json_output:
-            print_json({"id": loaded.bundle_id, "bytes": size, "ok": True, **asdict(report)})
-    say(
-        f"{loaded.bundle_id}: sound, {size / 1e6:.1f} MB; cosine to the golden vectors: "
-        f"text {report.text_cosine:.4f}, image {report.image_cosine:.4f}"
-    )
 
 
 @app.command()

@@ -91,6 +91,11 @@ def default_archive() -> Path:
     return Path(platformdirs.user_data_dir(APPLICATION, appauthor=False)) / "archive"
 
 
+def bundles_folder() -> Path:
+    """Where bundles are installed, each in a folder of its name; it need not exist."""
+    return Path(platformdirs.user_data_dir(APPLICATION, appauthor=False)) / "bundles"
+
+
 def config_file() -> Path:
     """The user's settings file; it need not exist."""
     return Path(platformdirs.user_config_dir(APPLICATION, appauthor=False)) / "config.toml"

@@ -8,7 +8,12 @@
     ├── BundleError              about the model files
     │   ├── BundleNotFound       no bundle of that name or path
     │   ├── BundleDamaged        a file is missing, altered or not what the manifest says
-    │   └── BundleMismatch       intact, but not the one this archive was encoded with
+    │   ├── BundleMismatch       intact, but not the one this archive was encoded with
+    │   ├── BundleExists         something else lies where this one was to be installed
+    │   └── HubError             the hub does not give the bundle
+    │       ├── HubUnreachable   no connection, or one that broke, or the service fails
+    │       ├── HubForbidden     the repository wants a token or its terms accepted
+    │       └── HubNotFound      no such repository or revision, or no bundle in it
     ├── ProviderError            the execution provider asked for is not available
     └── ArchiveError             about the archive's folder
         ├── ArchiveNotFound      nothing was indexed there yet
@@ -63,6 +68,26 @@ class BundleDamaged(BundleError):
 
 class BundleMismatch(BundleError):
     """Intact, but not the bundle that this archive was encoded with."""
+
+
+class BundleExists(BundleError):
+    """Something else lies where this bundle was to be installed."""
+
+
+class HubError(BundleError):
+    """The hub does not give the bundle."""
+
+
+class HubUnreachable(HubError):
+    """No connection to the hub, or one that broke, or the service fails."""
+
+
+class HubForbidden(HubError):
+    """The repository wants a token, or its terms accepted."""
+
+
+class HubNotFound(HubError):
+    """No such repository or revision, or no bundle in it."""
 
 
 class ProviderError(VsrEdgeError):

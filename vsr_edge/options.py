@@ -22,7 +22,10 @@ ArchiveOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 BundleOption = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--bundle", help="Model bundle: a built-in name or a folder. \\[default: lite]"),
+    typer.Option(
+        "--bundle",
+        help="Model bundle: a built-in or installed name, or a folder. \\[default: lite]",
+    ),
 ]
 ProviderOption = Annotated[
     Optional[str],  # noqa: UP045

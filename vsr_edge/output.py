@@ -244,9 +244,13 @@ def _name(value: object) -> Text:
 Row: TypeAlias = Sequence[str]
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Text in columns on stdout, the first to the left, the others to the right."""
-    table = _table(*columns, right=tuple(range(1, len(columns))) if any(columns) else ())
+def print_table(
+    columns: Sequence[str], rows: Iterable[Row], *, right: tuple[int, ...] | None = None
+) -> None:
+    """Text in columns on stdout, those of ``right`` to the right: all but the first, if None."""
+    if right is None:
+        right = tuple(range(1, len(columns))) if any(columns) else ()
+    table = _table(*columns, right=right)
     table.show_header = any(columns)
     for row in rows:
         table.add_row(*(_name(cell) for cell in row))

@@ -10,7 +10,16 @@ import pytest
 
 from tests.e2e.command import run, succeed
 
-HEAVY = ("torch", "transformers", "optimum", "onnxruntime", "av", "usearch", "sqlite_utils")
+HEAVY = (
+    "torch",
+    "transformers",
+    "optimum",
+    "onnxruntime",
+    "av",
+    "usearch",
+    "sqlite_utils",
+    "huggingface_hub",
+)
 
 
 def test_version_is_that_of_the_package() -> None:
@@ -25,7 +34,11 @@ def test_help_lists_every_command() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["index", "search", "videos", "stats", "remove", "demo", "doctor", "bundle verify"]
+    "command",
+    [
+        *("index", "search", "videos", "stats", "remove", "demo", "doctor"),
+        *("bundle show", "bundle verify", "bundle list", "bundle pack", "bundle pull"),
+    ],
 )
 def test_each_command_explains_itself_with_an_example(command: str) -> None:
     out = succeed(*command.split(), "--help").out

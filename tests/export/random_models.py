@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ def save_base_model(folder: Path) -> Path:
 
 
 def _sentences() -> list[str]:
-    return [f"a photo of a {name}" for names in class_names() for name in names]
+    alone = " ".join(string.printable)  # or what is never seen alone becomes the mark of the end
+    return [alone, *(f"a photo of a {name}" for names in class_names() for name in names)]
 
 
 def _clip_tokenizer(folder: Path) -> CLIPTokenizerFast:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from vsr_edge.config import bundles_folder
 from vsr_edge.errors import BundleDamaged, BundleNotFound
-from vsr_edge.runtime.manifest import Manifest, read_manifest
+from vsr_edge.runtime.manifest import BundleFile, Manifest, read_manifest
 
 BUILT_IN = ("lite",)
 
@@ -29,14 +30,31 @@ class BundleFiles:
         return {one.precision or "": self.folder / one.file for one in (entry, *entry.alternatives)}
 
 
+def installed_bundles() -> dict[str, Path]:
+    """Name → folder of every bundle that `vsr-edge bundle pull` installed, in order of name."""
+    try:
+        folders = sorted(path for path in bundles_folder().iterdir() if path.is_dir())
+    except OSError:
+        return {}  # nothing was installed yet
+    # What an interrupted installation left behind begins with a dot.
+    return {path.name: path for path in folders if not path.name.startswith(".")}
+
+
 def find_bundle(name_or_path: str | Path) -> Path:
-    """The folder of a built-in bundle, or the folder that the path names.
+    """The folder of a bundle.
+
+    A ``Path`` is that folder. A text may be, in this order, the name of a built-in bundle, that of
+    an installed one, or a folder's path; so a folder that is called like a built-in or installed
+    bundle is named by a path with a separator, as in ``./my-bundle``.
 
     Raises:
-        BundleNotFound: neither.
+        BundleNotFound: none of these.
     """
-    if str(name_or_path) in BUILT_IN:
-        return Path(str(resources.files("vsr_edge") / "bundles" / str(name_or_path)))
+    if isinstance(name_or_path, str):
+        if name_or_path in BUILT_IN:
+            return Path(str(resources.files("vsr_edge") / "bundles" / name_or_path))
+        if (installed := installed_bundles()).get(name_or_path):
+            return installed[name_or_path]
     folder = Path(name_or_path).expanduser()
     try:
         found = folder.is_dir()
@@ -45,9 +63,19 @@ def find_bundle(name_or_path: str | Path) -> Path:
     if not found:
         raise BundleNotFound(
             f"no bundle is called {str(name_or_path)!r} and no folder lies there; "
-            f"built in: {', '.join(BUILT_IN)}"
+            f"built in: {', '.join(BUILT_IN)}; "
+            f"installed: {', '.join(installed_bundles()) or 'none'} (vsr-edge bundle pull)"
         )
     return folder
+
+
+def named_files(manifest: Manifest) -> list[tuple[str, BundleFile]]:
+    """Every file that a manifest names, with the role it has."""
+    return [
+        (role, one)
+        for role, entry in manifest.files.items()
+        for one in (entry, *entry.alternatives)
+    ]
 
 
 def verify_bundle(name_or_path: str | Path) -> BundleFiles:
@@ -59,10 +87,7 @@ def verify_bundle(name_or_path: str | Path) -> BundleFiles:
     """
     folder = find_bundle(name_or_path)
     manifest = read_manifest(folder)
-    named = [
-        (r, one) for r, entry in manifest.files.items() for one in (entry, *entry.alternatives)
-    ]
-    for role, entry in named:
+    for role, entry in named_files(manifest):
         path = folder / entry.file
         if not path.is_file():
             raise BundleDamaged(f"{path} ({role}) is missing: copy or export the bundle again")

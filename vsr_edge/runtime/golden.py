@@ -40,9 +40,14 @@ def check_golden(bundle: Bundle) -> GoldenReport:
     """Encode the golden inputs again.
 
     Raises:
-        BundleDamaged: a cosine is below ``GOLDEN_COSINE``.
+        BundleDamaged: there are none, or a cosine is below ``GOLDEN_COSINE``.
     """
     manifest = bundle.manifest
+    if not (manifest.golden_texts and manifest.golden_images):
+        raise BundleDamaged(
+            f"{bundle.files.folder} has no golden vectors, so nothing says that it computes what "
+            "it should: export the bundle again"
+        )
     texts = bundle.encode_text([g.text for g in manifest.golden_texts])
     side = bundle.image_side
     images = bundle.encode_images([golden_picture(g.seed, side) for g in manifest.golden_images])

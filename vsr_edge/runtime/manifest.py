@@ -194,7 +194,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleDamaged(
             f"{folder} has no {MANIFEST_FILE}: it is not a bundle, or its export did not finish"
         ) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise BundleDamaged(f"{path} cannot be read: {error}") from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise BundleDamaged(f"{path} is not the manifest of a {FORMAT}")
@@ -205,7 +205,7 @@ def read_manifest(folder: Path) -> Manifest:
         )
     try:
         return _parse(raw)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise BundleDamaged(f"{path} is incomplete or malformed: {error!r}") from error
 
 
