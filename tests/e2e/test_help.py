@@ -11,6 +11,17 @@ import pytest
 from tests.e2e.command import run, succeed
 
 HEAVY = ("torch", "transformers", "optimum", "onnxruntime", "av", "usearch", "sqlite_utils")
+COMMANDS = (
+    "index",
+    "reindex",
+    "search",
+    "videos",
+    "stats",
+    "remove",
+    "demo",
+    "doctor",
+    "bundle",
+)
 
 
 def test_version_is_that_of_the_package() -> None:
@@ -19,14 +30,12 @@ def test_version_is_that_of_the_package() -> None:
 
 def test_help_lists_every_command() -> None:
     out = succeed("--help").out
-    for command in ("index", "search", "videos", "stats", "remove", "demo", "doctor", "bundle"):
+    for command in COMMANDS:
         assert f" {command} " in out
     assert succeed("-h").out == out
 
 
-@pytest.mark.parametrize(
-    "command", ["index", "search", "videos", "stats", "remove", "demo", "doctor", "bundle verify"]
-)
+@pytest.mark.parametrize("command", [*COMMANDS[:-1], "bundle verify"])
 def test_each_command_explains_itself_with_an_example(command: str) -> None:
     out = succeed(*command.split(), "--help").out
     assert "Example: " in out
