@@ -129,7 +129,8 @@ class Archive:
 
         Raises:
             ArchiveNotFound: nothing was indexed here yet.
-            BundleMismatch: the archive was encoded with another bundle.
+            BundleMismatch: the archive was encoded with another bundle, or anew with one since it
+            was opened.
             UsageError: a query that is empty or no text, or a limit that cannot be.
         """
         from vsr_edge.search.loop import CANDIDATES, MAX_TURNS, Budget, search

@@ -77,7 +77,10 @@ def _reindex_outcome(archive: Archive, summary: ReindexSummary, drop_missing: bo
         return f"{folder} is encoded with the bundle {bundle!r} already: nothing to do{waiting}"
     if summary.switched:
         without = f", without {len(summary.dropped)} videos" if summary.dropped else ""
-        return f"{folder} is encoded with the bundle {bundle!r} now{without}"
+        return (
+            f"{folder} is encoded with the bundle {bundle!r} now{without}: search and index it "
+            f"with --bundle {archive.settings.bundle}"
+        )
     if summary.interrupted:
         return (
             f"interrupted: {folder} is searched with the bundle {bundle!r} as before, and nothing "
@@ -86,6 +89,6 @@ def _reindex_outcome(archive: Archive, summary: ReindexSummary, drop_missing: bo
     return f"{folder} stays with the bundle {bundle!r}, and what was encoded is kept: " + (
         "none of its videos can be read. Mount their drive, then run the same command again"
         if drop_missing
-        else "make the videos that failed readable and run the same command again, or add "
-        "--drop-missing to go on without them"
+        else "make the videos that failed readable, or index those that moved with that bundle, "
+        "and run the same command again; --drop-missing goes on without them"
     )

@@ -16,7 +16,8 @@ from tests.media_files import truncated
 from vsr_edge.ingest.reindex import ReindexSummary, reindex
 from vsr_edge.ingest.run import Progress
 from vsr_edge.runtime.encoder import Bundle, load_bundle
-from vsr_edge.store.base import open_store
+from vsr_edge.store.base import UnfinishedReindex, open_store
+from vsr_edge.store.succession import LocalSuccession
 from vsr_edge.types import Sampling
 
 OFTEN, SELDOM = Sampling(fps=2), Sampling(fps=1, clip_seconds=2, clip_stride=1, regions=False)
@@ -106,6 +107,36 @@ def test_an_interrupted_run_is_taken_up_and_the_old_archive_is_used_meanwhile(
     rest = change_over(other, archive)
     assert (rest.skipped, rest.indexed, rest.switched) == (kept, 4 - kept, True)
     assert content(archive) == content(indexed(other, videos, tmp_path / "expected"))
+
+
+def test_an_interrupt_amid_the_switch_is_heard_when_it_is_done(
+    other: Bundle, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tidy, interrupts = LocalSuccession.tidy, [KeyboardInterrupt]
+
+    def interrupted(self: LocalSuccession) -> UnfinishedReindex | None:
+        # As where SQLite, which does not listen to signals, has just done its part.
+        if self.bundle_id == ENCODERS and interrupts:
+            raise interrupts.pop()
+        return tidy(self)
+
+    monkeypatch.setattr(LocalSuccession, "tidy", interrupted)
+    summary = change_over(other, archive)
+    assert interrupts == []
+    assert (summary.switched, summary.interrupted) == (True, False)
+    assert made_by(archive) == ENCODERS
+    assert not (archive / "archive.next").exists()
+
+
+def test_a_video_that_moved_is_indexed_with_the_former_bundle_and_taken_along(
+    bundle: Bundle, other: Bundle, videos: list[Path], archive: Path
+) -> None:
+    change_over(other, archive, on_progress=InterruptAt("1.mkv", 1))
+    moved = [path.rename(path.with_name(f"moved-{path.name}")) for path in videos[:2]]
+    index(bundle, archive, moved, OFTEN)
+    summary = change_over(other, archive)
+    assert (summary.switched, summary.moved, summary.indexed) == (True, 1, 3)
+    assert paths_in(archive) == sorted([*moved, *videos[2:]])
 
 
 def test_what_an_unfinished_run_encoded_is_kept_for_its_bundle(

@@ -388,7 +388,7 @@ def test_killing_it_while_it_fills_and_switches_leaves_the_old_archive_or_the_ne
     expected = [content(folder) for folder in calm]
     archive = made_by(bundles[0], tmp_path / "archive")
     chance, present, kills, completed = random.Random(3), 0, 0, 0
-    while kills < 30:
+    while kills < 20:
         other = bundles[1 - present]
         with another_process(change_over, archive, PATHS, other) as (process, pipe):
             # Half of them amid filling, half amid the switch and what follows.

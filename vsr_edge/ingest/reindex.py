@@ -67,7 +67,9 @@ def reindex(
                 summary.interrupted = True
             # The switch itself cannot be interrupted: Ctrl-C amid it is heard when it is done.
             summary.switched = succession.bundle_id == bundle.encoders_id
-            summary.interrupted = summary.interrupted and not summary.switched
+            if summary.switched and summary.interrupted:
+                summary.interrupted = False
+                succession.tidy()
         summary.bundle_id = succession.bundle_id
     summary.seconds = time.monotonic() - started
     return summary
