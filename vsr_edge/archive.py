@@ -14,6 +14,7 @@ from vsr_edge.store.base import ArchiveStats, Filter, Store, open_store
 from vsr_edge.types import SearchResult, StoredVideo
 
 if TYPE_CHECKING:
+    from vsr_edge.ingest.reindex import ReindexSummary
     from vsr_edge.ingest.run import IngestSummary, Progress
     from vsr_edge.runtime.encoder import Bundle
 
@@ -25,6 +26,7 @@ class Archive:
         self.settings = settings
         self._bundle: Bundle | None = None
         self._store: Store | None = None
+        self._notices: list[str] = []
 
     @property
     def bundle(self) -> Bundle:
@@ -67,6 +69,39 @@ class Archive:
             on_progress=on_progress,
         )
 
+    def reindex(
+        self,
+        *,
+        drop_missing: bool = False,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> ReindexSummary:
+        """Encode the archive anew with the bundle of the settings (:mod:`vsr_edge.ingest.reindex`).
+
+        The archive is searched with its former bundle until all of it is encoded, and with the
+        new one from then on.
+
+        Args:
+            drop_missing: change over even if some videos cannot be read any more, without them.
+
+        Raises:
+            ArchiveNotFound: nothing was indexed here yet.
+            ArchiveLocked: another process is writing.
+        """
+        from vsr_edge.ingest.reindex import reindex
+
+        bundle = self.bundle
+        self._close_store()  # It may be one of before the archive was last changed over.
+        try:
+            return reindex(
+                self.store,
+                bundle,
+                threads=self.settings.threads,
+                drop_missing=drop_missing,
+                on_progress=on_progress,
+            )
+        finally:
+            self._close_store()
+
     def search(
         self,
         query: str,
@@ -94,7 +129,8 @@ class Archive:
 
         Raises:
             ArchiveNotFound: nothing was indexed here yet.
-            BundleMismatch: the archive was encoded with another bundle.
+            BundleMismatch: the archive was encoded with another bundle, or anew with one since it
+            was opened.
             UsageError: a query that is empty or no text, or a limit that cannot be.
         """
         from vsr_edge.search.loop import CANDIDATES, MAX_TURNS, Budget, search
@@ -160,6 +196,7 @@ class Archive:
     def notices(self) -> list[str]:
         """What the archive repaired by itself, and what runs the models: for the user."""
         return [
+            *self._notices,
             *([] if self._bundle is None else self._bundle.notices),
             *([] if self._store is None else self._store.notices),
         ]
@@ -174,8 +211,7 @@ class Archive:
     def _encoded_store(self, *, create: bool) -> Store:
         """The store, after making sure that this archive and this bundle belong together."""
         if self._store is not None and self._store.bundle_id != self.bundle.encoders_id:
-            self._store.close()
-            self._store = None
+            self._close_store()
         if self._store is None:
             self._store = open_settings_store(
                 self.settings,
@@ -185,11 +221,16 @@ class Archive:
             )
         return self._store
 
-    def close(self) -> None:
-        """Release files and graphs."""
+    def _close_store(self) -> None:
         if self._store is not None:
+            self._notices += self._store.notices
             self._store.close()
             self._store = None
+
+    def close(self) -> None:
+        """Release files and graphs."""
+        self._close_store()
+        self._notices.clear()
         if self._bundle is not None:
             self._bundle.close()
             self._bundle = None

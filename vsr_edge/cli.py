@@ -14,6 +14,7 @@ import typer
 # needs it, so that `--help` answers at once.
 from vsr_edge.cli_bundle import bundle_app
 from vsr_edge.cli_eval import evaluate, evaluate_predictions
+from vsr_edge.cli_reindex import reindex
 from vsr_edge.options import (
     ArchiveOption,
     BundleOption,
@@ -149,6 +150,9 @@ def index(
         say("no video was found there; --include GLOB names files with unusual endings")
 
 
+app.command("reindex")(reindex)
+
+
 @app.command()
 def search(
     query: Annotated[str, typer.Argument(help="What is to be seen, in plain English.")],
@@ -252,10 +256,18 @@ def stats(archive: ArchiveOption = None, json_output: JsonOption = False) -> Non
     with open_for_command(archive) as opened:
         values = {"archive": str(opened.settings.archive), **asdict(opened.stats())}
         values["hours"] = round(values["hours"], 3)
+        unfinished = values["reindex"]
         if json_output:
             print_json(values)
+            return
+        if unfinished is None:
+            del values["reindex"]
         else:
-            print_pairs(values)
+            values["reindex"] = (
+                f"{unfinished['videos']} of {values['videos']} videos are encoded with the bundle "
+                f"{unfinished['bundle_id']!r}; `vsr-edge reindex` with it goes on"
+            )
+        print_pairs(values)
 
 
 @app.command()

@@ -55,6 +55,8 @@ def examine(archive: Path | None) -> dict[str, Any]:
             found = store.check()
             stats = store.stats()
             report["archive_state"] = f"{stats.videos} videos, {stats.clips} clips"
+            if stats.reindex is not None:
+                report["archive_state"] += f"; re-index with {stats.reindex.bundle_id!r} unfinished"
             problems += found
     except ArchiveNotFound:
         report["archive_state"] = "nothing indexed yet"

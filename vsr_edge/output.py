@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _PIPE_WIDTH = 1_000_000
 SHOWN_A_TURN = 3
+# What a run says of single videos; only a re-index drops any.
+_REPORTS = ("partial", "failed", "dropped")
 
 # Results go to stdout, everything said about them to stderr, so that either can be piped.
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -193,7 +195,7 @@ def summary_document(summary: IngestSummary) -> dict[str, Any]:
     document = asdict(summary)
     document["hours"] = round(summary.hours, 4)
     document["seconds"] = round(summary.seconds, 2)
-    for kind in ("partial", "failed"):
+    for kind in document.keys() & set(_REPORTS):
         document[kind] = [
             {"video": str(report.path), "reason": report.reason}
             for report in getattr(summary, kind)
@@ -203,8 +205,8 @@ def summary_document(summary: IngestSummary) -> dict[str, Any]:
 
 def print_summary(summary: IngestSummary) -> None:
     """What an indexing run did, for people, on stderr."""
-    for kind, reports in (("partial", summary.partial), ("failed", summary.failed)):
-        for report in reports:
+    for kind in _REPORTS:
+        for report in getattr(summary, kind, ()):
             messages.print(Text(printable(f"{kind}: {report.path}: {report.reason}")))
     parts = [
         f"{summary.indexed} indexed ({len(summary.partial)} of them partial)",

@@ -127,7 +127,8 @@ def test_an_archive_of_another_bundle_is_refused_with_what_to_do(
         ended = run(*command, "--archive", demo_archive, environment=environment)
         assert ended.code == 1
         assert f"was indexed with the bundle {encoded_with!r}" in ended.err
-        assert "use that bundle, or index the videos into another archive folder" in ended.err
+        assert "use that bundle, or change the archive over to this one" in ended.err
+        assert "`vsr-edge reindex --bundle BUNDLE`" in ended.err
     # What needs no bundle goes on.
     assert len(succeed("videos", "--archive", demo_archive, "--json").document["videos"]) == 3
 

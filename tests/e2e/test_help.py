@@ -20,6 +20,17 @@ HEAVY = (
     "sqlite_utils",
     "huggingface_hub",
 )
+COMMANDS = (
+    "index",
+    "reindex",
+    "search",
+    "videos",
+    "stats",
+    "remove",
+    "demo",
+    "doctor",
+    "bundle",
+)
 
 
 def test_version_is_that_of_the_package() -> None:
@@ -28,7 +39,7 @@ def test_version_is_that_of_the_package() -> None:
 
 def test_help_lists_every_command() -> None:
     out = succeed("--help").out
-    for command in ("index", "search", "videos", "stats", "remove", "demo", "doctor", "bundle"):
+    for command in COMMANDS:
         assert f" {command} " in out
     assert succeed("-h").out == out
 
@@ -36,7 +47,7 @@ def test_help_lists_every_command() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *("index", "search", "videos", "stats", "remove", "demo", "doctor"),
+        *COMMANDS[:-1],
         *("bundle show", "bundle verify", "bundle list", "bundle pack", "bundle pull"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,13 @@ def a_video(path: str, **changes: Any) -> Video:
 
 
 def footage(
-    path: str, *, seed: int | None = None, clips: int = 4, batches: int = 3, regions: bool = True
+    path: str,
+    *,
+    seed: int | None = None,
+    clips: int = 4,
+    batches: int = 3,
+    regions: bool = True,
+    dim: int = DIM,
 ) -> Footage:
     """The same path and seed always give the same footage."""
     video = a_video(path)
@@ -73,12 +79,12 @@ def footage(
         parts.append(
             FrameFeatures(
                 times=(number * size + np.arange(size)) * 1.001,
-                vectors=unit_vectors(rng, size, DIM),
-                regions=unit_vectors(rng, size, REGIONS, DIM) if regions else None,
+                vectors=unit_vectors(rng, size, dim),
+                regions=unit_vectors(rng, size, REGIONS, dim) if regions else None,
             )
         )
     windows = [ClipWindow(2.0 * i, 2.0 * i + 4.0, i, i + batches - 1) for i in range(clips)]
-    return Footage(video, parts, windows, unit_vectors(rng, clips, DIM))
+    return Footage(video, parts, windows, unit_vectors(rng, clips, dim))
 
 
 def store_footage(writer: Writer, made: Footage) -> int:
@@ -99,8 +105,32 @@ def fill(folder: Path, *paths: str, **options: Any) -> None:
             store_footage(writer, footage(path))
 
 
-def a_query(seed: int = 0) -> Vectors:
-    return unit_vectors(np.random.default_rng(seed), DIM).astype(np.float32)
+@dataclass(frozen=True)
+class Another:
+    """Another bundle: its encoders make other vectors of the same footage, here by a seed."""
+
+    bundle_id: str
+    dim: int = DIM
+    clips: int = 4
+
+    def footage(self, path: str) -> Footage:
+        seed = zlib.crc32(f"{self.bundle_id} {path}".encode())
+        return footage(path, seed=seed, dim=self.dim, clips=self.clips)
+
+
+def fill_up(
+    store: Store, paths: Sequence[str], other: Another, told: Callable[[], None] = lambda: None
+) -> None:
+    """Index what is not there yet."""
+    with store.writer() as writer:
+        for path in paths:
+            if store.find(Path(path)) is None:
+                store_footage(writer, other.footage(path))
+                told()
+
+
+def a_query(seed: int = 0, dim: int = DIM) -> Vectors:
+    return unit_vectors(np.random.default_rng(seed), dim).astype(np.float32)
 
 
 def rows(folder: Path, sql: str) -> list[tuple[Any, ...]]:
@@ -126,7 +156,7 @@ def change(folder: Path, *statements: str) -> None:
 def content(folder: Path) -> dict[Path, Any]:
     """All that is stored, by path: nothing in it depends on ids or on when it was written."""
     found: dict[Path, Any] = {}
-    with open_archive(folder) as store:
+    with open_store(folder) as store:
         for stored in store.videos():
             frames = store.frames(stored.video_id, regions=True)
             clips = rows(

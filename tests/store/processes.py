@@ -15,7 +15,16 @@ from typing import Any
 from vsr_edge.errors import VsrEdgeError
 from vsr_edge.store.base import Filter, open_store
 
-from .archives import BUNDLE, DIM, a_query, footage, open_archive, store_footage
+from .archives import (
+    BUNDLE,
+    DIM,
+    Another,
+    a_query,
+    fill_up,
+    footage,
+    open_archive,
+    store_footage,
+)
 
 # Loaded here, once for all of them, so that dozens of processes cost no more than a second.
 importlib.import_module("vsr_edge.store.local")
@@ -100,3 +109,18 @@ def look_without_rights(pipe: Connection, folder: Path) -> None:
             pipe.send((hits, few, store.notices, problems, refused))
     except VsrEdgeError as error:
         pipe.send(f"{type(error).__name__}: {error}")
+
+
+def change_over(pipe: Connection, folder: Path, paths: list[str], other: Another) -> None:
+    """Fill the second generation with what it lacks and switch to it, telling of each step."""
+    with open_store(folder) as store, store.succession() as succession:
+        if succession.bundle_id == other.bundle_id:
+            succession.tidy()
+        else:
+            pipe.send("began")
+            with succession.open(other.bundle_id, other.dim) as successor:
+                fill_up(successor, paths, other, lambda: pipe.send("filled"))
+            pipe.send("switching")
+            succession.switch()
+            pipe.send("switched")
+    pipe.send("closed")

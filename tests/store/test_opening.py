@@ -60,7 +60,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_another_bundle_is_refused(tmp_path: Path, create: bool) -> None:
     fill(tmp_path, "/v/a.mp4")
     before = content(tmp_path)
-    with pytest.raises(BundleMismatch, match=f"'{BUNDLE}'.*another archive folder"):
+    with pytest.raises(BundleMismatch, match=f"'{BUNDLE}'.*reindex --bundle"):
         open_archive(tmp_path, bundle_id="big", create=create)
     with pytest.raises(BundleMismatch, match="16 dimensions"):
         open_archive(tmp_path, dim=DIM * 2, create=create)

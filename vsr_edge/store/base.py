@@ -42,8 +42,19 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
+class UnfinishedReindex:
+    """A second generation beside the archive: by which bundle, and how many videos it has."""
+
+    bundle_id: str
+    videos: int
+
+
+@dataclass(frozen=True, slots=True)
 class ArchiveStats:
-    """What an archive holds. ``hours`` is footage; sizes are on disk; ``dim`` is D."""
+    """What an archive holds. ``hours`` is footage; sizes are on disk; ``dim`` is D.
+
+    ``reindex`` is a second generation that is being made, or was left unfinished.
+    """
 
     videos: int
     partial_videos: int
@@ -55,6 +66,7 @@ class ArchiveStats:
     dim: int
     database_bytes: int
     cache_bytes: int
+    reindex: UnfinishedReindex | None = None
 
 
 class VideoWriter(Protocol):
@@ -124,8 +136,51 @@ class Writer(Protocol):
         ...
 
 
+class Succession(Protocol):
+    """A second generation of the archive, filled beside the first, which it then replaces.
+
+    Reading goes on all the while. What a crash leaves of it, the next one takes up.
+    """
+
+    @property
+    def bundle_id(self) -> str:
+        """The bundle that the archive is encoded with now: another one after :meth:`switch`."""
+        ...
+
+    def open(self, bundle_id: str, dim: int) -> Store:
+        """The second generation: as far as it was filled before, or empty.
+
+        One that was begun with another bundle, or is damaged, is thrown away with a notice.
+
+        Raises:
+            ArchiveError: its folder holds files of somebody else.
+        """
+        ...
+
+    def switch(self) -> None:
+        """Put the second generation in the place of the first, wholly or not at all.
+
+        Close it before. Stores that are open on the archive finish what they are reading; then
+        they raise ``BundleMismatch``.
+
+        Raises:
+            ArchiveDamaged: the second generation is; it was thrown away.
+            ArchiveError: there is no room on the disk for both and the change of one into the
+            other. In either case nothing has changed.
+        """
+        ...
+
+    def tidy(self) -> UnfinishedReindex | None:
+        """Remove what a crash left of a switch; returns what is still to be switched to."""
+        ...
+
+
 class Store(Protocol):
-    """Reading works while another process writes; one object may be shared by threads."""
+    """Reading works while another process writes; one object may be shared by threads.
+
+    Anything but closing it raises ``BundleMismatch`` once the archive was switched to another
+    bundle: nothing of two bundles is ever mixed.
+    """
 
     @property
     def bundle_id(self) -> str:
@@ -148,6 +203,14 @@ class Store(Protocol):
         Raises:
             ArchiveLocked: another process writes; the message names it.
             ArchiveError: the folder cannot be written.
+        """
+        ...
+
+    def succession(self) -> AbstractContextManager[Succession]:
+        """Become the writer, to have the archive replaced by a second generation.
+
+        Raises:
+            ArchiveLocked, ArchiveError: as :meth:`writer`.
         """
         ...
 

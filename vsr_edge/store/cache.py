@@ -54,12 +54,18 @@ def read_cache(
     with content:
         digest = hashlib.sha256(content).hexdigest()
         record = connection.execute(
-            "SELECT graph FROM search_cache WHERE sha256 = ?", [digest]
+            "SELECT graph, EXISTS (SELECT 1 FROM clips WHERE clips.id <= max_clip_id)"
+            " FROM search_cache WHERE sha256 = ?",
+            [digest],
         ).fetchone()
         if record is None:
             return CacheFile(None, "was damaged or belongs to another archive (checksum differs)")
         if not load:
             return CacheFile(None, None)
+        if not record[1]:
+            # Sound, but nothing of it counts any more, perhaps not even its dimension: all of
+            # its clips were removed, or encoded anew with another bundle.
+            return CacheFile(ClipIndex(dim, graph=False, threads=threads), None)
         try:
             index = ClipIndex.load(content, dim, graph=bool(record[0]), threads=threads)
         except (ValueError, RuntimeError) as error:

@@ -17,6 +17,14 @@ _SHOWN = 20
 def check(folder: Path, connection: sqlite3.Connection, dim: int) -> list[str]:
     """Problems with what to do about each; an empty list means sound."""
     cache = read_cache(folder, connection, dim, threads=1, load=False)
+    problems = check_rows(connection, dim)
+    if cache.problem is not None:
+        problems.append(f"{CACHE_FILE} {cache.problem}: the next search rebuilds it")
+    return problems
+
+
+def check_rows(connection: sqlite3.Connection, dim: int) -> list[str]:
+    """Problems of the database alone."""
     with transaction(connection, write=False):
         problems = _check_file(connection)
         if problems:
@@ -25,8 +33,6 @@ def check(folder: Path, connection: sqlite3.Connection, dim: int) -> list[str]:
         problems += _check_references(connection)
         problems += _check_counts(connection)
         problems += _check_vectors(connection, dim)
-    if cache.problem is not None:
-        problems.append(f"{CACHE_FILE} {cache.problem}: the next search rebuilds it")
     return problems
 
 

@@ -14,18 +14,23 @@ DATABASE_FILE = "archive.db"
 
 # A clip's row is a little over 1 KiB at 512 dimensions: seven fit in 8 KiB, three in the default
 # 4 KiB.
-_PAGE_BYTES = 8192
+PAGE_BYTES = 8192
 _BUSY_SECONDS = 10.0
 _WAL_LIMIT_BYTES = 64 << 20
 
 
-def connect(database: Path, *, create: bool = False) -> sqlite3.Connection:
-    """Open for reading and writing; nothing begins or commits a transaction by itself."""
+def connect(
+    database: Path, *, create: bool = False, page_bytes: int = PAGE_BYTES
+) -> sqlite3.Connection:
+    """Open for reading and writing; nothing begins or commits a transaction by itself.
+
+    ``page_bytes`` only counts for a file that is still empty.
+    """
     connection = _connect(database, "rwc" if create else "rw")
     try:
         if create:
             # Both only take effect on an empty file, outside a transaction.
-            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+            connection.execute(f"PRAGMA page_size = {page_bytes}")
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA foreign_keys = ON")
         # One sync a video: what was reported as indexed is still there after a power cut.

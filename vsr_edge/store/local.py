@@ -36,6 +36,7 @@ from vsr_edge.store.rows import (
     stored_video,
     where_video,
 )
+from vsr_edge.store.succession import LocalSuccession, encoded_with, unfinished_reindex
 from vsr_edge.store.writer import LocalWriter
 from vsr_edge.types import Clip, ClipHit, FrameFeatures, StoredVideo, Vectors
 
@@ -63,17 +64,17 @@ class LocalStore:
         self._connection, self._read_only = open_archive(folder)
         try:
             with explained(folder):
-                row = self._connection.execute("SELECT bundle_id, dim FROM meta").fetchone()
-            if row is None:
+                present = encoded_with(self._connection)
+            if present is None:
                 raise not_found(folder)
-            self._bundle_id, self._dim = str(row[0]), int(row[1])
+            self._bundle_id, self._dim = present
             self._check_bundle(bundle_id, dim)
         except BaseException:
             self._connection.close()
             raise
         self._exact_limit = EXACT_SEARCH_LIMIT if exact_limit is None else exact_limit
         self._threads = threads or usable_threads()
-        self._retrieval = self._new_retrieval()
+        self._retrieval = self._new_retrieval(self._dim)
 
     @property
     def bundle_id(self) -> str:
@@ -89,6 +90,23 @@ class LocalStore:
 
     @contextmanager
     def writer(self) -> Iterator[LocalWriter]:
+        with self._writing() as connection:
+            yield LocalWriter(self._folder, connection, self._dim)
+
+    @contextmanager
+    def succession(self) -> Iterator[LocalSuccession]:
+        with self._writing() as connection:
+            yield LocalSuccession(
+                self._folder,
+                connection,
+                exact_limit=self._exact_limit,
+                threads=self._threads,
+                notices=self._notices,
+            )
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """The lock, and a connection of its own; at the end the search cache is brought up."""
         if self._read_only:
             raise ArchiveError(
                 f"{self._folder} cannot be written: change its permissions, or index into "
@@ -97,14 +115,17 @@ class LocalStore:
         with WriterLock(self._folder), explained(self._folder):
             connection = connect(self._folder / DATABASE_FILE)
             try:
+                self._check_current(connection)
                 before = generation(connection)
-                yield LocalWriter(self._folder, connection, self._dim)
+                yield connection
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 if generation(connection) != before:
                     # Not the one that this store searches with: building a graph takes minutes,
                     # and other threads go on searching.
-                    retrieval = self._new_retrieval()
+                    # After a switch the dimension is another one.
+                    _, dim = encoded_with(connection) or (None, self._dim)
+                    retrieval = self._new_retrieval(dim)
                     retrieval.open(connection)
                     retrieval.save(connection, build_graph=True)
             finally:
@@ -140,6 +161,7 @@ class LocalStore:
         with self._guard, explained(self._folder):
             self._retrieval.open(self._connection)
             with transaction(self._connection, write=False):
+                self._check_current(self._connection)
                 hits = self._retrieval.search(self._connection, queries, k, where)
             self._save_cache()
         return hits
@@ -208,10 +230,12 @@ class LocalStore:
                 _size(self._folder / (DATABASE_FILE + end)) for end in ("", "-wal", "-shm")
             ),
             cache_bytes=_size(self._folder / CACHE_FILE),
+            reindex=unfinished_reindex(self._folder, self._bundle_id),
         )
 
     def check(self) -> list[str]:
         with self._guard, explained(self._folder):
+            self._check_current(self._connection)
             return checkup.check(self._folder, self._connection, self._dim)
 
     def close(self) -> None:
@@ -236,6 +260,7 @@ class LocalStore:
             explained(self._folder),
             transaction(self._connection, write=False) as connection,
         ):
+            self._check_current(connection)
             yield connection
 
     def _videos(self, condition: str, parameters: list[Any]) -> list[StoredVideo]:
@@ -253,13 +278,27 @@ class LocalStore:
         raise BundleMismatch(
             f"{self._folder} was indexed with the bundle {self._bundle_id!r} ({self._dim} "
             f"dimensions), not with {bundle_id or self._bundle_id!r} ({dim or self._dim}): use "
-            "that bundle, or index the videos into another archive folder with this one"
+            "that bundle, or change the archive over to this one with "
+            "`vsr-edge reindex --bundle BUNDLE`"
         )
 
-    def _new_retrieval(self) -> Retrieval:
+    def _check_current(self, connection: sqlite3.Connection) -> None:
+        """Raise BundleMismatch if the archive was switched since this store was opened.
+
+        Called in every transaction: what this store knows, and whoever holds it, is about the
+        vectors of the former bundle.
+        """
+        present = encoded_with(connection)
+        if present not in (None, (self._bundle_id, self._dim)):
+            raise BundleMismatch(
+                f"{self._folder} was re-indexed with the bundle {present[0]!r} since it was opened "
+                f"with {self._bundle_id!r}: open it again with that bundle"
+            )
+
+    def _new_retrieval(self, dim: int) -> Retrieval:
         return Retrieval(
             self._folder,
-            self._dim,
+            dim,
             exact_limit=self._exact_limit,
             threads=self._threads,
             notices=self._notices,

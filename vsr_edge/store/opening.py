@@ -9,6 +9,7 @@ from pathlib import Path
 from vsr_edge.errors import ArchiveError, ArchiveNotFound
 from vsr_edge.store.connection import (
     DATABASE_FILE,
+    PAGE_BYTES,
     connect,
     connect_read_only,
     explained,
@@ -24,7 +25,7 @@ APPLICATION_ID = 0x56535245
 SCHEMA_VERSION = 3
 
 
-def create_archive(folder: Path, bundle_id: str, dim: int) -> None:
+def create_archive(folder: Path, bundle_id: str, dim: int, *, page_bytes: int = PAGE_BYTES) -> None:
     """Make an empty archive where there is none, or finish making it."""
     database = folder / DATABASE_FILE
     try:
@@ -36,7 +37,7 @@ def create_archive(folder: Path, bundle_id: str, dim: int) -> None:
     if database.exists() and _has_meta(folder):
         return
     with WriterLock(folder, UPKEEP), explained(folder):
-        connection = connect(database, create=True)
+        connection = connect(database, create=True, page_bytes=page_bytes)
         try:
             if _version(connection, folder) < SCHEMA_VERSION:
                 _migrate(connection)
