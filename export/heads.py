@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +165,6 @@ def assemble(
         files[CONCEPTS] = [Graph(encoders.path(CONCEPTS), None)]
     parity = {role: value for role, value in raw["parity"].items() if role not in HEADS}
     parity |= {role: part.parity for role, part in parts.items()}
-    text = encoders.manifest.text
 
     def write(folder: Path, calibration: dict[str, Any]) -> Bundle:
         return write_bundle(
@@ -175,7 +174,7 @@ def assemble(
             licence=encoders.manifest.licence,
             dims=raw["dims"],
             preprocessing=raw["preprocessing"],
-            text={name: getattr(text, name) for name in text.__slots__},
+            text=asdict(encoders.manifest.text),
             parity=parity,
             provenance={**raw["provenance"], **(provenance or {})},
             calibration=calibration,

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from skimage import data
 
-from vsr_edge.errors import ProviderError, UsageError
-from vsr_edge.runtime.encoder import Bundle, load_bundle
-from vsr_edge.runtime.session import available_providers, choose_providers
+from vsr_edge.errors import UsageError
+from vsr_edge.runtime.encoder import Bundle
 
 SENTENCES = ["a dog", "two children in a red boat on a lake", "snow", "a man with a camera"]
 
@@ -147,20 +146,3 @@ def test_threads_share_a_bundle(lite: Bundle) -> None:
     assert len(found) == 4
     for vectors in found:
         np.testing.assert_array_equal(vectors, expected)
-
-
-def test_auto_takes_a_provider_that_is_there() -> None:
-    assert choose_providers("auto")[-1] == "CPUExecutionProvider"
-    assert "cpu" in available_providers()
-
-
-def test_a_missing_provider_names_its_package() -> None:
-    if "cuda" in available_providers():
-        pytest.skip("this onnxruntime has CUDA, so nothing is missing")
-    with load_bundle(provider="cuda") as bundle, pytest.raises(ProviderError, match="gpu"):
-        bundle.encode_text(["a dog"])
-
-
-def test_an_unknown_provider_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="known: auto, cpu"):
-        choose_providers("abacus")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from export.bundle import write_bundle
+from export.bundle import Graph, write_bundle
 from export.graphs import export_grounding, export_refiner
 from models.grounding import GroundingHead
 from models.minilm import HIDDEN
@@ -31,15 +31,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     export_refiner(Refiner(torch.zeros(HIDDEN)).eval(), work / "refiner.onnx")
     source = find_bundle("lite")
     manifest = read_manifest(source)
-    files = {role: (source / f.file, f.precision) for role, f in manifest.files.items()}
+    files = {role: [Graph(source / f.file, f.precision)] for role, f in manifest.files.items()}
+    heads = {role: [Graph(work / f"{role}.onnx", "fp32")] for role in (GROUNDING, REFINER)}
     write_bundle(
         work / "bundle",
-        files
-        | {GROUNDING: (work / "grounding.onnx", "fp32"), REFINER: (work / "refiner.onnx", "fp32")},
+        files | heads,
         name="headed",
         licence="Apache-2.0",
         dims=manifest.raw["dims"],
         preprocessing=manifest.raw["preprocessing"],
+        text=asdict(manifest.text),
         parity={},
         provenance={},
     )

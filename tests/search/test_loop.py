@@ -16,6 +16,7 @@ from vsr_edge.config import load_settings
 from vsr_edge.errors import UsageError
 from vsr_edge.runtime.bundle import find_bundle
 from vsr_edge.runtime.manifest import CONCEPTS, GROUNDING, REFINER
+from vsr_edge.search.feedback import fed_back, only_new
 
 QUERY = "a bicycle leaning against a wall"
 # As the demo's footage is short, few candidates a turn leave some for the next.
@@ -188,11 +189,42 @@ def test_a_bundle_without_a_refiner_falls_back_to_rocchio(
     assert (change.method, change.gained, change.lost) == ("rocchio", (), ())
 
 
-def test_a_bundle_without_heads_searches_in_one_shot(opened: Callable[..., Archive]) -> None:
-    result = opened(without=(GROUNDING, REFINER, CONCEPTS)).search(QUERY)
+def test_a_bundle_without_heads_searches_unverified_with_feedback(
+    opened: Callable[..., Archive],
+) -> None:
+    archive = opened(without=(GROUNDING, REFINER))
+    result = archive.search(QUERY)
     assert result.verdict.decision == "unverified"
-    assert "no calibrated verifier" in result.turns[0].then
-    assert result.moments
+    assert all(moment.match_probability is None for moment in result.moments)
+    first, second = result.turns
+    assert "no trained verifier" in first.then
+    assert (second.action, second.encoder_calls) == ("feedback and retrieve", 0)
+    change = second.refinement
+    assert change is not None
+    assert 0.9 < change.cosine < 1
+    assert change.gained
+    # What the plain query found stays before what feedback adds.
+    once = archive.search(QUERY, one_shot=True)
+    assert len(once.turns) == 1
+    assert result.moments[: len(once.moments)] == once.moments
+
+
+def test_feedback_adds_what_the_plain_query_did_not_reach(opened: Callable[..., Archive]) -> None:
+    archive = opened(without=(GROUNDING, REFINER))
+    query = archive.bundle.encode_text([QUERY])[0]
+    hits = archive.store.search(query, 2)
+    moved = fed_back(archive.store, query, hits)
+    assert np.linalg.norm(moved) == pytest.approx(1, abs=1e-5)
+    assert moved @ query < 1
+    found = only_new(archive.store, query, hits, archive.store.search(moved, 6))
+    assert found
+    assert not {hit.clip.clip_id for hit in found} & {hit.clip.clip_id for hit in hits}
+    plain = {hit.clip.clip_id: hit.score for hit in archive.store.search(query, 1000)}
+    assert [hit.score for hit in found] == pytest.approx(
+        [plain[hit.clip.clip_id] for hit in found], abs=2e-3
+    )
+    assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
+    assert fed_back(archive.store, query, []) is query
 
 
 def test_an_archive_without_regions_is_searched_in_one_shot(

@@ -2,8 +2,9 @@
 
 VideoSearch-R1 (arXiv 2607.00446) verifies the first candidate of each turn; here a turn verifies
 several, which costs little. What has been judged is not judged again: another turn brings new
-candidates, or it is the last. A bundle without heads, or an archive without region vectors, is
-searched in one shot: nothing is verified then, and the answer says so.
+candidates, or it is the last. An archive without region vectors is searched in one shot, and so is
+any with a bundle without heads, plus what pseudo-relevance feedback brings up: nothing is verified
+then, and the answer says so.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from vsr_edge.runtime.heads import refine
 from vsr_edge.runtime.manifest import REFINER, Calibration
 from vsr_edge.search.clock import Clock
 from vsr_edge.search.explain import refinement
+from vsr_edge.search.feedback import fed_back, only_new
 from vsr_edge.search.footage import Candidates, best_frames, show
 from vsr_edge.search.ground import moments_of_hits, moments_of_judged
 from vsr_edge.search.rank import without_repeats
@@ -145,12 +147,31 @@ def search(
         with clock.stage("retrieve"):
             wanted = budget.candidates * (turn + 1)
             hits = retrieve(vector, wanted)
+    further: list[ClipHit] = []
+    if bundle.manifest.calibration is None and first_hits and not one_shot:
+        with clock.stage("refine"):
+            vector = fed_back(store, original, first_hits)
+            change = refinement("rocchio", original, vector, bundle.concepts)
+        with clock.stage("retrieve"):
+            further = only_new(store, original, first_hits, retrieve(vector, wanted))
     with clock.stage("ground"):
-        moments = _moments(store, judged, first_hits, original, top_k)
+        moments = _moments(store, judged, (first_hits, further), original, top_k)
     if not turns:
-        hits_only = tuple(Candidate(m.video, m.start, m.end, m.score) for m in moments)
-        then = _why_unverified(one_shot, bundle, moments)
-        turns = [Turn(1, "retrieve", hits_only, clock.lap(), then=then)]
+        why = _why_unverified(one_shot, bundle, moments)
+        turns = [Turn(1, "retrieve", _candidates(moments), clock.lap(), then=why)]
+        if change is not None:
+            new = _moments(store, [], (further,), original, top_k)
+            turns.append(
+                Turn(
+                    turn=2,
+                    action="feedback and retrieve",
+                    candidates=_candidates(new),
+                    latency_ms=clock.lap(),
+                    encoder_calls=0,
+                    refinement=change,
+                    then="unverified: what is new comes behind",
+                )
+            )
     return SearchResult(
         query=query,
         verdict=_verdict(judged, calibration),
@@ -210,15 +231,24 @@ def _candidate(one: Judged) -> Candidate:
     return Candidate(window.video.video.path, start, end, window.score, one.probability)
 
 
+def _candidates(moments: Sequence[Moment]) -> tuple[Candidate, ...]:
+    return tuple(Candidate(m.video, m.start, m.end, m.score) for m in moments)
+
+
 def _moments(
-    store: Store, judged: Sequence[Judged], hits: Sequence[ClipHit], query: Vectors, top_k: int
+    store: Store,
+    judged: Sequence[Judged],
+    retrieved: Sequence[Sequence[ClipHit]],
+    query: Vectors,
+    top_k: int,
 ) -> list[Moment]:
-    """What was judged, the likeliest first; then, if more is wanted, what only was retrieved."""
+    """What was judged, the likeliest first; then, while more is wanted, what only was retrieved."""
     verified = moments_of_judged(store, judged, query, top_k)
     spans = [span for _, span in verified]
-    if len(spans) < top_k:
-        spans += moments_of_hits(store, hits, query, top_k)
-        spans = [spans[place] for place in without_repeats(spans)[:top_k]]
+    for hits in retrieved:
+        if len(spans) < top_k:
+            spans += moments_of_hits(store, hits, query, top_k)
+            spans = [spans[place] for place in without_repeats(spans)[:top_k]]
     probabilities = [one.probability for one, _ in verified]
     found: list[Moment] = []
     for place, span in enumerate(spans):
@@ -235,7 +265,7 @@ def _why_unverified(one_shot: bool, bundle: Bundle, moments: Sequence[Moment]) -
     if one_shot:
         return "unverified: one shot was asked for"
     if bundle.manifest.calibration is None:
-        return f"unverified: the bundle {bundle.bundle_id} has no calibrated verifier"
+        return f"unverified: the bundle {bundle.bundle_id} has no trained verifier"
     if not moments:
         return "nothing was found"
     return "unverified: the archive holds no region vectors; index it with --regions"
