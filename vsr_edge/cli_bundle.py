@@ -45,12 +45,13 @@ def bundle_verify(
     provider: ProviderOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Check a bundle's files against its manifest, and its golden vectors on this machine.
+    """Check a bundle's files against its manifest, run its graphs, and compare golden vectors.
 
     Example: [bold]vsr-edge bundle verify ./my-bundle[/bold]
     """
     from dataclasses import asdict
 
+    from vsr_edge.bundles.soundness import check_sound
     from vsr_edge.output import print_json
     from vsr_edge.runtime.bundle import named_files
     from vsr_edge.runtime.encoder import load_bundle
@@ -58,6 +59,7 @@ def bundle_verify(
 
     with errors_as_exit_codes(), load_bundle(bundle, provider=provider or "cpu") as loaded:
         report = check_golden(loaded)
+        check_sound(loaded)
         size = sum(entry.size_bytes for _, entry in named_files(loaded.manifest))
         if json_output:
             print_json({"id": loaded.bundle_id, "bytes": size, "ok": True, **asdict(report)})

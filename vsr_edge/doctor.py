@@ -36,6 +36,7 @@ def examine(archive: Path | None) -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": _versions(),
         "providers": available_providers(),
+        "auto_provider": None,
         "threads": usable_threads(),
         "bundle": None,
         "archive": str(settings.archive),
@@ -47,6 +48,10 @@ def examine(archive: Path | None) -> dict[str, Any]:
             check_golden(bundle)
             encoders_id = bundle.encoders_id
             report["bundle"] = f"{bundle.bundle_id}: sound"
+        with load_bundle(settings.bundle, provider="auto") as bundle:
+            # onnxruntime lists what it was built with: only trying tells what starts here.
+            bundle.encode_text([""])
+            report["auto_provider"] = bundle.provider
     except VsrEdgeError as error:
         report["bundle"] = f"{settings.bundle}: unusable"
         problems.append(str(error))

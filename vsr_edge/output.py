@@ -90,6 +90,8 @@ def print_search(result: SearchResult, *, explain: bool) -> None:
     verdict = result.verdict
     if verdict.decision == "no_match":
         messages.print(f"not there, {_percent(verdict.confidence)} sure; the nearest guesses:")
+    elif verdict.decision == "unverified":
+        messages.print(Text(result.turns[0].then))
     judged = verdict.threshold is not None
     titles = ("#", *(["match"] if judged else []), "score", "from", "to", "video")
     table = _table(*titles, right=tuple(range(len(titles) - 1)))

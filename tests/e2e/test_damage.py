@@ -55,6 +55,7 @@ def test_doctor_finds_a_sound_archive_sound(demo_archive: Path) -> None:
         "platform",
         "packages",
         "providers",
+        "auto_provider",
         "threads",
         "bundle",
         "archive",
@@ -65,6 +66,7 @@ def test_doctor_finds_a_sound_archive_sound(demo_archive: Path) -> None:
     assert report["bundle"].endswith(": sound")
     assert report["archive_state"] == "3 videos, 7 clips"
     assert "cpu" in report["providers"]
+    assert report["auto_provider"] in report["providers"]
     assert ended.err == ""
 
 
