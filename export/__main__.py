@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -132,9 +133,8 @@ def encoder(
     """
     with _errors_as_exit_codes():
         opened = open_source(source, revision=revision, work=work)
-        given = {"name": name, "licence": licence}
         bundle = export_encoder(
-            _renamed(opened, **{k: v for k, v in given.items() if v is not None}),
+            replace(opened, name=name or opened.name, licence=licence or opened.licence),
             out,
             work,
             precision=precisions(precision, image_precision, text_precision),
@@ -289,12 +289,6 @@ def export_all(
 
 def _asking(archive: Path, queries: Path) -> Asking:
     return Asking(load_settings({"archive": archive}), read_queries(queries, "jsonl"))
-
-
-def _renamed(source: Any, **given: str) -> Any:
-    from dataclasses import replace
-
-    return replace(source, **given)
 
 
 def _document(made: Bundle) -> dict[str, Any]:

@@ -84,7 +84,8 @@ def export_part(
         ParityError: int8 differs from fp32 past tolerance; nothing is written to ``out`` then.
         ExportError: the checkpoint has no such head.
     """
-    fp32 = _make_graphs(checkpoint, work / "fp32", use_evidence)
+    # What a refiner is shown depends on what the verifier of the same training turns down.
+    fp32 = _make_graphs(checkpoint, work / "fp32", {role, GROUNDING}, use_evidence)
     if role not in fp32:
         raise ExportError(f"{checkpoint} holds no {role}: models.train_sft did not finish")
     path, parity = fp32[role], {}
@@ -193,12 +194,16 @@ def _graph(bundle: BundleFiles, entry: BundleFile) -> Graph:
     return Graph(bundle.folder / entry.file, entry.precision)
 
 
-def _make_graphs(checkpoint: Path, folder: Path, use_evidence: bool) -> dict[str, Path]:
-    """The fp32 graphs of the heads that a checkpoint holds."""
+def _make_graphs(
+    checkpoint: Path, folder: Path, roles: set[str], use_evidence: bool
+) -> dict[str, Path]:
+    """The fp32 graphs of those heads that a checkpoint holds."""
     head, refiner = load_heads(checkpoint)
-    graphs = {GROUNDING: folder / HEADS[GROUNDING]}
-    export_grounding(head, graphs[GROUNDING])
-    if refiner is not None:
+    graphs = {}
+    if GROUNDING in roles:
+        graphs[GROUNDING] = folder / HEADS[GROUNDING]
+        export_grounding(head, graphs[GROUNDING])
+    if REFINER in roles and refiner is not None:
         graphs[REFINER] = folder / HEADS[REFINER]
         export_refiner(refiner if use_evidence else WithoutEvidence(refiner), graphs[REFINER])
     return graphs

@@ -57,7 +57,8 @@ def open_transformers(spec: str, *, revision: str | None, work: Path) -> Source:
         ).eval()
         tokenizer = AutoTokenizer.from_pretrained(spec, revision=revision)
         processor = AutoImageProcessor.from_pretrained(spec, revision=revision, use_fast=False)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, TypeError, ImportError) as error:
+        # A TypeError is what Transformers makes of a missing vocabulary.
         raise ExportError(f"{spec} cannot be loaded: {_first_line(error)}") from error
     text, vision = config.text_config, config.vision_config
     positions = int(text.max_position_embeddings)

@@ -13,7 +13,7 @@ from tests.bench.figures import peak_memory, shortest, show
 from vsr_edge import open_archive
 from vsr_edge.media.decode import read_frames
 from vsr_edge.media.plan import plan_video
-from vsr_edge.runtime.encoder import IMAGE_BATCH, load_bundle
+from vsr_edge.runtime.encoder import load_bundle
 from vsr_edge.types import Sampling
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
@@ -72,7 +72,7 @@ def test_indexing_against_its_parts(
                 return sum(len(batch) for batch in reader)
 
         frames = np.stack(decode_all())
-        bundle.encode_frames(frames[:IMAGE_BATCH])
+        bundle.encode_frames(frames[: bundle.image_batch])
         bare_decoding = shortest(decode_all)
         planned_decoding = shortest(decode_planned)
         bare_encoding = shortest(lambda: bundle.encode_frames(frames))

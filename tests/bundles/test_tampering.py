@@ -273,7 +273,7 @@ def test_what_is_no_tar(content: bytes, tmp_path: Path) -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.text(st.characters(codec="utf-8"), max_size=90))
+@given(st.text(st.characters(codec="utf-8"), max_size=24))  # 96 bytes: a header holds 100
 @example("../image.onnx")
 @example("image.onnx\0/../../x")
 @example("IMAGE.ONNX")

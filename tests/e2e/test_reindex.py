@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import vsr_edge
-from tests.bundles import ENCODERS, other_bundle
 from tests.e2e.command import finish, run, running, succeed, wait_until
 from tests.e2e.test_interruption import is_writing
 from tests.ingest.archives import content, footage, paths_in
+from tests.other_bundle import ENCODERS, other_bundle
 from vsr_edge.errors import ArchiveError, BundleMismatch
 from vsr_edge.store.base import open_store
 
@@ -94,10 +94,16 @@ def test_the_archive_is_changed_over_and_searched_with_the_new_bundle(
 
 
 def test_where_nothing_was_indexed_there_is_nothing_to_change(tmp_path: Path) -> None:
-    ended = run("reindex", "--archive", tmp_path / "none")
+    ended = run("reindex", "--archive", tmp_path / "none", "--bundle", "lite")
     assert (ended.code, ended.out) == (1, "")
     assert "holds no archive yet" in ended.err
     assert not (tmp_path / "none").exists()
+
+
+def test_the_bundle_must_be_named(demo_archive: Path) -> None:
+    ended = run("reindex", "--archive", demo_archive)
+    assert ended.code == 2
+    assert "--bundle" in ended.err
 
 
 def test_a_missing_video_is_named_and_dropped_on_request(other: Path, tmp_path: Path) -> None:

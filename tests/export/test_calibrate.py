@@ -20,7 +20,8 @@ def test_a_logistic_curve_is_found_again(slope: float, bias: float, seed: int) -
     x = random.normal(0, 2, (20_000, 2))
     y = random.random(len(x)) < 1 / (1 + np.exp(-(slope * x[:, 0] + bias)))
     weights, found = logistic_fit(x, y)
-    assert [*weights, found] == pytest.approx([slope, 0, bias], abs=0.2)
+    # Five standard errors where the curve is steepest and few points lie on its slope.
+    assert [*weights, found] == pytest.approx([slope, 0, bias], abs=0.35)
 
 
 VIDEOS = 40

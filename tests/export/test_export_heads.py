@@ -11,8 +11,10 @@ from typing import Any, TypeAlias
 import pytest
 
 from export.bundle import Graph
+from export.heads import read_parts
 from export.parity import ParityError
 from export.parity_heads import compare_grounding, compare_refiner, head_feeds
+from export.sources import ExportError
 from vsr_edge import open_archive
 from vsr_edge.demo import QUERIES
 from vsr_edge.evaluation.formats import write_queries
@@ -129,13 +131,76 @@ def test_other_heads_are_refused_by_the_gate(
         compare_refiner(first, wrong[REFINER], before, feeds)
 
 
-def test_what_cannot_be_calibrated_on_is_an_error(demo_archive: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_calibrated_on_is_an_error(
+    exported: tuple[Path, dict[str, Any]], demo_archive: Path, tmp_path: Path
+) -> None:
     absent = [Query(number, query, None, ()) for number, query in enumerate(ABSENT)]
     write_queries(tmp_path / "queries.jsonl", absent, "jsonl")
-    for head in (GROUNDING, REFINER):
-        done = export(head, demo_archive, tmp_path, LOOP, "--precision", "fp32")
-        assert done.returncode == 0, done.stderr[-2000:]
-    done = export("bundle", demo_archive, tmp_path, "--parts", str(tmp_path / "parts"))
+    done = export("bundle", demo_archive, tmp_path, "--parts", str(exported[0] / "parts"))
     assert done.returncode == 1
     assert "all right or all wrong" in done.stderr
     assert not (tmp_path / "bundle").exists()
+
+
+def export_all(run: Path, out: Path, *options: str) -> Done:
+    return subprocess.run(
+        [sys.executable, "-m", "export", "all", str(run), "--out", str(out), *options],
+        check=False,
+        timeout=500,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_run_becomes_a_bundle_in_one_command(
+    exported: tuple[Path, dict[str, Any]], demo_clips: list[Path], tmp_path: Path
+) -> None:
+    """A run with a loop alone, for the built-in encoders; its videos are indexed on the way."""
+    run, videos = tmp_path / "run", tmp_path / "videos"
+    for folder, files in (
+        (run, [CHECKPOINTS / "loop.safetensors", CHECKPOINTS / "concepts.txt"]),
+        (videos, demo_clips),
+    ):
+        folder.mkdir()
+        for file in files:
+            (folder / file.name).symlink_to(file)
+    asked = ("--videos", str(videos), "--queries", str(exported[0] / "queries.jsonl"))
+    work = ("--work", str(tmp_path / "work"))
+    done = export_all(run, tmp_path / "bundle", *asked, *work)
+    assert done.returncode == 0, done.stderr[-2000:]
+    document = json.loads(done.stdout)
+    with load_bundle(tmp_path / "bundle") as bundle, load_bundle("lite") as lite:
+        assert bundle.bundle_id == document["id"]
+        assert bundle.encoders_id == lite.encoders_id
+        assert {GROUNDING, REFINER, CONCEPTS} <= bundle.manifest.files.keys()
+        assert bundle.manifest.calibration is not None
+    # The parts that the single commands make are the same.
+    assert document["parity"][REFINER]["soft_token_cosine"] == pytest.approx(
+        exported[1]["parity"][REFINER]["soft_token_cosine"], abs=1e-3
+    )
+
+
+def test_a_run_that_cannot_be_exported_says_what_is_missing(tmp_path: Path) -> None:
+    done = export_all(tmp_path, tmp_path / "out")
+    assert done.returncode == 1
+    assert "neither encoder.safetensors nor loop.safetensors" in done.stderr
+    (tmp_path / "loop.safetensors").symlink_to(CHECKPOINTS / "loop.safetensors")
+    done = export_all(tmp_path, tmp_path / "out")
+    assert done.returncode == 1
+    assert "needs --videos and --queries" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_parts_that_are_not_there_or_not_whole_are_named(
+    exported: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    import shutil
+
+    with pytest.raises(ExportError, match=r"holds no grounding\.onnx"):
+        read_parts(tmp_path)
+    shutil.copytree(exported[0] / "parts", tmp_path / "parts")
+    assert read_parts(tmp_path / "parts").keys() == {GROUNDING, REFINER}
+    (tmp_path / "parts" / "grounding.json").write_text("{}")
+    with pytest.raises(ExportError, match="export it again"):
+        read_parts(tmp_path / "parts")

@@ -18,6 +18,7 @@ from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 from export.encoder import check_tokenizer, export_encoder, precisions
 from export.families import FAMILIES as SUPPORTED
 from export.families import cells_of
+from export.parity import ParityError
 from export.sources import ExportError, Source, open_source
 from tests.export.random_models import FAMILIES, HIDDEN, POSITIONS, save_random_model
 from vsr_edge import load_bundle, open_archive
@@ -247,6 +248,21 @@ def test_what_cannot_be_exported_is_named(tmp_path: Path) -> None:
         open_source(str(tmp_path / "bert"), work=tmp_path / "work")
     with pytest.raises(ExportError, match="is no file"):
         open_source(str(tmp_path / "none.safetensors"), work=tmp_path / "work")
+
+
+def test_past_tolerance_nothing_is_written(tmp_path: Path) -> None:
+    checkpoint = save_random_model("clip", tmp_path / "checkpoint")
+    with pytest.raises(ParityError, match=r"image_encoder in int8.*at least 0\.9999999"):
+        export_encoder(
+            open_source(str(checkpoint), work=tmp_path / "work"),
+            tmp_path / "out",
+            tmp_path / "work",
+            precision=precisions("fp32", "int8", None),
+            calibration_count=8,
+            parity_count=8,
+            min_cosine=0.9999999,
+        )
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_checkpoint_without_its_tokenizer_is_named(tmp_path: Path) -> None:

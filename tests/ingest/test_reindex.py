@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.bundles import ENCODERS, other_bundle
 from tests.ingest.archives import content, counts, footage, index, open_for, paths_in
 from tests.ingest.test_interruption import InterruptAt
 from tests.media_files import truncated
+from tests.other_bundle import ENCODERS, other_bundle
 from vsr_edge.ingest.reindex import ReindexSummary, reindex
 from vsr_edge.ingest.run import Progress
 from vsr_edge.runtime.encoder import Bundle, load_bundle
