@@ -21,6 +21,8 @@ from vsr_edge.runtime.manifest import (
     MANIFEST_FILE,
     REQUIRED_ROLES,
     SCHEMA_VERSION,
+    SEAL,
+    digest_of,
     read_manifest,
 )
 
@@ -138,7 +140,7 @@ def _id(name: str, entries: Iterable[Mapping[str, Any]], prepared: str) -> str:
 
 
 def _write_atomically(path: Path, manifest: Mapping[str, Any]) -> None:
-    text = json.dumps(manifest, indent=1, ensure_ascii=False)
+    text = json.dumps({**manifest, SEAL: digest_of(manifest)}, indent=1, ensure_ascii=False)
     partial = path.with_suffix(".partial")
     with partial.open("w", encoding="utf-8") as file:
         file.write(text + "\n")

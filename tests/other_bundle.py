@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+from tests.manifests import edit_manifest
 from vsr_edge.config import load_settings
 from vsr_edge.runtime.bundle import find_bundle
 
@@ -15,10 +16,12 @@ ENCODERS = "other-encoders"
 def other_bundle(folder: Path, encoders: str = ENCODERS) -> Path:
     """A copy of the bundle in use that sees other colours, and so makes other vectors."""
     shutil.copytree(find_bundle(load_settings().bundle), folder)
-    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    manifest |= {"id": f"{encoders}-and-heads", "encoders": encoders}
-    manifest["preprocessing"]["mean"] = [90.0, 120.0, 150.0]
-    # They were computed with other numbers.
-    manifest["golden"]["images"] = []
-    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest |= {"id": f"{encoders}-and-heads", "encoders": encoders}
+        manifest["preprocessing"]["mean"] = [90.0, 120.0, 150.0]
+        # They were computed with other numbers.
+        manifest["golden"]["images"] = []
+
+    edit_manifest(folder, change)
     return folder

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.manifests import sealed
 from vsr_edge.bundles.install import install_file
 from vsr_edge.errors import BundleDamaged
 from vsr_edge.runtime.bundle import find_bundle
@@ -31,15 +32,15 @@ def small_bundle(folder: Path) -> Path:
         content = f"this would be the {role}. ".encode() * 40
         (folder / entry["file"]).write_bytes(content)
         entry |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    (folder / MANIFEST_FILE).write_text(json.dumps(manifest), "utf-8")
+    (folder / MANIFEST_FILE).write_text(json.dumps(sealed(manifest)), "utf-8")
     return folder
 
 
 def change_manifest(content: bytes, change: Change) -> bytes:
-    """The manifest with something changed in it."""
+    """The manifest with something changed in it, and sealed anew: no mere seal keeps it out."""
     manifest = json.loads(content)
     change(manifest)
-    return json.dumps(manifest).encode()
+    return json.dumps(sealed(manifest)).encode()
 
 
 def member(name: str, content: bytes = b"", *, kind: bytes = tarfile.REGTYPE) -> Member:

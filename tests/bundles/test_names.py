@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.bundles.samples import Member, everything_below, tar_of
+from tests.manifests import edit_manifest
 from vsr_edge.bundles.install import install_file
 from vsr_edge.config import bundles_folder
 from vsr_edge.errors import BundleDamaged, BundleExists, BundleNotFound, UsageError
 from vsr_edge.runtime.bundle import find_bundle, installed_bundles
-from vsr_edge.runtime.manifest import MANIFEST_FILE
 
 
 @pytest.fixture(autouse=True)
@@ -87,8 +86,7 @@ def test_the_same_bundle_again_is_no_error(mine: Path, packed: Path) -> None:
 def test_another_bundle_of_that_name_stays(
     mine: Path, packed: Path, field: str, reason: str
 ) -> None:
-    manifest = json.loads((mine / MANIFEST_FILE).read_text("utf-8")) | {field: "other"}
-    (mine / MANIFEST_FILE).write_text(json.dumps(manifest), "utf-8")
+    edit_manifest(mine, lambda manifest: manifest.update({field: "other"}))
     before = everything_below(bundles_folder())
     with pytest.raises(BundleExists, match=f"{reason}.*--out DIR"):
         install_file(packed, name="mine")

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from tests.e2e.command import Ended, run, succeed
+from tests.manifests import edit_manifest
 from vsr_edge.config import load_settings
 from vsr_edge.demo import QUERIES
 from vsr_edge.runtime.bundle import find_bundle
+from vsr_edge.runtime.manifest import read_manifest
 from vsr_edge.types import Seconds
 
 # The scene with a bicycle at a wall, the last one of its clip.
@@ -119,9 +121,8 @@ def test_an_archive_of_another_bundle_is_refused_with_what_to_do(
     demo_archive: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(find_bundle(load_settings().bundle), tmp_path / "bundle")
-    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    encoded_with, manifest["encoders"] = manifest["encoders"], "another-one"
-    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    encoded_with = read_manifest(folder).encoders_id
+    edit_manifest(folder, lambda manifest: manifest.update(encoders="another-one"))
     for command in (["search", "a man"], ["index", str(tmp_path)], ["doctor"]):
         environment = {"VSR_EDGE_BUNDLE": str(folder)}
         ended = run(*command, "--archive", demo_archive, environment=environment)

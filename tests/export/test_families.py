@@ -21,6 +21,7 @@ from export.families import cells_of
 from export.parity import ParityError
 from export.sources import ExportError, Source, open_source
 from tests.export.random_models import FAMILIES, HIDDEN, POSITIONS, save_random_model
+from tests.manifests import sealed
 from vsr_edge import load_bundle, open_archive
 from vsr_edge.demo import QUERIES
 from vsr_edge.runtime.encoder import Bundle
@@ -136,7 +137,7 @@ def as_precision(exported: Exported, folder: Path, precision: str) -> None:
             "bytes": (folder / name).stat().st_size,
             "precision": precision,
         }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(json.dumps(sealed(manifest)))
 
 
 def test_pictures_are_prepared_as_transformers_does(exported: Exported) -> None:

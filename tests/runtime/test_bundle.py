@@ -6,16 +6,20 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tests.manifests import edit_manifest
 from vsr_edge.errors import BundleDamaged, BundleNotFound
 from vsr_edge.runtime.bundle import find_bundle, sha256_of, verify_bundle
 from vsr_edge.runtime.encoder import Bundle, load_bundle
 from vsr_edge.runtime.golden import check_golden
-from vsr_edge.runtime.manifest import MANIFEST_FILE
+from vsr_edge.runtime.manifest import MANIFEST_FILE, read_manifest
 
 
 @pytest.fixture
@@ -23,13 +27,6 @@ def copy(tmp_path: Path, lite: Bundle) -> Path:
     folder = tmp_path / "bundle"
     shutil.copytree(lite.files.folder, folder)
     return folder
-
-
-def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    path = folder / MANIFEST_FILE
-    manifest = json.loads(path.read_text("utf-8"))
-    change(manifest)
-    path.write_text(json.dumps(manifest), "utf-8")
 
 
 def test_an_intact_copy_is_accepted_and_computes_its_golden_vectors(copy: Path) -> None:
@@ -99,7 +96,7 @@ def test_a_manifest_that_is_no_json_is_refused(copy: Path) -> None:
 def test_a_changed_manifest_is_refused(
     copy: Path, change: Callable[[dict[str, Any]], object], reason: str
 ) -> None:
-    edit(copy, change)
+    edit_manifest(copy, change)
     with pytest.raises(BundleDamaged, match=reason):
         verify_bundle(copy)
 
@@ -109,7 +106,7 @@ def test_wrong_dims_are_found_when_the_graph_is_loaded(copy: Path) -> None:
         manifest["dims"]["embedding"] = 7
         manifest["golden"] = {"texts": [], "images": []}
 
-    edit(copy, shrink)
+    edit_manifest(copy, shrink)
     with load_bundle(copy) as bundle, pytest.raises(BundleDamaged, match="manifest says 7"):
         bundle.encode_text(["a dog"])
 
@@ -119,7 +116,7 @@ def test_a_foreign_graph_is_refused_even_with_a_matching_manifest(copy: Path, li
     text = copy / lite.manifest.files["text_encoder"].file
     shutil.copyfile(image, text)
     entry = {"sha256": sha256_of(text), "bytes": text.stat().st_size}
-    edit(copy, lambda m: m["files"]["text_encoder"].update(entry))
+    edit_manifest(copy, lambda m: m["files"]["text_encoder"].update(entry))
     with load_bundle(copy) as bundle, pytest.raises(BundleDamaged, match="text_encoder graph"):
         bundle.encode_text(["a dog"])
 
@@ -128,7 +125,7 @@ def test_a_graph_that_is_no_graph_is_refused(copy: Path, lite: Bundle) -> None:
     text = copy / lite.manifest.files["text_encoder"].file
     text.write_bytes(b"not a graph")
     entry = {"sha256": sha256_of(text), "bytes": text.stat().st_size}
-    edit(copy, lambda m: m["files"]["text_encoder"].update(entry))
+    edit_manifest(copy, lambda m: m["files"]["text_encoder"].update(entry))
     with load_bundle(copy) as bundle, pytest.raises(BundleDamaged, match="cannot be loaded"):
         bundle.encode_text(["a dog"])
 
@@ -138,6 +135,56 @@ def test_other_golden_vectors_are_noticed(copy: Path) -> None:
         vector = np.array(manifest["golden"]["images"][0]["vector"])
         manifest["golden"]["images"][0]["vector"] = list(np.roll(vector, 1))
 
-    edit(copy, spoil)
+    edit_manifest(copy, spoil)
     with load_bundle(copy) as bundle, pytest.raises(BundleDamaged, match="golden"):
         check_golden(bundle)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m["calibration"].update(threshold=0.01),
+        lambda m: m["dims"].update(max_tokens=63),
+        lambda m: m.update(licence="none"),
+        lambda m: m["parity"].clear(),
+        lambda m: m["provenance"].update(trained_on="everything"),
+        lambda m: m.update(more=1),
+        lambda m: m.pop("sha256"),
+    ],
+)
+def test_no_field_can_be_changed_unnoticed(
+    copy: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    path = copy / MANIFEST_FILE
+    manifest = json.loads(path.read_text("utf-8"))
+    change(manifest)
+    path.write_text(json.dumps(manifest), "utf-8")
+    with pytest.raises(BundleDamaged, match=r"manifest\.json was altered"):
+        verify_bundle(copy)
+
+
+def test_the_layout_of_a_manifest_does_not_matter(copy: Path) -> None:
+    path = copy / MANIFEST_FILE
+    manifest = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps(dict(reversed(manifest.items())), indent=7), "utf-8")
+    verify_bundle(copy)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 10**9), st.integers(0, 7))
+def test_no_bit_of_a_manifest_can_flip_unnoticed(place: int, bit: int) -> None:
+    folder = find_bundle("lite")
+    content = bytearray((folder / MANIFEST_FILE).read_bytes())
+    before = json.loads(content)
+    content[place % len(content)] ^= 1 << bit
+    with TemporaryDirectory() as site:
+        (Path(site) / MANIFEST_FILE).write_bytes(content)
+        try:
+            same = json.loads(content) == before  # a space that became a tab
+        except ValueError:
+            same = False
+        if same:
+            read_manifest(Path(site))
+        else:
+            with pytest.raises(BundleDamaged):
+                read_manifest(Path(site))

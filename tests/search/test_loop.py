@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.manifests import edit_manifest
 from vsr_edge import Archive, SearchResult, open_archive
 from vsr_edge.config import load_settings
 from vsr_edge.errors import UsageError
@@ -26,12 +26,13 @@ FEW = {"candidates": 1}
 def bundle_with(folder: Path, *, without: tuple[str, ...] = (), **calibration: float) -> Path:
     """A copy of the built-in bundle, calibrated otherwise or lacking some roles."""
     shutil.copytree(find_bundle("lite"), folder)
-    path = folder / "manifest.json"
-    manifest = json.loads(path.read_text("utf-8"))
-    manifest["calibration"] |= calibration
-    for role in without:
-        del manifest["files"][role]
-    path.write_text(json.dumps(manifest), "utf-8")
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["calibration"] |= calibration
+        for role in without:
+            del manifest["files"][role]
+
+    edit_manifest(folder, change)
     return folder
 
 

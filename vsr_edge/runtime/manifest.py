@@ -6,6 +6,7 @@ manifest runs nothing.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -18,10 +19,10 @@ from vsr_edge.errors import BundleDamaged
 Fit: TypeAlias = Literal["stretch", "crop"]
 FilterKind: TypeAlias = Literal["bilinear", "bicubic"]
 
-# 2 says how pictures are fitted and sentences padded, and may name a graph in other precisions;
-# what was written before means what DEFAULT_TEXT and "stretch" say.
+# 2: how pictures are fitted and sentences padded, graphs in further precisions, and a seal.
 SCHEMA_VERSION = 2
-READABLE_VERSIONS = (1, 2)
+# The field that holds the sha256 of all others.
+SEAL = "sha256"
 FORMAT = "vsr-edge-bundle"
 MANIFEST_FILE = "manifest.json"
 IMAGE_ENCODER = "image_encoder"
@@ -198,15 +199,34 @@ def read_manifest(folder: Path) -> Manifest:
         raise BundleDamaged(f"{path} cannot be read: {error}") from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise BundleDamaged(f"{path} is not the manifest of a {FORMAT}")
-    if raw.get("schema_version") not in READABLE_VERSIONS:
+    if raw.get("schema_version") != SCHEMA_VERSION:
         raise BundleDamaged(
             f"{path} has schema version {raw.get('schema_version')!r}; this program reads "
-            f"{READABLE_VERSIONS}: export the bundle again, or install the matching version"
+            f"{SCHEMA_VERSION}: export the bundle again, or install the matching version"
         )
     try:
+        if raw.get(SEAL) != digest_of(raw):
+            raise BundleDamaged(
+                f"{path} was altered (its {SEAL} differs from that of its fields): copy or export "
+                "the bundle again"
+            )
         return _parse(raw)
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise BundleDamaged(f"{path} is incomplete or malformed: {error!r}") from error
+
+
+def digest_of(raw: Mapping[str, Any]) -> str:
+    """The sha256 of a manifest's fields but the seal, whatever their order and layout."""
+    rest = {name: value for name, value in raw.items() if name != SEAL}
+    text = json.dumps(rest, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _parse(raw: dict[str, Any]) -> Manifest:
@@ -223,13 +243,13 @@ def _parse(raw: dict[str, Any]) -> Manifest:
     _check_contract(raw["graphs"], [role for role in GRAPH_INPUTS if role in files])
     return Manifest(
         bundle_id=str(raw["id"]),
-        encoders_id=str(raw.get("encoders", raw["id"])),
+        encoders_id=str(raw["encoders"]),
         name=str(raw["name"]),
         licence=str(raw["licence"]),
         files=files,
         dimensions=dimensions,
         preprocessing=_preprocessing(raw["preprocessing"]),
-        text=_text_input(raw["text"], dimensions) if "text" in raw else DEFAULT_TEXT,
+        text=_text_input(raw["text"], dimensions),
         calibration=_calibration(raw["calibration"]) if GROUNDING in files else None,
         golden_texts=tuple(
             GoldenText(str(g["text"]), _vector(g["vector"], dimensions))
@@ -287,7 +307,7 @@ def _calibration(values: Mapping[str, Any]) -> Calibration | None:
 
 def _preprocessing(values: Mapping[str, Any]) -> Preprocessing:
     scale = _three(values["scale"])
-    fit, kind = values.get("fit", "stretch"), values.get("filter", "bilinear")
+    fit, kind = values["fit"], values["filter"]
     if 0 in scale:
         raise ValueError("a preprocessing scale of 0")
     if fit not in get_args(Fit) or kind not in get_args(FilterKind):
