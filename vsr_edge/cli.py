@@ -305,6 +305,8 @@ def demo(
         ),
     ] = None,
     threads: ThreadsOption = None,
+    provider: ProviderOption = None,
+    bundle: BundleOption = None,
     json_output: JsonOption = False,
 ) -> None:
     """Index a few real clips, search them three times, and show what was done.
@@ -314,7 +316,8 @@ def demo(
     from vsr_edge.demo import run_demo
 
     with errors_as_exit_codes():
-        found = run_demo(folder, archive, threads=threads, as_json=json_output)
+        settings = {"threads": threads, "provider": provider, "bundle": bundle}
+        found = run_demo(folder, archive, as_json=json_output, **settings)
     if not found:
         raise typer.Exit(EXIT_NOTHING)
 

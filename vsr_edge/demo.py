@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from vsr_edge.archive import Archive, open_archive
 from vsr_edge.errors import UsageError
@@ -50,13 +51,19 @@ def demo_videos() -> list[Path]:
 
 
 def run_demo(
-    folder: Path | None, archive: Path | None, *, threads: int | None = None, as_json: bool = False
+    folder: Path | None, archive: Path | None, *, as_json: bool = False, **settings: Any
 ) -> bool:
-    """Index clips and search them, saying what is done; True if every search found something."""
+    """Index clips and search them, saying what is done; True if every search found something.
+
+    ``settings`` are those of :func:`vsr_edge.open_archive`.
+    """
     with tempfile.TemporaryDirectory(prefix="vsr-edge-demo-") as scratch:
         place = Path(scratch) / "archive" if archive is None else archive
-        with open_archive(place, threads=threads) as opened:
-            return _run(opened, folder, as_json)
+        with open_archive(place, **settings) as opened:
+            found = _run(opened, folder, as_json)
+            for notice in opened.notices:
+                messages.print(notice)
+            return found
 
 
 def _run(archive: Archive, folder: Path | None, as_json: bool) -> bool:

@@ -29,7 +29,11 @@ BundleOption = Annotated[
 ]
 ProviderOption = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--provider", help="Execution provider: auto, cpu, cuda, … \\[default: cpu]"),
+    typer.Option(
+        "--provider",
+        help="Execution provider: auto, cpu, cuda, … or with options, cuda:device_id=1. "
+        "\\[default: cpu]",
+    ),
 ]
 ThreadsOption = Annotated[
     Optional[int],  # noqa: UP045

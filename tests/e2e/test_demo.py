@@ -138,3 +138,14 @@ def test_what_is_no_bundle_is_named(tmp_path: Path) -> None:
     ended = run("bundle", "show", tmp_path)
     assert (ended.code, ended.out) == (1, "")
     assert "has no manifest.json" in ended.err
+
+
+def test_the_demo_runs_on_the_best_provider_and_says_which(tmp_path: Path) -> None:
+    ended = succeed("demo", "--provider", "auto", "--json")
+    assert len(ended.document["searches"]) == 3
+    assert "provider: " in ended.err
+    refused = run("demo", "--provider", "cuda:device_id=0", "--archive", tmp_path / "archive")
+    if refused.code:  # where there is no such GPU
+        assert refused.code == 1
+        assert "CUDAExecutionProvider" in refused.err
+        assert "--provider cpu" in refused.err
