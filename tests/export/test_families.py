@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,14 @@ from export.families import cells_of
 from export.parity import ParityError
 from export.sources import ExportError, Source, open_source
 from tests.export.random_models import FAMILIES, HIDDEN, POSITIONS, save_random_model
-from tests.manifests import sealed
+from tests.manifests import edit_manifest
 from vsr_edge import load_bundle, open_archive
+from vsr_edge.bundles.install import install_file
+from vsr_edge.bundles.pack import pack_bundle
+from vsr_edge.bundles.soundness import check_sound
 from vsr_edge.demo import QUERIES
+from vsr_edge.errors import BundleDamaged
+from vsr_edge.runtime.bundle import sha256_of, verify_bundle
 from vsr_edge.runtime.encoder import Bundle
 from vsr_edge.runtime.golden import check_golden
 from vsr_edge.runtime.manifest import IMAGE_ENCODER, TEXT_ENCODER
@@ -126,18 +130,17 @@ def test_sentences_get_the_vectors_that_transformers_gives(exported: Exported) -
 def as_precision(exported: Exported, folder: Path, precision: str) -> None:
     """The same bundle with the graphs of another precision in place, for reading only."""
     shutil.copytree(exported.bundle, folder, dirs_exist_ok=True)
-    from vsr_edge.runtime.bundle import sha256_of
 
-    manifest = json.loads((folder / "manifest.json").read_text())
-    for role, name in ((TEXT_ENCODER, "text.onnx"), (IMAGE_ENCODER, "image.onnx")):
-        shutil.copyfile(exported.work / precision / name, folder / name)
-        entry = manifest["files"][role]
-        entry |= {
-            "sha256": sha256_of(folder / name),
-            "bytes": (folder / name).stat().st_size,
-            "precision": precision,
-        }
-    (folder / "manifest.json").write_text(json.dumps(sealed(manifest)))
+    def change(manifest: dict[str, Any]) -> None:
+        for role, name in ((TEXT_ENCODER, "text.onnx"), (IMAGE_ENCODER, "image.onnx")):
+            shutil.copyfile(exported.work / precision / name, folder / name)
+            manifest["files"][role] |= {
+                "sha256": sha256_of(folder / name),
+                "bytes": (folder / name).stat().st_size,
+                "precision": precision,
+            }
+
+    edit_manifest(folder, change)
 
 
 def test_pictures_are_prepared_as_transformers_does(exported: Exported) -> None:
@@ -292,3 +295,35 @@ def test_a_bundle_is_its_own_for_each_preparation(exported: Exported, tmp_path: 
         source = replace(exported.source, preprocessing=preprocessing)
         made.append(seal(source, graphs, tmp_path / str(number), {}, ""))
     assert made[0].encoders_id != made[1].encoders_id
+
+
+def test_it_is_carried_with_all_of_its_graphs(exported: Exported, tmp_path: Path) -> None:
+    packed = pack_bundle(str(exported.bundle), tmp_path / "carried.tar")
+    installed = install_file(packed.file, out=tmp_path / "site")
+    assert {path.name for path in installed.folder.iterdir()} == {
+        *("manifest.json", "tokenizer.json"),
+        *("image.onnx", "image.fp16.onnx", "text.onnx", "text.fp16.onnx"),
+    }
+    spoilt = installed.folder / "text.fp16.onnx"
+    content = bytearray(spoilt.read_bytes())
+    content[len(content) // 2] ^= 1
+    spoilt.write_bytes(content)
+    with pytest.raises(BundleDamaged, match=r"text\.fp16\.onnx \(text_encoder\) was altered"):
+        verify_bundle(installed.folder)
+
+
+def test_a_further_graph_that_computes_something_else_is_refused(
+    exported: Exported, tmp_path: Path
+) -> None:
+    """Whole, and named by the manifest; only running it shows what it is."""
+    folder = shutil.copytree(exported.bundle, tmp_path / "bundle")
+    spoilt = folder / "text.fp16.onnx"
+    shutil.copyfile(folder / "image.fp16.onnx", spoilt)
+
+    def change(manifest: dict[str, Any]) -> None:
+        (entry,) = manifest["files"][TEXT_ENCODER]["alternatives"]
+        entry |= {"sha256": sha256_of(spoilt), "bytes": spoilt.stat().st_size}
+
+    edit_manifest(folder, change)
+    with load_bundle(folder) as bundle, pytest.raises(BundleDamaged, match="text_encoder graph"):
+        check_sound(bundle)
