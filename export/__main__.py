@@ -122,7 +122,7 @@ def encoder(
     also: Also = None,
     photos: Photos = None,
     calibration_count: Annotated[int, typer.Option(min=1)] = 128,
-    parity_count: Annotated[int, typer.Option(min=1)] = 128,
+    parity_count: Annotated[int, typer.Option(min=2)] = 128,
     min_cosine: Annotated[
         float, typer.Option(help="Refuse a graph whose mean cosine to fp32 is lower.")
     ] = MIN_MEAN_COSINE,
@@ -132,6 +132,10 @@ def encoder(
     Example: python -m export encoder openai/clip-vit-base-patch32 --out clip-b32 --photos ~/frames
     """
     with _errors_as_exit_codes():
+        if out.resolve() == Path(source).expanduser().resolve():
+            raise ExportError(f"--out {out} is the source: name another folder")
+        if out.exists() and not out.is_dir():
+            raise ExportError(f"--out {out} is a file: name a folder")
         opened = open_source(source, revision=revision, work=work)
         bundle = export_encoder(
             replace(opened, name=name or opened.name, licence=licence or opened.licence),
@@ -258,7 +262,7 @@ def export_all(
     precision: HeadPrecisionOption = HeadPrecision.INT8,
     photos: Photos = None,
     calibration_count: Annotated[int, typer.Option(min=1)] = 128,
-    parity_count: Annotated[int, typer.Option(min=1)] = 128,
+    parity_count: Annotated[int, typer.Option(min=2)] = 128,
 ) -> None:
     """The whole chain for a training run: encoder, heads, calibration.
 
@@ -310,13 +314,7 @@ def _say_what_does_not_pay(made: Bundle) -> None:
 def _errors_as_exit_codes() -> Iterator[None]:
     try:
         yield
-    except (
-        ParityError,
-        CalibrationError,
-        ExportError,
-        VsrEdgeError,
-        FileNotFoundError,
-    ) as error:
+    except (ParityError, CalibrationError, ExportError, VsrEdgeError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
 

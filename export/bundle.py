@@ -74,7 +74,7 @@ def write_bundle(
         entries[role] = _entry(folder, first, first.path.name)
         if others:
             entries[role]["alternatives"] = [
-                _entry(folder, one, f"{one.path.stem}.{one.precision}{one.path.suffix}")
+                _entry(folder, one, f"{first.path.stem}.{one.precision}{one.path.suffix}")
                 for one in others
             ]
     encoders = [entry for role, entry in entries.items() if role in REQUIRED_ROLES]
@@ -140,7 +140,8 @@ def _id(name: str, entries: Iterable[Mapping[str, Any]], prepared: str) -> str:
 
 
 def _write_atomically(path: Path, manifest: Mapping[str, Any]) -> None:
-    text = json.dumps({**manifest, SEAL: digest_of(manifest)}, indent=1, ensure_ascii=False)
+    sealed = {**manifest, SEAL: digest_of(manifest)}
+    text = json.dumps(sealed, indent=1, ensure_ascii=False, allow_nan=False)
     partial = path.with_suffix(".partial")
     with partial.open("w", encoding="utf-8") as file:
         file.write(text + "\n")

@@ -95,7 +95,10 @@ def noise_of_products(source: Path, quantised: Path, feeds: Feeds) -> dict[str, 
     weights = {tensor.name: tensor for tensor in graph.initializer}
     with tempfile.TemporaryDirectory() as folder, quiet():
         watched = Path(folder) / "watched.onnx"
-        modify_model_output_intermediate_tensors(str(quantised), str(watched))
+        # What goes into a product and what its rescaling gives; the rest would fill the memory.
+        modify_model_output_intermediate_tensors(
+            str(quantised), str(watched), ["DynamicQuantizeLinear", "Mul"]
+        )
         tensors = collect_activations(str(watched), FeedReader(feeds))
     noise = {}
     for name, node in weighted_products(source).items():

@@ -67,7 +67,7 @@ def compare_grounding(source: Graph, found: Graph, feeds: Sequence[HeadFeeds]) -
         "pays": slow > fast,
         "samples": len(decisions),
     }
-    if decisions.mean() < MIN_DECISIONS or spans.mean() < MIN_SPANS:
+    if not (decisions.mean() >= MIN_DECISIONS and spans.mean() >= MIN_SPANS):
         raise ParityError(
             f"the grounding head differs from fp32: {report}; at least {MIN_DECISIONS} of "
             f"decisions and {MIN_SPANS} of spans are required"
@@ -96,7 +96,7 @@ def compare_refiner(
     before, slow = run_graph(source, refined, "soft_tokens", repeats=3)
     after, fast = run_graph(found, refined, "soft_tokens", repeats=3)
     cosine = float(cosines_of(before, after).mean())
-    if cosine < MIN_SOFT_COSINE:
+    if not cosine >= MIN_SOFT_COSINE:
         raise ParityError(
             f"the refiner's soft tokens have a cosine of {cosine:.4f} to fp32; at least "
             f"{MIN_SOFT_COSINE} is required"

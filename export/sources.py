@@ -35,7 +35,11 @@ LITE_LICENCE = "Apache-2.0; trained on Flickr8k (research use), see MODEL_CARD.m
 # Writes an int8 graph: (fp32 graph, target, feeds to calibrate on) → names of the nodes left float.
 Quantizer: TypeAlias = Callable[[Path, Path, Feeds], list[str]]
 # Sentences → the ids of each, without padding, as the encoder's own tokenizer gives them.
-Reference: TypeAlias = Callable[[Sequence[str]], list[list[int]]]
+ReferenceIds: TypeAlias = Callable[[Sequence[str]], list[list[int]]]
+# Sentences and pictures uint8 [n, S, S, 3] → the vectors of both, as its own library gives them.
+ReferenceVectors: TypeAlias = Callable[
+    [Sequence[str], NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float32]]
+]
 
 
 class ExportError(Exception):
@@ -51,7 +55,8 @@ class Source:
         text: ids [B, L], mask [B, L], soft tokens [B, N, H] → vector [B, D], states [B, L + N, H].
         tokenizer: a ``tokenizer.json``.
         quantizers: how each role becomes int8.
-        reference_ids: what the tokenizer must give, None where it is the source's own file.
+        reference_ids, reference_vectors: what tokenizer and graphs must give, None where they are
+            the source's own.
     """
 
     name: str
@@ -68,7 +73,8 @@ class Source:
     tokenizer: Path
     quantizers: dict[str, Quantizer]
     provenance: dict[str, Any]
-    reference_ids: Reference | None = None
+    reference_ids: ReferenceIds | None = None
+    reference_vectors: ReferenceVectors | None = None
 
     @property
     def dims(self) -> dict[str, int]:
@@ -96,11 +102,13 @@ def open_source(spec: str, *, revision: str | None = None, work: Path) -> Source
     if path.suffix == ".safetensors":
         if not path.is_file():
             raise ExportError(f"{path} is no file")
+        if (path.parent / "config.json").is_file():
+            raise ExportError(f"{path} is part of a checkpoint of Transformers: name its folder")
         return open_lite(path)
     # Transformers takes seconds to import.
     from export.transformers_source import open_transformers
 
-    return open_transformers(spec, revision=revision, work=work)
+    return open_transformers(str(path) if path.is_dir() else spec, revision=revision, work=work)
 
 
 def open_lite(checkpoint: Path) -> Source:

@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from tokenizers import normalizers
+from torch.nn import functional as F
 
 from export.families import FAMILIES, GRID
 from export.mixed import quantize_transformer
@@ -21,6 +25,8 @@ from vsr_edge.runtime.manifest import (
     TextInput,
 )
 
+# What Protocol Buffers can hold, less what the graph itself takes.
+LARGEST_SIDE = 2**31 - 2**24
 # Pillow's numbers of its filters, which Transformers' configurations use.
 FILTERS: dict[int, FilterKind] = {2: "bilinear", 3: "bicubic"}
 
@@ -52,31 +58,71 @@ def open_transformers(spec: str, *, revision: str | None, work: Path) -> Source:
         )
     try:
         # Eager: the fused attentions of PyTorch do not all trace.
-        model = AutoModel.from_pretrained(
-            spec, revision=revision, attn_implementation="eager", dtype="float32"
-        ).eval()
+        model, found = AutoModel.from_pretrained(
+            spec,
+            revision=revision,
+            attn_implementation="eager",
+            dtype="float32",
+            output_loading_info=True,
+        )
+        model = model.eval()
         tokenizer = AutoTokenizer.from_pretrained(spec, revision=revision)
         processor = AutoImageProcessor.from_pretrained(spec, revision=revision, use_fast=False)
-    except (OSError, ValueError, TypeError, ImportError) as error:
-        # A TypeError is what Transformers makes of a missing vocabulary.
+    except Exception as error:  # damaged files raise whatever their readers raise
         raise ExportError(f"{spec} cannot be loaded: {_first_line(error)}") from error
+    missing = [str(key) for key in (*found["missing_keys"], *found["mismatched_keys"])]
+    if missing:
+        raise ExportError(
+            f"{spec} lacks {len(missing)} of the weights of a {config.model_type} with both sides, "
+            f"such as {missing[0]}: it is another kind of model"
+        )
+    for side, name in ((model.vision_model, "image"), (model.text_model, "text")):
+        if 4 * sum(p.numel() for p in side.parameters()) >= LARGEST_SIDE:
+            raise ExportError(
+                f"the {name} side of {spec} has more than 2 GB of weights, more than one ONNX file "
+                "can hold"
+            )
     text, vision = config.text_config, config.vision_config
     positions = int(text.max_position_embeddings)
     side = int(vision.image_size)
     if side // vision.patch_size < GRID:
         raise ExportError(f"{spec} sees fewer than {GRID} × {GRID} patches a picture")
     work.mkdir(parents=True, exist_ok=True)
+    fast = _fast(tokenizer, spec)
+    lower = config.model_type == "siglip"
+    if lower and tokenizer.is_fast:
+        # SigLIP 2 was trained on lower case, which its tokenizer's file does not say.
+        steps = [] if fast.normalizer is None else [fast.normalizer]
+        fast.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
     file = work / "tokenizer.json"
-    file.write_text(_fast(tokenizer, spec).to_str(), "utf-8")
+    file.write_text(fast.to_str(), "utf-8")
 
     def reference_ids(sentences: Sequence[str]) -> list[list[int]]:
-        found = tokenizer(list(sentences), truncation=True, max_length=positions)
+        texts = [text.lower() for text in sentences] if lower else list(sentences)
+        found = tokenizer(texts, truncation=True, max_length=positions)
         return [list(map(int, ids)) for ids in found["input_ids"]]
+
+    def reference_vectors(
+        sentences: Sequence[str], pictures: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        texts = [text.lower() for text in sentences] if lower else list(sentences)
+        padding = "max_length" if family.fill else "longest"
+        inputs = tokenizer(
+            texts, padding=padding, max_length=positions, truncation=True, return_tensors="pt"
+        )
+        if family.fill:  # trained without a mask
+            inputs = {"input_ids": inputs["input_ids"]}
+        known = {k: v for k, v in inputs.items() if k in {"input_ids", "attention_mask"}}
+        pixels = processor(list(pictures), return_tensors="pt")["pixel_values"]
+        with torch.no_grad():
+            words = F.normalize(model.get_text_features(**known), dim=-1)
+            shown = F.normalize(model.get_image_features(pixel_values=pixels), dim=-1)
+        return words.numpy(), shown.numpy()
 
     image, words = family.image(model).eval(), family.text(model).eval()
     embedding = text.projection_size if config.model_type == "siglip" else config.projection_dim
     return Source(
-        name=Path(spec).name,
+        name=Path(spec).resolve().name if Path(spec).is_dir() else spec.rsplit("/", 1)[-1],
         licence=_licence(spec, revision),
         image=image,
         text=words,
@@ -98,12 +144,14 @@ def open_transformers(spec: str, *, revision: str | None, work: Path) -> Source:
             TEXT_ENCODER: partial(quantize_transformer, TEXT_ENCODER),
         },
         provenance={
-            "source": spec,
+            # A folder's path says more of its owner than of the model.
+            "source": Path(spec).resolve().name if Path(spec).is_dir() else spec,
             "revision": revision or getattr(config, "_commit_hash", None),
             "family": config.model_type,
             "parameters": sum(p.numel() for p in model.parameters()),
         },
         reference_ids=reference_ids,
+        reference_vectors=reference_vectors,
     )
 
 
@@ -119,17 +167,19 @@ def _fast(tokenizer: Any, spec: str) -> Any:
 
 
 def _preprocessing(processor: Any, spec: str, side: int) -> Preprocessing:
-    size = dict(processor.size)
+    size, cropped = dict(processor.size), dict(getattr(processor, "crop_size", None) or {})
     fit: Fit = "crop" if "shortest_edge" in size else "stretch"
-    kind = FILTERS.get(int(processor.resample))
-    wanted = {side}
-    found = set(size.values()) | (
-        set(dict(processor.crop_size).values()) if fit == "crop" else set()
-    )
-    if kind is None or found != wanted:
+    steps = ["do_resize", "do_rescale", "do_normalize", *(["do_center_crop"] * (fit == "crop"))]
+    off = [step for step in steps if not getattr(processor, step, True)]
+    if off:
+        raise ExportError(f"{spec} prepares pictures without {', '.join(off)}, the runtime always")
+    kind = FILTERS.get(processor.resample)
+    sides = {*size.values(), *(cropped.values() if fit == "crop" else ())}
+    if kind is None or sides != {side}:
         raise ExportError(
-            f"{spec} resizes pictures to {size} with filter {processor.resample}; the runtime can "
-            f"make squares of {side} pixels, bilinear or bicubic"
+            f"{spec} resizes pictures to {size}, crops them to {cropped or 'nothing'}, with filter "
+            f"{processor.resample}; the runtime can make squares of {side} pixels, bilinear or "
+            "bicubic"
         )
     factor = float(processor.rescale_factor)
     mean, std = (np.asarray(v, float) / factor for v in (processor.image_mean, processor.image_std))
@@ -140,15 +190,18 @@ def _preprocessing(processor: Any, spec: str, side: int) -> Preprocessing:
 
 def _licence(spec: str, revision: str | None) -> str:
     """What the source's card says."""
-    from huggingface_hub import ModelCard
+    from huggingface_hub import ModelCard, hf_hub_download
 
     try:
-        folder = Path(spec).expanduser()
-        card = ModelCard.load(folder / "README.md" if folder.is_dir() else spec)
+        folder = Path(spec)
+        if folder.is_dir():
+            card, source = ModelCard.load(folder / "README.md"), folder.resolve().name
+        else:
+            file = hf_hub_download(spec, "README.md", revision=revision)
+            card, source = ModelCard.load(file), spec if revision is None else f"{spec}@{revision}"
         licence = getattr(card.data, "license", None)
     except Exception:  # no card, no network, or no header: the licence is not known then
-        licence = None
-    source = spec if revision is None else f"{spec} at {revision}"
+        return "unknown: see the source of the weights"
     return f"{licence or 'unknown'}, as of {source}"
 
 

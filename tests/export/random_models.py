@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import string
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def save_base_model(folder: Path) -> Path:
 
 
 def _sentences() -> list[str]:
-    alone = " ".join(string.printable)  # or what is never seen alone becomes the mark of the end
+    alone = " ".join(string.printable)
     return [alone, *(f"a photo of a {name}" for names in class_names() for name in names)]
 
 
@@ -103,6 +104,11 @@ def _clip_tokenizer(folder: Path) -> CLIPTokenizerFast:
     tokenizer.train_from_iterator(_sentences(), trainer)
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary, merges = tokenizer.model.save(str(folder))
+    # As in CLIP's, every byte may also end a word: nothing is unknown.
+    words = json.loads(Path(vocabulary).read_text("utf-8"))
+    for byte in pre_tokenizers.ByteLevel.alphabet():
+        words.setdefault(f"{byte}</w>", len(words))
+    Path(vocabulary).write_text(json.dumps(words), "utf-8")
     return CLIPTokenizerFast(vocabulary, merges, model_max_length=POSITIONS)
 
 

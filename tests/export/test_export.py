@@ -9,14 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 
 from export.bundle import Graph
 from export.encoder import image_feeds, pass_gate, text_feeds
 from export.graphs import export_image_encoder, export_text_encoder
-from export.parity import Parity, ParityError, require, top1_agreement
+from export.parity import (
+    Parity,
+    ParityError,
+    compare_to_torch,
+    order_agreement,
+    require,
+    top1_agreement,
+)
 from export.pictures import load_pictures
 from export.sources import Source, example_tokens, open_lite
 from models.minilm import HIDDEN
@@ -112,9 +121,6 @@ def own_side(folder: Path) -> int:
 
 def test_another_graph_does_not_pass_the_gate(source: Source, tmp_path: Path) -> None:
     """The text side of the built-in bundle against a graph with one weight tensor disturbed."""
-    import onnx
-    from onnx import numpy_helper
-
     with load_bundle("lite") as bundle:
         graphs = {role: bundle.files.path(role) for role in ("image_encoder", "text_encoder")}
     model = onnx.load(graphs["text_encoder"])
@@ -140,6 +146,28 @@ def test_the_gate_names_the_side_and_the_figures() -> None:
     require("image encoder", Parity(0.995, 0.97, 1.5, 10))
 
 
+def test_what_is_not_a_number_passes_no_gate(tmp_path: Path) -> None:
+    for parity in (Parity(np.nan, 0.99, 1.5, 10), Parity(0.995, np.nan, 1.5, 10)):
+        with pytest.raises(ParityError):
+            require("image encoder", parity)
+
+    class Broken(torch.nn.Module):
+        def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor]:
+            return (pixels * torch.nan,)
+
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["pixels"], ["vector"])],
+        "graph",
+        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", 4])],
+        [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["n", 4])],
+    )
+    opset = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), tmp_path / "g.onnx")
+    feeds = [{"pixels": np.ones((2, 4), np.float32)}]
+    with pytest.raises(ParityError, match="differs from PyTorch by inf"):
+        compare_to_torch("image", Broken(), tmp_path / "g.onnx", feeds)
+
+
 def test_top1_agreement_counts_equal_neighbours() -> None:
     eye = np.eye(4, dtype=np.float32)
     assert top1_agreement((eye, eye), (eye, eye)) == 1.0
@@ -151,3 +179,15 @@ def test_top1_agreement_leaves_out_what_is_a_tie() -> None:
     gallery = np.array([[1.0, 0.0], [0.999, 0.0], [0.0, 1.0]], np.float32)
     swapped = gallery[[1, 0, 2]]
     assert top1_agreement((queries, queries), (gallery, swapped)) == 1.0
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.01])
+def test_what_is_decided_depends_on_the_spread_of_the_scores(spread: float) -> None:
+    """Some encoders' scores lie within hundredths."""
+    gallery = spread * np.array([[1.0], [0.7], [0.0], [-1.0]], np.float32)
+    queries = np.ones((1, 1), np.float32)
+    nearly = gallery + spread * np.array([[0.0], [0.4], [0.0], [0.0]], np.float32)
+    wrong = gallery[::-1].copy()
+    assert top1_agreement((queries, queries), (gallery, nearly)) is None
+    assert order_agreement((queries, queries), (gallery, nearly)) == 1.0
+    assert order_agreement((queries, queries), (gallery, wrong)) == 0.0

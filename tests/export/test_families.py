@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
-from export.encoder import check_tokenizer, export_encoder, precisions
+from export.encoder import check_tokenizer, check_vectors, export_encoder, precisions
 from export.families import FAMILIES as SUPPORTED
 from export.families import cells_of
 from export.parity import ParityError
@@ -72,7 +74,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def tokens(source: Source, batch: int, soft: int, full: bool) -> dict[str, Any]:
     random = np.random.default_rng(0)
     filled = full or source.text_input.fill
-    ids = random.integers(3, 700, (batch, POSITIONS - soft if filled else 9))
+    ids = random.integers(3, 500, (batch, POSITIONS - soft if filled else 9))
     mask = np.ones_like(ids)
     if batch > 1:
         mask[0, 5:] = 0
@@ -115,8 +117,11 @@ def test_sentences_get_the_vectors_that_transformers_gives(exported: Exported) -
     model = AutoModel.from_pretrained(exported.checkpoint).eval()
     tokenizer = AutoTokenizer.from_pretrained(exported.checkpoint)
     padding = "max_length" if exported.source.text_input.fill else "longest"
-    inputs = tokenizer(SENTENCES, padding=padding, truncation=True, return_tensors="pt")
-    if exported.source.text_input.fill:  # SigLIP was trained without a mask
+    siglip = exported.source.text_input.fill
+    # SigLIP was trained on lower case, without a mask.
+    texts = [text.lower() for text in SENTENCES] if siglip else SENTENCES
+    inputs = tokenizer(texts, padding=padding, truncation=True, return_tensors="pt")
+    if siglip:
         inputs = {"input_ids": inputs["input_ids"]}
     inputs = {k: v for k, v in inputs.items() if k in {"input_ids", "attention_mask"}}
     with torch.no_grad():
@@ -220,6 +225,34 @@ def test_it_indexes_and_searches_unverified(
         assert archive.search(LONG, top_k=1).moments
 
 
+def test_siglip_reads_capitals_as_small_letters(exported: Exported) -> None:
+    with load_bundle(exported.bundle) as bundle:
+        one, other = bundle.encode_text(["A Red Car"]), bundle.encode_text(["a red car"])
+    if exported.source.text_input.fill:
+        np.testing.assert_array_equal(one, other)
+
+
+def test_graphs_that_are_not_the_source_s_are_noticed(exported: Exported) -> None:
+    from dataclasses import replace
+
+    assert exported.source.reference_vectors is not None
+    theirs = exported.source.reference_vectors
+    fp32 = {
+        TEXT_ENCODER: exported.work / "fp32" / "text.onnx",
+        IMAGE_ENCODER: exported.work / "fp32" / "image.onnx",
+    }
+    check_vectors(exported.source, fp32)
+    for place, role in enumerate((TEXT_ENCODER, IMAGE_ENCODER)):
+
+        def wrong(texts: Any, pictures: Any, place: int = place) -> Any:
+            vectors = list(theirs(texts, pictures))
+            vectors[place] = vectors[place][::-1]
+            return tuple(vectors)
+
+        with pytest.raises(ExportError, match=f"the {role} of .* cannot be carried over"):
+            check_vectors(replace(exported.source, reference_vectors=wrong), fp32)
+
+
 def test_another_tokenizer_is_noticed(exported: Exported) -> None:
     from dataclasses import replace
 
@@ -240,6 +273,61 @@ def test_every_patch_lies_in_a_cell(side: int) -> None:
     assert centre == 1
     assert cells[0, 0, 0] == cells[8, -1, -1] == 1
     assert cells[0, -1, -1] == 0
+
+
+def test_a_checkpoint_without_one_of_its_sides_is_refused(tmp_path: Path) -> None:
+    """Transformers would fill what is missing with random numbers."""
+    folder = save_random_model("clip", tmp_path / "checkpoint")
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if not name.startswith("text_model")}
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ExportError, match=r"lacks \d+ of the weights of a clip"):
+        open_source(str(folder), work=tmp_path / "work")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"do_normalize": False}, "without do_normalize"),
+        ({"do_center_crop": False}, "without do_center_crop"),
+        ({"do_rescale": False, "do_resize": False}, "without do_resize, do_rescale"),
+        ({"resample": 0}, "with filter 0"),
+        ({"size": {"shortest_edge": 72}}, "crops them to"),
+    ],
+)
+def test_pictures_that_the_runtime_could_not_prepare_are_refused(
+    tmp_path: Path, change: dict[str, Any], reason: str
+) -> None:
+    folder = save_random_model("clip", tmp_path / "checkpoint")
+    path = folder / "preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ExportError, match=reason):
+        open_source(str(folder), work=tmp_path / "work")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, name: str) -> None:
+    folder = save_random_model("clip", tmp_path / "checkpoint")
+    (folder / name).write_bytes((folder / name).read_bytes()[:100])
+    with pytest.raises(ExportError, match=r"cannot be loaded|no checkpoint of Transformers"):
+        open_source(str(folder), work=tmp_path / "work")
+
+
+def test_a_file_of_a_checkpoint_is_not_the_checkpoint(tmp_path: Path) -> None:
+    folder = save_random_model("clip", tmp_path / "checkpoint")
+    with pytest.raises(ExportError, match="name its folder"):
+        open_source(str(folder / "model.safetensors"), work=tmp_path / "work")
+
+
+@pytest.mark.parametrize("folder", [".", "checkpoint/", "../{}/checkpoint"])
+def test_a_bundle_is_called_after_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    save_random_model("clip", tmp_path / "checkpoint")
+    monkeypatch.chdir(tmp_path / "checkpoint" if folder == "." else tmp_path)
+    source = open_source(folder.format(tmp_path.name), work=tmp_path / "work")
+    assert source.name == source.provenance["source"] == "checkpoint"
+    assert str(tmp_path) not in source.licence
 
 
 def test_what_cannot_be_exported_is_named(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from vsr_edge.runtime.manifest import IMAGE_ENCODER
 from vsr_edge.runtime.session import (
     AUTO_ORDER,
     PROVIDERS,
+    Choice,
+    Kind,
     available_providers,
     open_session,
     parse_provider,
@@ -71,7 +73,8 @@ def test_a_missing_provider_names_its_package(short: str) -> None:
     with load_bundle(provider=short) as bundle, pytest.raises(ProviderError) as caught:
         bundle.encode_text(["a dog"])
     assert PROVIDERS[short].name in str(caught.value)
-    assert f"pip install {PROVIDERS[short].package}`" in str(caught.value)
+    package = PROVIDERS[short].package
+    assert ("macOS" if package == "onnxruntime" else f"pip install {package}`") in str(caught.value)
     assert "--provider cpu" in str(caught.value)
 
 
@@ -115,6 +118,71 @@ def test_bound_outputs_are_those_of_a_plain_run(graph: Path) -> None:
     for a, b in zip(plain, bound, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
     assert plain[0].shape == (2, 9, 384)
+
+
+def test_outputs_are_bound_to_the_device_that_is_used(graph: Path) -> None:
+    """onnxruntime looks for an allocator of just that device, and fails where there is none."""
+
+    class Watched:
+        def __init__(self) -> None:
+            self.bound: list[tuple[str, str, int]] = []
+
+        def io_binding(self) -> Watched:
+            return self
+
+        def bind_cpu_input(self, _: str, values: np.ndarray) -> None:
+            assert values.flags.c_contiguous
+
+        def bind_output(self, name: str, device: str, number: int) -> None:
+            self.bound.append((name, device, number))
+
+        def run_with_iobinding(self, binding: Watched) -> None:
+            assert binding is self
+
+        def copy_outputs_to_cpu(self) -> list[np.ndarray]:
+            return [np.zeros(1, np.float32)]
+
+    session, watched = open_session({"int8": graph}), Watched()
+    session._session = watched
+    session.choice = Choice("cuda", {"device_id": "1"})
+    session.run(["vector"], pixels())
+    assert watched.bound == [("vector", "cuda", 1)]
+
+
+def test_a_provider_that_fails_while_running_is_named(graph: Path) -> None:
+    session = open_session({"int8": graph})
+    session.choice = Choice("migraphx")
+    with pytest.raises(ProviderError, match=r"MIGraphXExecutionProvider failed.*--provider cpu"):
+        session.run(["no such output"], pixels())
+
+
+def test_a_provider_that_does_not_start_prints_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """stdout is for one JSON document."""
+    kind = Kind("CPUExecutionProvider", "x")
+    monkeypatch.setitem(PROVIDERS, "directml", kind)
+    monkeypatch.setattr("vsr_edge.runtime.session.CPU", "another")
+    with pytest.raises(ProviderError, match="does not start on this machine"):
+        open_session({"int8": Path("/no/such/graph")}, provider="directml")
+    out, err = capfd.readouterr()
+    assert out == err == ""
+
+
+def test_auto_passes_over_what_has_no_graph_for_it(
+    graph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU runs int8 graphs, which are made for processors, no faster than those do."""
+    monkeypatch.setitem(PROVIDERS, "cuda", Kind("CPUExecutionProvider", "x", ("fp16", "fp32")))
+    assert open_session({"int8": graph}, provider="auto").choice.short == "cpu"
+    assert open_session({"int8": graph}, provider="cuda").choice.short == "cuda"
+    both = {"int8": Path("no such file"), "fp32": graph}
+    assert open_session(both, provider="auto").choice.short == "cuda"
+
+
+def test_a_value_may_hold_commas() -> None:
+    (choice,) = parse_provider("cpu:device_type=HETERO:GPU,CPU,num=2")
+    assert choice.options == {"device_type": "HETERO:GPU,CPU", "num": "2"}
 
 
 def test_a_file_that_is_no_graph_is_damaged(tmp_path: Path) -> None:

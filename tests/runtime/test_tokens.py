@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from vsr_edge.errors import BundleDamaged
+from vsr_edge.errors import BundleDamaged, UsageError
 from vsr_edge.runtime.manifest import TextInput
 from vsr_edge.runtime.tokens import set_up_tokenizer, tokenize
 
@@ -55,6 +55,14 @@ def test_without_a_limit_only_the_tokenizer_cuts(file: Path) -> None:
     text = TextInput(PAD, "[PAD]", None, fill=False)
     tokenizer = set_up_tokenizer(file, 10, text)
     assert tokenize(tokenizer, ["word " * 40], text, 100).ids.shape == (1, 10)
+
+
+def test_more_soft_tokens_than_there_is_room_for_are_refused(file: Path) -> None:
+    text = TextInput(PAD, "[PAD]", POSITIONS, fill=True)
+    tokenizer = set_up_tokenizer(file, POSITIONS, text)
+    assert tokenize(tokenizer, ["word"], text, POSITIONS - 3).ids.tolist() == [[BEGIN, WORD, END]]
+    with pytest.raises(UsageError, match="14 soft tokens leave no room"):
+        tokenize(tokenizer, ["word"], text, POSITIONS - 2)
 
 
 def test_a_file_that_is_no_tokenizer_is_named(tmp_path: Path) -> None:

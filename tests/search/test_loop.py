@@ -210,6 +210,16 @@ def test_a_bundle_without_heads_searches_unverified_with_feedback(
     assert result.moments[: len(once.moments)] == once.moments
 
 
+def test_limits_hold_for_feedback_too(opened: Callable[..., Archive]) -> None:
+    archive = opened(without=(GROUNDING, REFINER))
+    assert len(archive.search(QUERY, max_turns=1).turns) == 1
+    assert len(archive.search(QUERY, max_ms=1e-6).turns) == 1
+    for score in (-1.0, 0.0, 0.1, 0.3):
+        found = archive.search(QUERY, min_score=score)
+        candidates = [c for turn in found.turns for c in turn.candidates]
+        assert all(one.score >= score for one in [*found.moments, *candidates])
+
+
 def test_feedback_adds_what_the_plain_query_did_not_reach(opened: Callable[..., Archive]) -> None:
     archive = opened(without=(GROUNDING, REFINER))
     query = archive.bundle.encode_text([QUERY])[0]

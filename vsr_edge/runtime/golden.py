@@ -55,7 +55,8 @@ def check_golden(bundle: Bundle) -> GoldenReport:
         _lowest(texts, [g.vector for g in manifest.golden_texts]),
         _lowest(images, [g.vector for g in manifest.golden_images]),
     )
-    if min(report.text_cosine, report.image_cosine) < GOLDEN_COSINE:
+    # Asked so that a cosine that is not a number does not pass.
+    if not (report.text_cosine >= GOLDEN_COSINE and report.image_cosine >= GOLDEN_COSINE):
         raise BundleDamaged(
             "this machine computes other vectors than the bundle's golden ones (cosine: text "
             f"{report.text_cosine:.4f}, image {report.image_cosine:.4f}; at least {GOLDEN_COSINE} "

@@ -336,4 +336,7 @@ def _three(values: list[Any]) -> tuple[float, float, float]:
 def _vector(values: list[Any], dimensions: Dimensions) -> tuple[float, ...]:
     if len(values) != dimensions.embedding:
         raise ValueError("a golden vector of another dimension")
-    return tuple(float(value) for value in values)
+    vector = tuple(float(value) for value in values)
+    if not all(map(math.isfinite, vector)):
+        raise ValueError("a golden vector that is not finite")
+    return vector

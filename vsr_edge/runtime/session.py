@@ -8,8 +8,13 @@ so what is asked for is tried, and refused aloud.
 
 from __future__ import annotations
 
+import io
+import re
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +83,13 @@ def parse_provider(text: str) -> list[Choice]:
         ProviderError: not in the installed onnxruntime; says which package has it.
     """
     short, _, rest = text.partition(":")
-    pairs = [pair.partition("=") for pair in rest.split(",")] if rest else []
-    if any(not name or not value for name, _, value in pairs):
-        raise UsageError(f"{text!r}: options of a provider read name=value,name=value")
-    options = {name.strip(): value.strip() for name, _, value in pairs}
+    options: dict[str, str] = {}
+    # A value may hold commas, but not "=": the next option begins at the last comma before one.
+    for pair in re.split(r",(?=[^,=]*=)", rest) if rest else []:
+        name, _, value = (part.strip() for part in pair.partition("="))
+        if not name or not value:
+            raise UsageError(f"{text!r}: options of a provider read name=value,name=value")
+        options[name] = value
     present = available_providers()
     if short == "auto":
         if options:
@@ -93,10 +101,14 @@ def parse_provider(text: str) -> list[Choice]:
         )
     if short not in present:
         kind = PROVIDERS[short]
+        remedy = (
+            "onnxruntime has it on macOS alone"
+            if kind.package == PROVIDERS["cpu"].package
+            else f"`pip uninstall onnxruntime` and `pip install {kind.package}` (only one of the "
+            "two can be installed)"
+        )
         raise ProviderError(
-            f"the installed onnxruntime has no {kind.name}: `pip uninstall onnxruntime` and `pip "
-            f"install {kind.package}` (only one of the two can be installed), or use --provider "
-            f"{present[0] if present else 'cpu'}"
+            f"the installed onnxruntime has no {kind.name}: {remedy}; or use --provider cpu"
         )
     return [Choice(short, options)]
 
@@ -106,6 +118,8 @@ class Session:
 
     def __init__(self, session: ort.InferenceSession, choice: Choice, precision: str) -> None:
         self._session = session
+        # DirectML's sessions must not be run by two threads at once; others may.
+        self._alone = threading.Lock() if choice.short == "directml" else nullcontext()
         self.choice = choice
         self.precision = precision
         self.inputs: dict[str, list[Any]] = {t.name: t.shape for t in session.get_inputs()}
@@ -120,9 +134,10 @@ class Session:
             ProviderError: the provider failed, for want of memory perhaps.
         """
         try:
-            if self.choice.short == "cuda":
-                return self.run_bound(outputs, feeds, "cuda")
-            return list(self._session.run(list(outputs), dict(feeds)))
+            with self._alone:
+                if self.choice.short == "cuda":
+                    return self.run_bound(outputs, feeds, "cuda")
+                return list(self._session.run(list(outputs), dict(feeds)))
         except Exception as error:  # onnxruntime raises its own untyped exceptions
             if self.choice.short == "cpu":
                 raise
@@ -139,7 +154,7 @@ class Session:
         for name, values in feeds.items():
             binding.bind_cpu_input(name, np.ascontiguousarray(values))
         for name in outputs:
-            binding.bind_output(name, device)
+            binding.bind_output(name, device, int(self.choice.options.get("device_id", 0)))
         self._session.run_with_iobinding(binding)
         return list(binding.copy_outputs_to_cpu())
 
@@ -151,6 +166,7 @@ def open_session(
 
     Args:
         variants: the same graph by precision; the one that suits the provider best is taken.
+            "auto" passes over providers that it would not suit at all.
 
     Raises:
         UsageError: an unknown provider.
@@ -159,6 +175,9 @@ def open_session(
     """
     refused: list[str] = []
     for choice in parse_provider(provider):
+        if provider == "auto" and set(variants) == {"int8"} != {choice.kind.precisions[0]}:
+            refused.append(f"{choice.kind.name} is no faster with int8 graphs")
+            continue
         precision = next((p for p in choice.kind.precisions if p in variants), next(iter(variants)))
         try:
             return _start(variants[precision], choice, precision, threads)
@@ -169,8 +188,7 @@ def open_session(
 
 def _start(path: Path, choice: Choice, precision: str, threads: int) -> Session:
     name = choice.kind.name
-    if choice.short in {"cuda", "tensorrt"} and hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()  # finds CUDA and cuDNN where pip put them
+    said = _preload() if choice.short in {"cuda", "tensorrt"} else ""
     options = ort.SessionOptions()
     # Explicit, because onnxruntime's own default (0) counts the machine's cores, not the
     # container's.
@@ -184,23 +202,40 @@ def _start(path: Path, choice: Choice, precision: str, threads: int) -> Session:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     if choice.short == "directml":
         options.enable_mem_pattern = False  # it refuses to start otherwise
-    providers = [(name, dict(choice.options))] + ([] if name == CPU else [(CPU, {})])
+    providers: list[tuple[str, dict[str, str]]] = [(name, dict(choice.options))]
+    if choice.short == "tensorrt" and "cuda" in available_providers():
+        # For the nodes that it does not take.
+        device = {k: v for k, v in choice.options.items() if k == "device_id"}
+        providers.append((PROVIDERS["cuda"].name, device))
+    if name != CPU:
+        providers.append((CPU, {}))
     try:
-        session = ort.InferenceSession(str(path), options, providers=providers)
+        # Its own fallback prints to stdout, and becomes the CPU.
+        session = ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except Exception as error:  # onnxruntime raises its own untyped exceptions
         if name == CPU:
             raise BundleDamaged(f"{path} cannot be loaded: {error}") from error
         raise ProviderError(
-            f"{name} does not start on this machine ({_first_line(error)}); use --provider cpu"
+            f"{name} does not start on this machine ({said or _first_line(error)}); use "
+            "--provider cpu"
         ) from error
     if session.get_providers()[0] != name:
         raise ProviderError(
-            f"{name} is installed but does not start on this machine (driver or library "
-            "missing?); use --provider cpu"
+            f"{name} is installed but does not start on this machine "
+            f"({said or 'driver or library missing?'}); use --provider cpu"
         )
-    # A provider that fails while running must say so, not become the CPU.
-    session.disable_fallback()
     return Session(session, choice, precision)
+
+
+@cache
+def _preload() -> str:
+    """Load CUDA and cuDNN where pip put them, once; what onnxruntime prints of it, on a line."""
+    if not hasattr(ort, "preload_dlls"):
+        return ""
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        ort.preload_dlls()
+    return " ".join(printed.getvalue().split())
 
 
 def _first_line(error: Exception) -> str:

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr_edge.errors import BundleDamaged
+from vsr_edge.errors import BundleDamaged, UsageError
 from vsr_edge.runtime.manifest import TextInput
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+
+# The marks of beginning and end, and a word.
+LEAST_ROOM = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,13 +47,19 @@ def set_up_tokenizer(path: Path, max_tokens: int, text: TextInput) -> Tokenizer:
 
 
 def tokenize(tokenizer: Tokenizer, texts: Sequence[str], text: TextInput, soft: int) -> Tokens:
-    """Rows that leave room for ``soft`` tokens each: what is too long loses words, not its end."""
+    """Rows that leave room for ``soft`` tokens each: what is too long loses words, not its end.
+
+    Raises:
+        UsageError: so many soft tokens that no word has room.
+    """
     encodings = tokenizer.encode_batch(list(texts))
     ids = np.array([e.ids for e in encodings], np.int64).reshape(len(encodings), -1)
     mask = np.array([e.attention_mask for e in encodings], np.int64).reshape(ids.shape)
     if text.positions is None:
         return Tokens(ids, mask)
     room = text.positions - soft
+    if room < LEAST_ROOM:
+        raise UsageError(f"{soft} soft tokens leave no room for a word in {text.positions}")
     if ids.shape[1] > room:
         lengths = mask.sum(1)
         cut = np.flatnonzero(lengths > room)

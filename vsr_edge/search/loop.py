@@ -148,24 +148,27 @@ def search(
             wanted = budget.candidates * (turn + 1)
             hits = retrieve(vector, wanted)
     further: list[ClipHit] = []
-    if bundle.manifest.calibration is None and first_hits and not one_shot:
+    unverifiable = bundle.manifest.calibration is None and not one_shot
+    in_time = budget.milliseconds is None or clock.total() < budget.milliseconds
+    if unverifiable and first_hits and budget.turns > 1 and in_time:
         with clock.stage("refine"):
             vector = fed_back(store, original, first_hits)
             change = refinement("rocchio", original, vector, bundle.concepts)
         with clock.stage("retrieve"):
-            further = only_new(store, original, first_hits, retrieve(vector, wanted))
+            new = only_new(store, original, first_hits, retrieve(vector, wanted))
+            further = [hit for hit in new if min_score is None or hit.score >= min_score]
     with clock.stage("ground"):
         moments = _moments(store, judged, (first_hits, further), original, top_k)
     if not turns:
         why = _why_unverified(one_shot, bundle, moments)
         turns = [Turn(1, "retrieve", _candidates(moments), clock.lap(), then=why)]
         if change is not None:
-            new = _moments(store, [], (further,), original, top_k)
+            added = _moments(store, [], (further,), original, top_k)
             turns.append(
                 Turn(
                     turn=2,
                     action="feedback and retrieve",
-                    candidates=_candidates(new),
+                    candidates=_candidates(added),
                     latency_ms=clock.lap(),
                     encoder_calls=0,
                     refinement=change,
