@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import normalizers
+from tokenizers import Tokenizer, normalizers
 from torch.nn import functional as F
 
-from export.families import FAMILIES, GRID
+from export.families import FAMILIES, GRID, Family
 from export.mixed import quantize_transformer
 from export.sources import ExportError, Source
 from vsr_edge.runtime.manifest import (
@@ -40,6 +41,137 @@ def open_transformers(spec: str, *, revision: str | None, work: Path) -> Source:
     Raises:
         ExportError: nothing is there, it cannot be read, or its family cannot be exported.
     """
+    loaded = _load(spec, revision)
+    loaded.check()
+    work.mkdir(parents=True, exist_ok=True)
+    file = work / "tokenizer.json"
+    file.write_text(loaded.fast_tokenizer().to_str(), "utf-8")
+    config, family, tokenizer = loaded.config, loaded.family, loaded.tokenizer
+    siglip = config.model_type == "siglip"
+    # A folder's path says more of its owner than of the model.
+    origin = Path(spec).resolve().name if Path(spec).is_dir() else spec
+    return Source(
+        name=origin.rsplit("/", 1)[-1],
+        licence=_licence(spec, revision),
+        image=family.image(loaded.model).eval(),
+        text=family.text(loaded.model).eval(),
+        side=loaded.side,
+        embedding=int(config.text_config.projection_size if siglip else config.projection_dim),
+        hidden=int(config.text_config.hidden_size),
+        regions=GRID * GRID,
+        max_tokens=loaded.positions,
+        preprocessing=_preprocessing(loaded.processor, spec, loaded.side),
+        text_input=TextInput(
+            pad_id=int(tokenizer.pad_token_id or 0),
+            pad_token=str(tokenizer.pad_token or ""),
+            positions=loaded.positions,
+            fill=family.fill,
+        ),
+        tokenizer=file,
+        quantizers={
+            IMAGE_ENCODER: partial(quantize_transformer, IMAGE_ENCODER),
+            TEXT_ENCODER: partial(quantize_transformer, TEXT_ENCODER),
+        },
+        provenance={
+            "source": origin,
+            "revision": revision or getattr(config, "_commit_hash", None),
+            "family": config.model_type,
+            "parameters": sum(p.numel() for p in loaded.model.parameters()),
+        },
+        reference_ids=loaded.reference_ids,
+        reference_vectors=loaded.reference_vectors,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Loaded:
+    """A checkpoint as Transformers reads it; ``missing`` names weights that it made up."""
+
+    spec: str
+    config: Any
+    family: Family
+    model: Any
+    tokenizer: Any
+    processor: Any
+    missing: list[str]
+
+    @property
+    def positions(self) -> int:
+        return int(self.config.text_config.max_position_embeddings)
+
+    @property
+    def side(self) -> int:
+        return int(self.config.vision_config.image_size)
+
+    def check(self) -> None:
+        """Raise ``ExportError`` if it is no whole dual encoder that the runtime could hold."""
+        if self.missing:
+            raise ExportError(
+                f"{self.spec} lacks {len(self.missing)} of the weights of a "
+                f"{self.config.model_type} with both sides, such as {self.missing[0]}: it is "
+                "another kind of model"
+            )
+        sides = (("image", self.model.vision_model), ("text", self.model.text_model))
+        for name, module in sides:
+            if 4 * sum(p.numel() for p in module.parameters()) >= LARGEST_SIDE:
+                raise ExportError(
+                    f"the {name} side of {self.spec} has more than 2 GB of weights, more than one "
+                    "ONNX file can hold"
+                )
+        if self.side // self.config.vision_config.patch_size < GRID:
+            raise ExportError(f"{self.spec} sees fewer than {GRID} × {GRID} patches a picture")
+
+    def fast_tokenizer(self) -> Tokenizer:
+        """The tokenizer as the runtime's library has it."""
+        if not self.tokenizer.is_fast:
+            if getattr(self.tokenizer, "sp_model", None) is None:
+                kind = type(self.tokenizer).__name__
+                raise ExportError(f"{self.spec} has a {kind}, which has no tokenizer.json")
+            from export.sentencepiece_tokenizer import convert_sentencepiece
+
+            return convert_sentencepiece(self.tokenizer)
+        fast = Tokenizer.from_str(self.tokenizer.backend_tokenizer.to_str())
+        if self._small_letters:
+            steps = [] if fast.normalizer is None else [fast.normalizer]
+            fast.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
+        return fast
+
+    @property
+    def _small_letters(self) -> bool:
+        """SigLIP and SigLIP 2 were trained on them; the tokenizer's file of the latter does not
+        say so.
+        """
+        return bool(self.config.model_type == "siglip")
+
+    def _texts(self, sentences: Sequence[str]) -> list[str]:
+        return [text.lower() if self._small_letters else text for text in sentences]
+
+    def reference_ids(self, sentences: Sequence[str]) -> list[list[int]]:
+        """The tokens of each sentence, without padding."""
+        found = self.tokenizer(self._texts(sentences), truncation=True, max_length=self.positions)
+        return [list(map(int, ids)) for ids in found["input_ids"]]
+
+    def reference_vectors(
+        self, sentences: Sequence[str], pictures: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Unit vectors of sentences and of pictures uint8 [n, S, S, 3]."""
+        inputs = self.tokenizer(
+            self._texts(sentences),
+            padding="max_length" if self.family.fill else "longest",
+            max_length=self.positions,
+            truncation=True,
+            return_tensors="pt",
+        )
+        # SigLIP was trained without a mask.
+        names = {"input_ids"} if self.family.fill else {"input_ids", "attention_mask"}
+        pixels = self.processor(list(pictures), return_tensors="pt")["pixel_values"]
+        with torch.no_grad():
+            words = self.model.get_text_features(**{k: inputs[k] for k in names})
+            shown = self.model.get_image_features(pixel_values=pixels)
+        return F.normalize(words, dim=-1).numpy(), F.normalize(shown, dim=-1).numpy()
+
+
+def _load(spec: str, revision: str | None) -> _Loaded:
     from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
 
     try:
@@ -58,112 +190,19 @@ def open_transformers(spec: str, *, revision: str | None, work: Path) -> Source:
         )
     try:
         # Eager: the fused attentions of PyTorch do not all trace.
-        model, found = AutoModel.from_pretrained(
+        model, info = AutoModel.from_pretrained(
             spec,
             revision=revision,
             attn_implementation="eager",
             dtype="float32",
             output_loading_info=True,
         )
-        model = model.eval()
         tokenizer = AutoTokenizer.from_pretrained(spec, revision=revision)
         processor = AutoImageProcessor.from_pretrained(spec, revision=revision, use_fast=False)
     except Exception as error:  # damaged files raise whatever their readers raise
         raise ExportError(f"{spec} cannot be loaded: {_first_line(error)}") from error
-    missing = [str(key) for key in (*found["missing_keys"], *found["mismatched_keys"])]
-    if missing:
-        raise ExportError(
-            f"{spec} lacks {len(missing)} of the weights of a {config.model_type} with both sides, "
-            f"such as {missing[0]}: it is another kind of model"
-        )
-    for side, name in ((model.vision_model, "image"), (model.text_model, "text")):
-        if 4 * sum(p.numel() for p in side.parameters()) >= LARGEST_SIDE:
-            raise ExportError(
-                f"the {name} side of {spec} has more than 2 GB of weights, more than one ONNX file "
-                "can hold"
-            )
-    text, vision = config.text_config, config.vision_config
-    positions = int(text.max_position_embeddings)
-    side = int(vision.image_size)
-    if side // vision.patch_size < GRID:
-        raise ExportError(f"{spec} sees fewer than {GRID} × {GRID} patches a picture")
-    work.mkdir(parents=True, exist_ok=True)
-    fast = _fast(tokenizer, spec)
-    lower = config.model_type == "siglip"
-    if lower and tokenizer.is_fast:
-        # SigLIP 2 was trained on lower case, which its tokenizer's file does not say.
-        steps = [] if fast.normalizer is None else [fast.normalizer]
-        fast.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
-    file = work / "tokenizer.json"
-    file.write_text(fast.to_str(), "utf-8")
-
-    def reference_ids(sentences: Sequence[str]) -> list[list[int]]:
-        texts = [text.lower() for text in sentences] if lower else list(sentences)
-        found = tokenizer(texts, truncation=True, max_length=positions)
-        return [list(map(int, ids)) for ids in found["input_ids"]]
-
-    def reference_vectors(
-        sentences: Sequence[str], pictures: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        texts = [text.lower() for text in sentences] if lower else list(sentences)
-        padding = "max_length" if family.fill else "longest"
-        inputs = tokenizer(
-            texts, padding=padding, max_length=positions, truncation=True, return_tensors="pt"
-        )
-        if family.fill:  # trained without a mask
-            inputs = {"input_ids": inputs["input_ids"]}
-        known = {k: v for k, v in inputs.items() if k in {"input_ids", "attention_mask"}}
-        pixels = processor(list(pictures), return_tensors="pt")["pixel_values"]
-        with torch.no_grad():
-            words = F.normalize(model.get_text_features(**known), dim=-1)
-            shown = F.normalize(model.get_image_features(pixel_values=pixels), dim=-1)
-        return words.numpy(), shown.numpy()
-
-    image, words = family.image(model).eval(), family.text(model).eval()
-    embedding = text.projection_size if config.model_type == "siglip" else config.projection_dim
-    return Source(
-        name=Path(spec).resolve().name if Path(spec).is_dir() else spec.rsplit("/", 1)[-1],
-        licence=_licence(spec, revision),
-        image=image,
-        text=words,
-        side=side,
-        embedding=int(embedding),
-        hidden=int(text.hidden_size),
-        regions=GRID * GRID,
-        max_tokens=positions,
-        preprocessing=_preprocessing(processor, spec, side),
-        text_input=TextInput(
-            pad_id=int(tokenizer.pad_token_id or 0),
-            pad_token=str(tokenizer.pad_token or ""),
-            positions=positions,
-            fill=family.fill,
-        ),
-        tokenizer=file,
-        quantizers={
-            IMAGE_ENCODER: partial(quantize_transformer, IMAGE_ENCODER),
-            TEXT_ENCODER: partial(quantize_transformer, TEXT_ENCODER),
-        },
-        provenance={
-            # A folder's path says more of its owner than of the model.
-            "source": Path(spec).resolve().name if Path(spec).is_dir() else spec,
-            "revision": revision or getattr(config, "_commit_hash", None),
-            "family": config.model_type,
-            "parameters": sum(p.numel() for p in model.parameters()),
-        },
-        reference_ids=reference_ids,
-        reference_vectors=reference_vectors,
-    )
-
-
-def _fast(tokenizer: Any, spec: str) -> Any:
-    """The tokenizer as the runtime's library has it."""
-    if tokenizer.is_fast:
-        return tokenizer.backend_tokenizer
-    if getattr(tokenizer, "sp_model", None) is None:
-        raise ExportError(f"{spec} has a {type(tokenizer).__name__}, which has no tokenizer.json")
-    from export.sentencepiece_tokenizer import convert_sentencepiece
-
-    return convert_sentencepiece(tokenizer)
+    missing = [str(key) for key in (*info["missing_keys"], *info["mismatched_keys"])]
+    return _Loaded(spec, config, family, model.eval(), tokenizer, processor, missing)
 
 
 def _preprocessing(processor: Any, spec: str, side: int) -> Preprocessing:
