@@ -61,12 +61,16 @@ def bundle_verify(
         report = check_golden(loaded)
         check_sound(loaded)
         size = sum(entry.size_bytes for _, entry in named_files(loaded.manifest))
+        verifies = loaded.manifest.calibration is not None
         if json_output:
-            print_json({"id": loaded.bundle_id, "bytes": size, "ok": True, **asdict(report)})
+            document = {"id": loaded.bundle_id, "bytes": size, "ok": True, "verifies": verifies}
+            print_json(document | asdict(report))
     say(
         f"{loaded.bundle_id}: sound, {size / 1e6:.1f} MB; cosine to the golden vectors: "
         f"text {report.text_cosine:.4f}, image {report.image_cosine:.4f}"
     )
+    if not verifies:
+        say("it has no trained verifier: what it finds is unverified")
 
 
 @bundle_app.command("list")

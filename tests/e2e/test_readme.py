@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.command import succeed
 from tests.export.random_models import save_random_model
 
 PROJECT = Path(__file__).parents[2]
@@ -51,3 +52,5 @@ def test_from_a_checkpoint_to_a_search_in_three_commands(
         said.append(done.stdout + done.stderr)
     assert "3 indexed" in said[1] or "indexed 3" in said[1]
     assert "unverified" in said[2]
+    verified = succeed("bundle", "verify", "./my-bundle", cwd=tmp_path)
+    assert "no trained verifier" in verified.err

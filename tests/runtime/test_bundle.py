@@ -10,11 +10,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.manifests import edit_manifest
+from vsr_edge.bundles.soundness import check_sound
 from vsr_edge.errors import BundleDamaged, BundleNotFound
 from vsr_edge.runtime.bundle import find_bundle, sha256_of, verify_bundle
 from vsr_edge.runtime.encoder import Bundle, load_bundle
@@ -119,6 +121,19 @@ def test_a_foreign_graph_is_refused_even_with_a_matching_manifest(copy: Path, li
     edit_manifest(copy, lambda m: m["files"]["text_encoder"].update(entry))
     with load_bundle(copy) as bundle, pytest.raises(BundleDamaged, match="text_encoder graph"):
         bundle.encode_text(["a dog"])
+
+
+@pytest.mark.parametrize("role", ["image_encoder", "text_encoder", "grounding", "refiner"])
+def test_a_graph_that_takes_one_thing_more_is_refused(copy: Path, lite: Bundle, role: str) -> None:
+    path = copy / lite.manifest.files[role].file
+    model = onnx.load(path)
+    more = onnx.helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, ["n"])
+    model.graph.input.append(more)
+    onnx.save(model, path)
+    entry = {"sha256": sha256_of(path), "bytes": path.stat().st_size}
+    edit_manifest(copy, lambda m: m["files"][role].update(entry))
+    with load_bundle(copy) as bundle, pytest.raises(BundleDamaged, match=f"{role} graph takes"):
+        check_sound(bundle)
 
 
 def test_a_graph_that_is_no_graph_is_refused(copy: Path, lite: Bundle) -> None:
