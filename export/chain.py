@@ -27,6 +27,7 @@ def export_run(
     videos: Path | None = None,
     queries: Sequence[Query] | None = None,
     precision: str = "int8",
+    also: Sequence[str] = (),
     photos: Path | None = None,
     calibration_count: int = 128,
     parity_count: int = 128,
@@ -37,6 +38,7 @@ def export_run(
         run: a folder with ``encoder.safetensors``, ``loop.safetensors``, or both, and perhaps
             ``concepts.txt``.
         base: encoders for a run that has none of its own.
+        also: further precisions of the encoders' graphs, for other execution providers.
         videos: what to ask ``queries`` of; indexed with the run's encoder into ``work``.
 
     Raises:
@@ -57,6 +59,7 @@ def export_run(
             Path(base),
             work,
             precision=precisions(precision, None, None),
+            also=also,
             photos=photos,
             calibration_count=calibration_count,
             parity_count=parity_count,

@@ -19,6 +19,7 @@ from vsr_edge.runtime.manifest import (
     GRAPH_INPUTS,
     GRAPH_OUTPUTS,
     IMAGE_ENCODER,
+    REQUIRED_ROLES,
     TEXT_ENCODER,
     TOKENIZER,
     Manifest,
@@ -199,8 +200,12 @@ class Bundle:
 
     def _open(self, role: str) -> Session:
         variants = self.files.variants(role)
-        session = open_session(variants, provider=self.provider, threads=self.threads)
+        # The heads are small, and int8: a GPU would hand most of them back to the processor.
+        provider = self.provider if role in REQUIRED_ROLES else "cpu"
+        session = open_session(variants, provider=provider, threads=self.threads)
         check_graph(session, role, self.manifest)
+        if provider == "cpu":
+            return session
         choice = session.choice
         if self.provider == "auto":
             self.provider = choice.short
