@@ -44,6 +44,11 @@ class Precision(StrEnum):
     INT8 = "int8"
 
 
+class FitOption(StrEnum):
+    CROP = "crop"
+    STRETCH = "stretch"
+
+
 class HeadPrecision(StrEnum):
     FP32 = "fp32"
     INT8 = "int8"
@@ -116,6 +121,13 @@ def encoder(
         Optional[str],  # noqa: UP045
         typer.Option(help="Commit, tag or branch of a hub id."),
     ] = None,
+    fit: Annotated[
+        Optional[FitOption],  # noqa: UP045
+        typer.Option(
+            help="See the middle square of a picture, or all of it, stretched. "
+            "\\[default: as the source was trained]"
+        ),
+    ] = None,
     precision: PrecisionOption = Precision.INT8,
     image_precision: OnePrecision = None,
     text_precision: OnePrecision = None,
@@ -137,8 +149,14 @@ def encoder(
         if out.exists() and not out.is_dir():
             raise ExportError(f"--out {out} is a file: name a folder")
         opened = open_source(source, revision=revision, work=work)
+        numbers = opened.preprocessing
         bundle = export_encoder(
-            replace(opened, name=name or opened.name, licence=licence or opened.licence),
+            replace(
+                opened,
+                name=name or opened.name,
+                licence=licence or opened.licence,
+                preprocessing=replace(numbers, fit=(fit or numbers.fit)),
+            ),
             out,
             work,
             precision=precisions(precision, image_precision, text_precision),

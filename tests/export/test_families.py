@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ from vsr_edge.runtime.manifest import IMAGE_ENCODER, TEXT_ENCODER
 from vsr_edge.runtime.preprocess import to_input
 from vsr_edge.runtime.session import open_session
 
+PROJECT = Path(__file__).parents[2]
 TOLERANCE = 1e-4
 LONG = "a photo of a very long story about " * 20
 SENTENCES = ["a dog", "A red car, on the road!", LONG]
@@ -415,3 +418,21 @@ def test_a_further_graph_that_computes_something_else_is_refused(
     edit_manifest(folder, change)
     with load_bundle(folder) as bundle, pytest.raises(BundleDamaged, match="text_encoder graph"):
         check_sound(bundle)
+
+
+def test_wide_pictures_can_be_seen_whole(tmp_path: Path) -> None:
+    checkpoint = save_random_model("clip", tmp_path / "checkpoint")
+    command = [sys.executable, "-m", "export", "encoder", str(checkpoint), "--fit", "stretch"]
+    counts = ["--calibration-count", "8", "--parity-count", "8", "--precision", "fp32"]
+    folders = ["--out", str(tmp_path / "bundle"), "--work", str(tmp_path / "work")]
+    done = subprocess.run(
+        [*command, *counts, *folders], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    wide = np.zeros((64, 192, 3), np.uint8)
+    edge = wide.copy()
+    edge[:, :32] = 255
+    with load_bundle(tmp_path / "bundle") as bundle:
+        assert bundle.manifest.preprocessing.fit == "stretch"
+        one, other = bundle.encode_images([wide, edge])
+    assert one @ other < 0.999
