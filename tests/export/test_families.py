@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +11,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 from export.encoder import check_tokenizer, check_vectors, export_encoder, precisions
 from export.families import FAMILIES as SUPPORTED
-from export.families import cells_of
-from export.parity import ParityError
 from export.sources import ExportError, Source, open_source
 from tests.export.random_models import FAMILIES, HIDDEN, POSITIONS, save_random_model
 from tests.manifests import edit_manifest
@@ -38,7 +32,6 @@ from vsr_edge.runtime.manifest import IMAGE_ENCODER, TEXT_ENCODER
 from vsr_edge.runtime.preprocess import to_input
 from vsr_edge.runtime.session import open_session
 
-PROJECT = Path(__file__).parents[2]
 TOLERANCE = 1e-4
 LONG = "a photo of a very long story about " * 20
 SENTENCES = ["a dog", "A red car, on the road!", LONG]
@@ -267,107 +260,6 @@ def test_another_tokenizer_is_noticed(exported: Exported) -> None:
         check_tokenizer(wrong)
 
 
-@pytest.mark.parametrize("side", [3, 7, 14, 16])
-def test_every_patch_lies_in_a_cell(side: int) -> None:
-    cells = cells_of(side).reshape(9, side, side)
-    assert (cells.sum(0) >= 1).all()
-    assert (cells.sum(0) == 1).all() == (side % 3 == 0)
-    centre = cells[4, side // 2, side // 2]
-    assert centre == 1
-    assert cells[0, 0, 0] == cells[8, -1, -1] == 1
-    assert cells[0, -1, -1] == 0
-
-
-def test_a_checkpoint_without_one_of_its_sides_is_refused(tmp_path: Path) -> None:
-    """Transformers would fill what is missing with random numbers."""
-    folder = save_random_model("clip", tmp_path / "checkpoint")
-    weights = load_file(folder / "model.safetensors")
-    kept = {name: value for name, value in weights.items() if not name.startswith("text_model")}
-    save_file(kept, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ExportError, match=r"lacks \d+ of the weights of a clip"):
-        open_source(str(folder), work=tmp_path / "work")
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"do_normalize": False}, "without do_normalize"),
-        ({"do_center_crop": False}, "without do_center_crop"),
-        ({"do_rescale": False, "do_resize": False}, "without do_resize, do_rescale"),
-        ({"resample": 0}, "with filter 0"),
-        ({"size": {"shortest_edge": 72}}, "crops them to"),
-    ],
-)
-def test_pictures_that_the_runtime_could_not_prepare_are_refused(
-    tmp_path: Path, change: dict[str, Any], reason: str
-) -> None:
-    folder = save_random_model("clip", tmp_path / "checkpoint")
-    path = folder / "preprocessor_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(ExportError, match=reason):
-        open_source(str(folder), work=tmp_path / "work")
-
-
-@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
-def test_a_damaged_checkpoint_is_named(tmp_path: Path, name: str) -> None:
-    folder = save_random_model("clip", tmp_path / "checkpoint")
-    (folder / name).write_bytes((folder / name).read_bytes()[:100])
-    with pytest.raises(ExportError, match=r"cannot be loaded|no checkpoint of Transformers"):
-        open_source(str(folder), work=tmp_path / "work")
-
-
-def test_a_file_of_a_checkpoint_is_not_the_checkpoint(tmp_path: Path) -> None:
-    folder = save_random_model("clip", tmp_path / "checkpoint")
-    with pytest.raises(ExportError, match="name its folder"):
-        open_source(str(folder / "model.safetensors"), work=tmp_path / "work")
-
-
-@pytest.mark.parametrize("folder", [".", "checkpoint/", "../{}/checkpoint"])
-def test_a_bundle_is_called_after_its_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
-) -> None:
-    save_random_model("clip", tmp_path / "checkpoint")
-    monkeypatch.chdir(tmp_path / "checkpoint" if folder == "." else tmp_path)
-    source = open_source(folder.format(tmp_path.name), work=tmp_path / "work")
-    assert source.name == source.provenance["source"] == "checkpoint"
-    assert str(tmp_path) not in source.licence
-
-
-def test_what_cannot_be_exported_is_named(tmp_path: Path) -> None:
-    from transformers import BertConfig
-
-    with pytest.raises(ExportError, match=r"no checkpoint of Transformers.*config\.json"):
-        open_source(str(tmp_path), work=tmp_path / "work")
-    BertConfig().save_pretrained(tmp_path / "bert")
-    with pytest.raises(ExportError, match="'bert'; what can be exported: clip"):
-        open_source(str(tmp_path / "bert"), work=tmp_path / "work")
-    with pytest.raises(ExportError, match="is no file"):
-        open_source(str(tmp_path / "none.safetensors"), work=tmp_path / "work")
-
-
-def test_past_tolerance_nothing_is_written(tmp_path: Path) -> None:
-    checkpoint = save_random_model("clip", tmp_path / "checkpoint")
-    with pytest.raises(ParityError, match=r"image_encoder in int8.*at least 0\.9999999"):
-        export_encoder(
-            open_source(str(checkpoint), work=tmp_path / "work"),
-            tmp_path / "out",
-            tmp_path / "work",
-            precision=precisions("fp32", "int8", None),
-            calibration_count=8,
-            parity_count=8,
-            min_cosine=0.9999999,
-        )
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_checkpoint_without_its_tokenizer_is_named(tmp_path: Path) -> None:
-    folder = save_random_model("clip", tmp_path / "checkpoint")
-    for name in ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"):
-        (folder / name).unlink()
-    with pytest.raises(ExportError, match="cannot be loaded"):
-        open_source(str(folder), work=tmp_path / "work")
-
-
 def test_a_bundle_is_its_own_for_each_preparation(exported: Exported, tmp_path: Path) -> None:
     """The same graphs with pictures fitted otherwise make other vectors: another archive."""
     from dataclasses import replace
@@ -418,21 +310,3 @@ def test_a_further_graph_that_computes_something_else_is_refused(
     edit_manifest(folder, change)
     with load_bundle(folder) as bundle, pytest.raises(BundleDamaged, match="text_encoder graph"):
         check_sound(bundle)
-
-
-def test_wide_pictures_can_be_seen_whole(tmp_path: Path) -> None:
-    checkpoint = save_random_model("clip", tmp_path / "checkpoint")
-    command = [sys.executable, "-m", "export", "encoder", str(checkpoint), "--fit", "stretch"]
-    counts = ["--calibration-count", "8", "--parity-count", "8", "--precision", "fp32"]
-    folders = ["--out", str(tmp_path / "bundle"), "--work", str(tmp_path / "work")]
-    done = subprocess.run(
-        [*command, *counts, *folders], cwd=PROJECT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    wide = np.zeros((64, 192, 3), np.uint8)
-    edge = wide.copy()
-    edge[:, :32] = 255
-    with load_bundle(tmp_path / "bundle") as bundle:
-        assert bundle.manifest.preprocessing.fit == "stretch"
-        one, other = bundle.encode_images([wide, edge])
-    assert one @ other < 0.999
