@@ -84,8 +84,10 @@ def export_part(
         ParityError: int8 differs from fp32 past tolerance; nothing is written to ``out`` then.
         ExportError: the checkpoint has no such head.
     """
-    # What a refiner is shown depends on what the verifier of the same training turns down.
-    fp32 = _make_graphs(checkpoint, work / "fp32", {role, GROUNDING}, use_evidence)
+    # What a refiner is shown in the gate depends on what the verifier of the same training turns
+    # down.
+    roles = {role} if precision == "fp32" else {role, GROUNDING}
+    fp32 = _make_graphs(checkpoint, work / "fp32", roles, use_evidence)
     if role not in fp32:
         raise ExportError(f"{checkpoint} holds no {role}: models.train_sft did not finish")
     path, parity = fp32[role], {}

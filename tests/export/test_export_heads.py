@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+import onnx
 import pytest
 
 from export.bundle import Graph
@@ -102,24 +104,26 @@ def test_the_gate_and_the_calibration_are_recorded(exported: tuple[Path, dict[st
     assert 0 < calibration["threshold"] <= calibration["sure"] <= 1
 
 
+def disturbed(source: Path, target: Path) -> Path:
+    """The same graph, but all of its matrices are shifted by a column."""
+    model = onnx.load(source)
+    for tensor in model.graph.initializer:
+        if len(tensor.dims) > 1:
+            rows = onnx.numpy_helper.to_array(tensor)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.roll(rows, 1, axis=-1), tensor.name))
+    onnx.save(model, target)
+    return target
+
+
 def test_other_heads_are_refused_by_the_gate(
     exported: tuple[Path, dict[str, Any]], demo_archive: Path, tmp_path: Path
 ) -> None:
-    import torch
-
-    from export.graphs import export_grounding, export_refiner
-    from models.grounding import GroundingHead
-    from models.minilm import HIDDEN
-    from models.refiner import Refiner
-
-    folder, _ = exported
-    torch.manual_seed(0)
-    export_grounding(GroundingHead().eval(), tmp_path / "grounding.onnx")
-    export_refiner(Refiner(torch.randn(HIDDEN)).eval(), tmp_path / "refiner.onnx")
-    right, wrong = (
-        {role: Graph(place / f"{role}.onnx", "fp32") for role in (GROUNDING, REFINER)}
-        for place in (folder / "work" / "fp32", tmp_path)
-    )
+    fp32 = exported[0] / "work" / "fp32"
+    files = {role: fp32 / f"{role}.onnx" for role in (GROUNDING, REFINER)}
+    right = {role: Graph(file, "fp32") for role, file in files.items()}
+    wrong = {
+        role: Graph(disturbed(file, tmp_path / file.name), "fp32") for role, file in files.items()
+    }
     with open_archive(demo_archive) as archive:
         feeds = [head_feeds(archive, query) for query in QUERIES]
     before, first = right[GROUNDING], right[REFINER]
@@ -166,18 +170,21 @@ def test_a_run_becomes_a_bundle_in_one_command(
         for file in files:
             (folder / file.name).symlink_to(file)
     asked = ("--videos", str(videos), "--queries", str(exported[0] / "queries.jsonl"))
-    work = ("--work", str(tmp_path / "work"))
-    done = export_all(run, tmp_path / "bundle", *asked, *work)
+    others = ("--work", str(tmp_path / "work"), "--precision", "fp32")
+    done = export_all(run, tmp_path / "bundle", *asked, *others)
     assert done.returncode == 0, done.stderr[-2000:]
     document = json.loads(done.stdout)
     with load_bundle(tmp_path / "bundle") as bundle, load_bundle("lite") as lite:
         assert bundle.bundle_id == document["id"]
         assert bundle.encoders_id == lite.encoders_id
-        assert {GROUNDING, REFINER, CONCEPTS} <= bundle.manifest.files.keys()
+        files = bundle.manifest.files
+        assert {GROUNDING, REFINER, CONCEPTS} <= files.keys()
+        assert files[GROUNDING].precision == files[REFINER].precision == "fp32"
         assert bundle.manifest.calibration is not None
-    # The parts that the single commands make are the same.
-    assert document["parity"][REFINER]["soft_token_cosine"] == pytest.approx(
-        exported[1]["parity"][REFINER]["soft_token_cosine"], abs=1e-3
+    # With the heads as they were trained, the calibration is nearly that of int8 heads.
+    assert document["calibration"]["queries"] == exported[1]["calibration"]["queries"]
+    assert document["calibration"]["threshold"] == pytest.approx(
+        exported[1]["calibration"]["threshold"], abs=0.1
     )
 
 
