@@ -17,11 +17,11 @@ from vsr_edge.evaluation.decisions import logistic_fit
 @settings(max_examples=20, deadline=None)
 def test_a_logistic_curve_is_found_again(slope: float, bias: float, seed: int) -> None:
     random = np.random.default_rng(seed)
-    x = random.normal(0, 2, (20_000, 2))
+    # The ridge takes 0.14 from the steepest slope; with so many, chance is far below the rest.
+    x = random.normal(0, 2, (200_000, 2))
     y = random.random(len(x)) < 1 / (1 + np.exp(-(slope * x[:, 0] + bias)))
     weights, found = logistic_fit(x, y)
-    # Five standard errors where the curve is steepest and few points lie on its slope.
-    assert [*weights, found] == pytest.approx([slope, 0, bias], abs=0.35)
+    assert [*weights, found] == pytest.approx([slope, 0, bias], abs=0.2)
 
 
 VIDEOS = 40
