@@ -24,6 +24,12 @@ _NOT_VIDEO = frozenset({"tty"})
 _COVER_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff"})
 _ATTACHED_PICTURE = 1024
 
+# Broken tags must not make a good video unreadable. PyAV 19 replaces what is no UTF-8 by itself, and
+# no longer takes the argument.
+_BROKEN_TAGS: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
+
 # FFmpeg logs from its decoding threads; PyAV's bridge to Python's logging can deadlock there.
 av.logging.set_level(None)
 
@@ -43,9 +49,8 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         container = av.open(
             str(path),
             mode="r",
-            # Broken tags must not make a good video unreadable.
-            metadata_errors="replace",
             options={"protocol_whitelist": "file"},
+            **_BROKEN_TAGS,
         )
     except (av.FFmpegError, ValueError, UnicodeError) as error:
         raise UnreadableMedia(path, explain(error)) from error
