@@ -100,16 +100,12 @@ KINDS = {
     "hevc, open groups": Kind(
         "a.mp4",
         "libx265",
-        how={
-            "options": {"x265-params": f"open-gop=1:keyint=10:min-keyint=10:bframes=3:{QUIET265}"}
-        },
+        how=x265(OPEN_HEVC),
     ),
     "hevc, open groups, ts": Kind(
         "a.ts",
         "libx265",
-        how={
-            "options": {"x265-params": f"open-gop=1:keyint=10:min-keyint=10:bframes=3:{QUIET265}"}
-        },
+        how=x265(OPEN_HEVC),
     ),
     "hevc, refreshed bit by bit": Kind(
         "a.mkv",
