@@ -53,7 +53,7 @@ def missing_end(
         promised = max(islice(chunks, _MAX_CHUNKS), default=0)
     if promised > size:
         return f"the file is cut short: {size:,} of at least {promised:,} bytes are there"
-    declared = _declared_duration(stream)
+    declared = _declared_duration(container, stream)
     if declared - end > max(TOLERANCE_SECONDS, TOLERANCE_SHARE * declared):
         return f"frames end at {end:.1f} s of the {declared:.1f} s that the file declares"
     return None
@@ -67,16 +67,18 @@ def ends_in_padding(path: Path) -> bool:
     return bool(tail) and tail.count(tail[:1]) == len(tail) and tail[0] in (0x00, 0xFF)
 
 
-def _declared_duration(stream: VideoStream) -> Seconds:
-    base = rational(stream.time_base)
-    if stream.duration and base:
-        return float(stream.duration * base)
+def _declared_duration(container: InputContainer, stream: VideoStream) -> Seconds:
     tag = stream.metadata.get("DURATION") or stream.metadata.get("DURATION-eng") or ""
     try:
         hours, minutes, seconds = tag.split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     except ValueError:
+        pass
+    # Matroska declares the length of the whole file; with sound beside it, that says little.
+    if "matroska" in container.format.name and len(container.streams) > 1:
         return 0.0
+    base = rational(stream.time_base)
+    return float(stream.duration * base) if stream.duration and base else 0.0
 
 
 def _mp4_boxes(file: BinaryIO) -> Iterator[int]:

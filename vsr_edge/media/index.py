@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from vsr_edge.errors import UnreadableMedia
 from vsr_edge.media.completeness import ends_in_padding, missing_end
 from vsr_edge.media.opening import OpenVideo, open_video, rational
+from vsr_edge.media.source import unavailable
 from vsr_edge.media.timeline import LIMIT, UNKNOWN, Timeline, one_timeline
 from vsr_edge.types import Seconds, Times
 
@@ -113,11 +114,15 @@ def scan(path: Path) -> FrameIndex:
         index, end = order(path, packets, shown, stream, container.format.name)
         damage = [] if index.damage is None else [index.damage]
         failures = video.failures
-        if video.failures_at_end and ends_in_padding(path):
-            failures -= video.failures_at_end
+        try:
+            if video.failures_at_end and ends_in_padding(video.file):
+                failures -= video.failures_at_end
+            missing = missing_end(video.file, container, stream, end)
+        except OSError as error:
+            raise unavailable(path, error) from error
         if failures:
             damage.append(f"places in the file that cannot be read: {failures}")
-        if missing := missing_end(path, container, stream, end):
+        if missing:
             damage.append(missing)
     return replace(index, damage="; ".join(damage) or None)
 
