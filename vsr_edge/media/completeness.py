@@ -26,7 +26,11 @@ TOLERANCE_SHARE = 0.01
 _MAX_CHUNKS = 1_000_000
 # More than the unit that any disk or recorder writes by.
 _PADDING_BYTES = 1 << 16
+_MOST_ELEMENTS = 10_000
 _SEGMENT = 0x18538067
+# EBML's header, Void, CRC-32: whatever else follows a segment is none.
+_BETWEEN_SEGMENTS = frozenset({0x1A45DFA3, 0xEC, 0xBF})
+_WITH_VIDEO = frozenset({b"mdat", b"moov", b"moof"})
 
 
 def missing_end(
@@ -40,12 +44,12 @@ def missing_end(
     """
     name = container.format.name
     size = path.stat().st_size
-    chunks = None
+    chunks: Iterator[int] | None = None
     with path.open("rb") as file:
         if "mp4" in name:
-            chunks = _mp4_boxes(file)
+            chunks = (end for end, kind in mp4_boxes(file) if kind in _WITH_VIDEO)
         elif "matroska" in name:
-            chunks = _matroska_segments(file)
+            chunks = matroska_segments(file)
         elif name == "avi":
             chunks = _riff_chunks(file)
         if chunks is None:
@@ -81,14 +85,14 @@ def _declared_duration(container: InputContainer, stream: VideoStream) -> Second
     return float(stream.duration * base) if stream.duration and base else 0.0
 
 
-def _mp4_boxes(file: BinaryIO) -> Iterator[int]:
-    """Where each box that carries video ends."""
+def mp4_boxes(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Where each box ends, and its kind."""
     position, kind = 0, b""
     while header := file.read(16):
         if len(header) < 8:
             # Zeros may be padding, but the data of a fragment follows its head.
             if any(header) or kind == b"moof":
-                yield position + 8
+                yield position + 8, b"mdat"
             return
         size, kind = struct.unpack_from(">I4s", header)
         if size == 1 and len(header) == 16:
@@ -96,10 +100,9 @@ def _mp4_boxes(file: BinaryIO) -> Iterator[int]:
         if size < 8:
             return  # "To the end of the file", or garbage behind the last box.
         position += size
-        if kind in (b"mdat", b"moov", b"moof"):
-            yield position
-        elif not kind.isalnum():
+        if not kind.isalnum():
             return
+        yield position, kind
         file.seek(position)
 
 
@@ -113,9 +116,9 @@ def _riff_chunks(file: BinaryIO) -> Iterator[int]:
         file.seek(position)
 
 
-def _matroska_segments(file: BinaryIO) -> Iterator[int]:
-    """Where the segment ends, unless it was written to a stream and its size left open."""
-    for _ in range(16):
+def matroska_segments(file: BinaryIO) -> Iterator[int]:
+    """Where each segment ends, unless it was written to a stream and its size left open."""
+    for _ in range(_MOST_ELEMENTS):
         identifier = _vint(file, keep_marker=True)
         size = _vint(file, keep_marker=False)
         if identifier is None or size is None:
@@ -123,6 +126,7 @@ def _matroska_segments(file: BinaryIO) -> Iterator[int]:
         end = file.tell() + size
         if identifier == _SEGMENT:
             yield end
+        elif identifier not in _BETWEEN_SEGMENTS:
             return
         file.seek(end)
 

@@ -1,6 +1,6 @@
-"""Is a file encrypted? Asked of its bytes: without the key FFmpeg calls it damaged, or decodes grey.
+"""Is a file encrypted? Without the key FFmpeg calls it damaged, or decodes grey pictures.
 
-Each container says so in the clear: MP4 by the kind of its track (ISO/IEC 23001-7, FairPlay),
+Each container says so, in the clear: MP4 by the kind of its track (ISO/IEC 23001-7, FairPlay),
 Matroska by an element of its track, transport and program streams by two bits of each packet
 (ISO/IEC 13818-1), ASF by an object of its header.
 """
