@@ -89,7 +89,7 @@ def print_search(result: SearchResult, *, explain: bool) -> None:
     """The moments as a table, under the verdict on them; with ``explain``, how they were found."""
     verdict = result.verdict
     if verdict.decision == "no_match":
-        messages.print(f"not there, {_percent(verdict.confidence)} sure; the nearest guesses:")
+        messages.print("nothing found that is likely enough; the nearest guesses:")
     elif verdict.decision == "unverified":
         messages.print(Text(result.turns[0].then))
     judged = verdict.threshold is not None
@@ -143,9 +143,19 @@ def _print_path(result: SearchResult) -> None:
             "moments, it is no probability."
         )
     else:
-        messages.print(
-            f"verdict: {result.verdict.decision}, {_percent(result.verdict.confidence)} sure"
-        )
+        messages.print(_verdict(result))
+
+
+def _verdict(result: SearchResult) -> str:
+    """What was decided, by which numbers."""
+    likely = _percent(result.moments[0].match_probability if result.moments else None)
+    enough = _percent(result.verdict.threshold)
+    if result.verdict.decision == "match":
+        return f"verdict: match; the first moment is right with a probability of {likely}"
+    return (
+        f"verdict: no match; the likeliest guess is right with a probability of {likely}, and a "
+        f"match begins at {enough}"
+    )
 
 
 def video_document(stored: StoredVideo) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from vsr_edge.search.clock import Clock
 from vsr_edge.search.explain import refinement
 from vsr_edge.search.feedback import fed_back, only_new
 from vsr_edge.search.footage import Candidates, best_frames, show
-from vsr_edge.search.ground import moments_of_hits, moments_of_judged
-from vsr_edge.search.rank import without_repeats
+from vsr_edge.search.ground import grounded, moments_of_hits, moments_of_judged
+from vsr_edge.search.rank import inside, without_repeats
 from vsr_edge.search.verify import Judged, verify
 from vsr_edge.store.base import Filter, Store
 from vsr_edge.types import (
@@ -229,9 +229,10 @@ def _refined(
 
 
 def _candidate(one: Judged) -> Candidate:
-    window, times = one.shown.window, one.shown.frames.times
-    start, end = float(times[one.first]), float(times[one.last])
-    return Candidate(window.video.video.path, start, end, window.score, one.probability)
+    window = one.shown.window
+    video = window.video.video
+    span = inside(*grounded(one), video.duration)
+    return Candidate(video.path, *span, window.score, one.probability)
 
 
 def _candidates(moments: Sequence[Moment]) -> tuple[Candidate, ...]:
@@ -260,7 +261,8 @@ def _moments(
             probability = probabilities[place] if place < len(probabilities) else None
             path = video.video.path
             rank = len(found) + 1
-            found.append(Moment(rank, path, span.start, span.end, span.score, probability))
+            start, end = inside(span.start, span.end, video.video.duration)
+            found.append(Moment(rank, path, start, end, span.score, probability))
     return found
 
 
@@ -280,4 +282,4 @@ def _verdict(judged: Sequence[Judged], calibration: Calibration | None) -> Verdi
     best, threshold = judged[0].probability, calibration.threshold
     if best >= threshold:
         return Verdict("match", best, threshold)
-    return Verdict("no_match", 1 - best, threshold)
+    return Verdict("no_match", None, threshold)
