@@ -73,6 +73,7 @@ def search_document(result: SearchResult) -> dict[str, Any]:
         ],
         "timing_ms": result.timing_ms,
         "bundle": result.bundle,
+        "notices": list(result.notices),
     }
 
 
