@@ -25,10 +25,7 @@ WORDS_FILE = "english.txt"
 
 # Frequent in other languages, in no English caption, and each a piece of its own.
 _FOREIGN = frozenset(
-    (
-        "auf avec dans das della der des ein eine einen einer gli het nel och og por som sul sur um "
-        "uma una und une"
-    ).split()
+    ["auf", "avec", "dans", "das", "della", "der", "des", "ein", "eine", "einen", "einer", "gli", "het", "nel", "och", "og", "por", "som", "sul", "sur", "um", "uma", "una", "und", "une"]
 )
 # What may be taken off the end of a word, and what then belongs there.
 _ENDINGS = (
@@ -58,8 +55,9 @@ def read(tokenizer: Tokenizer, text: str, room: int, language: str | None) -> Re
         for (_, end), mark in zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
         if not mark
     ]
-    marks = len(encoding.ids) - len(ends)
-    left_out = bool(encoding.overflowing) or len(encoding.ids) > room
+    length = sum(encoding.attention_mask)  # less any padding
+    marks = length - len(ends)
+    left_out = bool(encoding.overflowing) or length > room
     seen = max(ends[: room - marks], default=0) if left_out else len(text)
     unknown = list(_unknown_tokens(tokenizer, encoding, text))
     if language == ENGLISH:

@@ -19,9 +19,9 @@ from vsr_edge.runtime.encoder import Bundle, TextEncoding
 from vsr_edge.runtime.heads import refine
 from vsr_edge.runtime.manifest import REFINER, Calibration
 from vsr_edge.search.clock import Clock
+from vsr_edge.search.explain import notices_about, refinement
 from vsr_edge.search.feedback import fed_back, only_new
 from vsr_edge.search.footage import Candidates, best_frames, show
-from vsr_edge.search.explain import notices_about, refinement
 from vsr_edge.search.ground import grounded, moments_of_hits, moments_of_judged
 from vsr_edge.search.rank import inside, without_repeats
 from vsr_edge.search.verify import Judged, verify
