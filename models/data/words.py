@@ -23,9 +23,8 @@ _LEAST = 2
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file, which may be packed."""
-    opened = gzip.open(path, "rt", "utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as file:
-        return file.read().splitlines()
+    data = path.read_bytes()
+    return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8").splitlines()
 
 
 def list_words(captions: Iterable[str]) -> list[str]:

@@ -43,7 +43,7 @@ def test_ordinary_english_is_understood(query: str, bundle: Bundle) -> None:
         ("der Hund läuft über die Wiese", ("der", "Hund", "läuft", "Wiese")),
         ("un homme dans la rue", ("dans",)),
         ("een man met een hoed", ("een",)),
-        ("en röd bil på vägen", ("röd", "bil", "vägen")),
+        ("en röd bil på vägen", ("bil", "vägen")),
         ("czerwony samochód", ("czerwony", "samochód")),
         ("o mașină roșie", ("mașină",)),
         ("kırmızı araba", ("kırmızı", "araba")),

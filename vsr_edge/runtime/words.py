@@ -24,9 +24,11 @@ ENGLISH = "en"
 WORDS_FILE = "english.txt"
 
 # Frequent in other languages, in no English caption, and each a piece of its own.
-_FOREIGN = frozenset(
-    ["auf", "avec", "dans", "das", "della", "der", "des", "ein", "eine", "einen", "einer", "gli", "het", "nel", "och", "og", "por", "som", "sul", "sur", "um", "uma", "una", "und", "une"]
-)
+_FOREIGN_TEXT = """
+auf avec dans das della der des ein eine einen einer gli het nel och og por som sul sur um uma una
+und une
+"""
+_FOREIGN = frozenset(_FOREIGN_TEXT.split())
 # What may be taken off the end of a word, and what then belongs there.
 _ENDINGS = (
     *(("s", ""), ("es", ""), ("ies", "y"), ("ing", ""), ("ing", "e"), ("ed", ""), ("ed", "e")),
