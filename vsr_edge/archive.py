@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from vsr_edge.config import Settings, load_settings
 from vsr_edge.errors import ArchiveError, UsageError
+from vsr_edge.ingest.presence import PruneSummary, is_gone, missing_videos, plan_prune
 from vsr_edge.store.base import ArchiveStats, Filter, Store, open_store
-from vsr_edge.types import SearchResult, StoredVideo
+from vsr_edge.types import Pixels, SearchResult, Seconds, StoredVideo
 
 if TYPE_CHECKING:
     from vsr_edge.ingest.reindex import ReindexSummary
     from vsr_edge.ingest.run import IngestSummary, Progress
     from vsr_edge.runtime.encoder import Bundle
+
+# What a mistyped name is compared with, and what of it is shown.
+_SEARCHED_NAMES, _NAMED, _LIKENESS = 5_000, 3, 0.6
 
 
 class Archive:
@@ -54,10 +62,14 @@ class Archive:
         Raises:
             ArchiveLocked: another process is writing.
             BundleMismatch: the archive was encoded with another bundle.
+            UsageError: a path that is the address of a stream.
+            ArchiveError: the archive was removed or replaced meanwhile.
         """
         from vsr_edge.ingest.run import ingest
+        from vsr_edge.ingest.scan import refuse_addresses
 
         named = [paths] if isinstance(paths, str | Path) else list(paths)
+        refuse_addresses(named)
         return ingest(
             self._encoded_store(create=True),
             self.bundle,
@@ -66,6 +78,7 @@ class Archive:
             threads=self.settings.threads,
             include=include,
             exclude=exclude,
+            include_system=self.settings.include_system,
             on_progress=on_progress,
         )
 
@@ -108,7 +121,7 @@ class Archive:
         *,
         top_k: int = 10,
         min_score: float | None = None,
-        video: str | None = None,
+        video: str | Path | Sequence[str | Path] | None = None,
         max_turns: int | None = None,
         candidates: int | None = None,
         max_ms: float | None = None,
@@ -120,7 +133,7 @@ class Archive:
         Args:
             top_k: at most so many moments.
             min_score: leave out clips with a lower inner product, in [−1, 1].
-            video: narrows the search as in :meth:`videos`.
+            video: narrows the search as in :meth:`videos`; of several, any may match.
             max_turns: retrieve at most so often, each time with a query refined anew.
             candidates: so many are verified in each turn.
             max_ms: begin no turn after so many milliseconds.
@@ -131,7 +144,8 @@ class Archive:
             ArchiveNotFound: nothing was indexed here yet.
             BundleMismatch: the archive was encoded with another bundle, or anew with one since it
             was opened.
-            UsageError: a query that is empty or no text, or a limit that cannot be.
+            UsageError: a query that is empty or no text, a limit that cannot be, or a ``video``
+            that matches nothing; the message names what is called nearly so.
         """
         from vsr_edge.search.loop import CANDIDATES, MAX_TURNS, Budget, search
 
@@ -142,13 +156,13 @@ class Archive:
                 "the query is not valid UTF-8: type it anew, or set the terminal to UTF-8"
             ) from error
         store = self._encoded_store(create=False)
-        return search(
+        found = search(
             store,
             self.bundle,
             query,
             top_k=top_k,
             min_score=min_score,
-            where=_filter(store, video),
+            where=self._where(store, video),
             budget=Budget(
                 MAX_TURNS if max_turns is None else max_turns,
                 CANDIDATES if candidates is None else candidates,
@@ -157,14 +171,43 @@ class Archive:
             one_shot=one_shot,
             rocchio=rocchio,
         )
+        gone = {path: is_gone(path) for path in {moment.video for moment in found.moments}}
+        moments = tuple(replace(moment, missing=gone[moment.video]) for moment in found.moments)
+        return replace(found, moments=moments)
 
-    def videos(self, video: str | None = None) -> list[StoredVideo]:
-        """The indexed videos by path, or those that a path or a glob names.
+    def videos(self, video: str | Path | Sequence[str | Path] | None = None) -> list[StoredVideo]:
+        """The indexed videos by path, or those that a path, a folder or a glob names.
 
         The path of an indexed video means that one alone, though as a glob it may match its
-        namesakes in other folders, or not even itself.
+        namesakes in other folders, or not even itself; so does the path of a folder that holds
+        some. Looks at each file once, to tell which are ``missing``.
         """
-        return self.store.videos(_filter(self.store, video))
+        found = self.store.videos(_filter(self.store, video))
+        return [replace(stored, missing=is_gone(stored.video.path)) for stored in found]
+
+    def select(self, videos: Iterable[str | Path]) -> list[StoredVideo]:
+        """The indexed videos that any of the names means, as in :meth:`videos`, each once.
+
+        Raises:
+            UsageError: a name that matches nothing; the message says what is called nearly so.
+        """
+        names = list(videos)
+        return self.store.videos(self._where(self.store, names)) if names else []
+
+    def frame(self, video: str | Path, seconds: Seconds) -> Pixels:
+        """The frame of a video that is nearest to a time: upright, uint8 [H, W, 3], RGB.
+
+        The picture comes from the file, in its full size; the video need not be indexed.
+
+        Raises:
+            UsageError: a time that is no number.
+            MediaError: the file is gone, or nothing of it can be decoded.
+        """
+        from vsr_edge.media.cut import picture_at
+
+        if not math.isfinite(seconds):
+            raise UsageError(f"a time must be a number of seconds, not {seconds}")
+        return picture_at(Path(video), seconds)
 
     def remove(self, videos: Iterable[str | Path]) -> list[StoredVideo]:
         """Forget videos, named as in :meth:`videos`, with all their features.
@@ -174,15 +217,29 @@ class Archive:
         Raises:
             UsageError: a name that matches nothing; then nothing is removed.
         """
-        found: dict[int, StoredVideo] = {}
-        for name in map(str, videos):
-            matched = self.videos(name)
-            if not matched:
-                raise UsageError(f"no indexed video matches {name!r}; `vsr-edge videos` lists them")
-            found |= {stored.video_id: stored for stored in matched}
-        with self.store.writer() as writer:
-            writer.remove(found)
-        return list(found.values())
+        found = self.select(videos)
+        if found:
+            with self.store.writer() as writer:
+                writer.remove([stored.video_id for stored in found])
+        return found
+
+    def prune(self, *, dry_run: bool = False) -> PruneSummary:
+        """Forget the videos whose files were deleted (:mod:`vsr_edge.ingest.presence`).
+
+        Held back are those whose folder is gone or empty, as where a drive is not mounted:
+        :meth:`remove` forgets them too.
+
+        Args:
+            dry_run: remove nothing, and return what would be.
+
+        Raises:
+            ArchiveLocked: another process is writing.
+        """
+        plan = plan_prune(missing_videos(self.store), dry_run=dry_run)
+        if plan.removed and not dry_run:
+            with self.store.writer() as writer:
+                writer.remove([stored.video_id for stored in plan.removed])
+        return plan
 
     def stats(self) -> ArchiveStats:
         """Counts and sizes."""
@@ -221,6 +278,29 @@ class Archive:
             )
         return self._store
 
+    def _where(
+        self, store: Store, video: str | Path | Sequence[str | Path] | None
+    ) -> Filter | None:
+        """The filter of these names, each of which must match something."""
+        where = _filter(store, video)
+        if where is None:
+            return None
+        names = [video] if isinstance(video, str | Path) else list(video or ())
+        for name, pattern in zip(names, where.videos, strict=True):
+            if not store.frame_count(Filter((pattern,))):
+                raise self._unmatched(store, os.fspath(name))
+        return where
+
+    def _unmatched(self, store: Store, name: str) -> UsageError:
+        videos = store.videos()
+        if not videos:
+            return UsageError(
+                f"nothing is indexed in {self.settings.archive} yet: vsr-edge index FOLDER"
+            )
+        similar = _similar(name, videos)
+        near = f"; nearly so are called: {', '.join(similar)}" if similar else ""
+        return UsageError(f"no indexed video matches {name!r}{near}; `vsr-edge videos` lists them")
+
     def _close_store(self) -> None:
         if self._store is not None:
             self._notices += self._store.notices
@@ -247,11 +327,36 @@ class Archive:
         self.close()
 
 
-def _filter(store: Store, video: str | None) -> Filter | None:
+def _filter(store: Store, video: str | Path | Sequence[str | Path] | None) -> Filter | None:
     if video is None:
         return None
-    path = Path(os.path.abspath(video))  # noqa: PTH100 — as scan does
-    return Filter(video if store.find(path) is None else str(path))
+    names = [video] if isinstance(video, str | Path) else list(video)
+    return Filter(tuple(_pattern(store, os.fspath(name)) for name in names))
+
+
+def _pattern(store: Store, name: str) -> str:
+    """A name as a pattern: what lies at that path from here, else whatever is called so."""
+    path = Path(os.path.abspath(name))  # noqa: PTH100 — as scan does
+    # A glob that matches this path alone, whatever is in its name.
+    exact = re.sub(r"([*?[])", r"[\1]", str(path))
+    if name and store.find(path) is not None:
+        return exact
+    if name and store.frame_count(Filter((f"{exact}/",))):
+        return f"{exact}/"
+    return name
+
+
+def _similar(name: str, videos: Sequence[StoredVideo]) -> list[str]:
+    """Names of videos and folders that somebody may have meant."""
+    wanted = re.sub(r"[*?\[\]]", "", name.replace("\\", "/")).strip("/").rpartition("/")[2]
+    known: dict[str, str] = {}
+    for stored in videos[:_SEARCHED_NAMES]:
+        path = stored.video.path
+        for part in (path.name, path.stem, *(folder.name for folder in path.parents)):
+            if part:
+                known.setdefault(part.casefold(), path.name if part == path.stem else part)
+    near = get_close_matches(wanted.casefold(), known, n=_NAMED, cutoff=_LIKENESS)
+    return list(dict.fromkeys(known[part] for part in near))
 
 
 def open_settings_store(

@@ -32,7 +32,10 @@ CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that a run may be told. ``threads`` 0 means: as many as this process may use."""
+    """All that a run may be told. ``threads`` 0 means: as many as this process may use.
+
+    ``include_system``: index what storage systems keep beside the videos too.
+    """
 
     archive: Path
     bundle: str = "lite"
@@ -44,6 +47,7 @@ class Settings:
     clip_stride: float = DEFAULT_SAMPLING.clip_stride
     regions: bool = DEFAULT_SAMPLING.regions
     exact_limit: int = EXACT_SEARCH_LIMIT
+    include_system: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):

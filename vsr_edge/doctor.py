@@ -10,6 +10,7 @@ from typing import Any
 from vsr_edge.archive import open_settings_store
 from vsr_edge.config import load_settings, usable_threads
 from vsr_edge.errors import ArchiveNotFound, VsrEdgeError
+from vsr_edge.ingest.presence import missing_videos
 
 PACKAGES = (
     "vsr-edge",
@@ -60,6 +61,8 @@ def examine(archive: Path | None) -> dict[str, Any]:
             found = store.check()
             stats = store.stats()
             report["archive_state"] = f"{stats.videos} videos, {stats.clips} clips"
+            if gone := len(missing_videos(store)):
+                report["archive_state"] += f"; {gone} files are missing (vsr-edge prune)"
             if stats.reindex is not None:
                 report["archive_state"] += f"; re-index with {stats.reindex.bundle_id!r} unfinished"
             problems += found

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vsr_edge.types import Refinement, SearchResult, StoredVideo
 
 _PIPE_WIDTH = 1_000_000
-SHOWN_A_TURN = 3
+SHOWN_A_TURN, SHOWN_KINDS = 3, 8
 # What a run says of single videos; only a re-index drops any.
 _REPORTS = ("partial", "failed", "dropped")
 
@@ -221,6 +221,11 @@ def print_summary(summary: IngestSummary) -> None:
     for kind in _REPORTS:
         for report in getattr(summary, kind, ()):
             messages.print(Text(printable(f"{kind}: {report.path}: {report.reason}")))
+    if summary.passed_over:
+        kinds = list(summary.passed_over.items())
+        counted = ", ".join(f"{count} {_plain_kind(kind)}" for kind, count in kinds[:SHOWN_KINDS])
+        more = f" and {len(kinds) - SHOWN_KINDS} more kinds" if len(kinds) > SHOWN_KINDS else ""
+        messages.print(Text(printable(f"passed over: {counted}{more}")))
     parts = [
         f"{summary.indexed} indexed ({len(summary.partial)} of them partial)",
         f"{summary.skipped} unchanged",
@@ -233,6 +238,10 @@ def print_summary(summary: IngestSummary) -> None:
         f"{', '.join(parts)}; {summary.hours:.2f} h of footage in {summary.seconds:.1f} s "
         f"({rate:.0f} × real time)"
     )
+
+
+def _plain_kind(kind: str) -> str:
+    return "without ending" if kind == "(none)" else kind
 
 
 def _table(*columns: str, right: tuple[int, ...] = ()) -> Table:

@@ -86,7 +86,10 @@ class ClipHit:
 
 @dataclass(frozen=True, slots=True)
 class StoredVideo:
-    """One row of the archive. ``partial`` says why only a part of the file could be read, if so."""
+    """One row of the archive. ``partial`` says why only a part of the file could be read, if so.
+
+    ``missing``: no file lies there any more; only who lists videos for people looks.
+    """
 
     video_id: int
     video: Video
@@ -95,6 +98,7 @@ class StoredVideo:
     clips: int
     partial: str | None
     indexed_at: str
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ def test_what_is_wrong_with_the_provider_ends_the_run(
 def test_an_error_of_who_is_told_of_the_progress_is_no_video_s(
     bundle: Bundle, archive: Path, videos: Path
 ) -> None:
-    def tell(now: Progress) -> None:
+    def tell(_: Progress) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):

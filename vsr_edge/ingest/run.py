@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from vsr_edge.ingest.reader import (
     Started,
     unexpected,
 )
+from vsr_edge.ingest.presence import is_gone
 from vsr_edge.ingest.scan import FoundFile, Unreachable, scan
 from vsr_edge.media.sampling import clip_windows
 from vsr_edge.runtime.encoder import Bundle
@@ -51,7 +53,11 @@ class FileReport:
 
 @dataclass(slots=True)
 class IngestSummary:
-    """What a run did. ``hours`` is newly encoded footage; ``seconds`` the run's wall time."""
+    """What a run did. ``hours`` is newly encoded footage; ``seconds`` the run's wall time.
+
+    ``passed_over`` counts what lay in the folders and was not tried: files by their ending, and
+    the folders of storage systems (``@eaDir/``).
+    """
 
     indexed: int = 0
     skipped: int = 0
@@ -63,6 +69,7 @@ class IngestSummary:
     interrupted: bool = False
     partial: list[FileReport] = field(default_factory=list)
     failed: list[FileReport] = field(default_factory=list)
+    passed_over: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,7 @@ def ingest(
     threads: int = 0,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    include_system: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IngestSummary:
     """Bring the archive up to date with the files; what is known and unchanged is skipped.
@@ -99,8 +107,12 @@ def ingest(
         ArchiveLocked: another process is writing.
         ArchiveError: the archive cannot be written.
     """
-    files = list(scan(paths, include, exclude))
+    passed_over: Counter[str] = Counter()
+    files = list(
+        scan(paths, include, exclude, include_system=include_system, passed_over=passed_over)
+    )
     run = _Run(store, bundle, sampling, files, on_progress)
+    run.summary.passed_over = dict(passed_over.most_common())
     pending: Sequence[FoundFile | Unreachable] = files
     with store.writer() as writer:
         try:
@@ -118,14 +130,17 @@ def ingest(
         except KeyboardInterrupt:
             run.summary.interrupted = True
         except _ElsewhereError as error:
-            assert error.__cause__ is not None
-            raise error.__cause__ from None
+            raise error.error from None
     run.summary.seconds = time.monotonic() - run.started
     return run.summary
 
 
 class _ElsewhereError(Exception):
     """Around an error that is no video's fault: of the reader, or of who is told of progress."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
 
 class _Run:
@@ -249,7 +264,7 @@ class _Run:
             return False
         stamp = {"size_bytes": size, "modified_ns": event.modified_ns}
         here = next((v for v in twins if v.video.path == path), None)
-        gone = next((v for v in twins if _is_gone(v.video.path)), None)
+        gone = next((v for v in twins if is_gone(v.video.path)), None)
         if here is not None:
             writer.touch(here.video_id, **stamp)
             self.summary.skipped += 1
@@ -308,25 +323,14 @@ class _Run:
         try:
             self._on_progress(now)
         except Exception as error:
-            raise _ElsewhereError from error
+            raise _ElsewhereError(error) from error
 
 
 def _next(events: Iterator[Event]) -> Event:
     try:
         return next(events)
     except Exception as error:
-        raise _ElsewhereError from error
-
-
-def _is_gone(path: Path) -> bool:
-    """Whether nothing lies there any more, as far as can be told; what is hidden is not gone."""
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
+        raise _ElsewhereError(error) from error
 
 
 def clip_vectors(frames: HalfVectors, windows: Sequence[ClipWindow]) -> HalfVectors:
