@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # What a mistyped name is compared with, and what of it is shown.
 _SEARCHED_NAMES, _NAMED, _LIKENESS = 5_000, 3, 0.6
 
+_PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|heif|avif)$", re.IGNORECASE)
+
 
 class Archive:
     """A folder of indexed videos; a context manager. Nothing is opened before it is needed."""
@@ -149,6 +151,11 @@ class Archive:
         """
         from vsr_edge.search.loop import CANDIDATES, MAX_TURNS, Budget, search
 
+        if _is_picture(query.strip()):
+            raise UsageError(
+                f"{query.strip()} names a picture, and only sentences are searched for as yet: say "
+                "in words what is to be seen"
+            )
         try:
             query.encode("utf-8")
         except UnicodeEncodeError as error:
@@ -325,6 +332,12 @@ class Archive:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _is_picture(query: str) -> bool:
+    """Whether a query is the name of a picture file; a sentence may end in one too."""
+    named = _PICTURE.search(query) is not None
+    return named and (" " not in query or os.path.isfile(query))  # noqa: PTH113 — never raises
 
 
 def _filter(store: Store, video: str | Path | Sequence[str | Path] | None) -> Filter | None:

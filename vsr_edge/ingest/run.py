@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vsr_edge.errors import VsrEdgeError
+from vsr_edge.ingest.presence import is_gone
 from vsr_edge.ingest.reader import (
     Ended,
     Event,
@@ -23,7 +24,6 @@ from vsr_edge.ingest.reader import (
     Started,
     unexpected,
 )
-from vsr_edge.ingest.presence import is_gone
 from vsr_edge.ingest.scan import FoundFile, Unreachable, scan
 from vsr_edge.media.sampling import clip_windows
 from vsr_edge.runtime.encoder import Bundle

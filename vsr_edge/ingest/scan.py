@@ -27,8 +27,8 @@ _HEAD_BYTES = 4096
 _MPEG_STARTS = (b"\x00\x00\x01", b"\x47")
 # What storage systems keep beside the videos: thumbnails, previews, what was deleted.
 _SYSTEM_FOLDERS = frozenset(
-    "@eadir|@recycle|@recently-snapshot|#recycle|#snapshot|$recycle.bin|recycler|lost+found|"
-    "system volume information".split("|")
+    {"@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin"}
+    | {"recycler", "lost+found", "system volume information"}
 )
 # Hidden like others, and wanted with the system's folders.
 _HIDDEN_SYSTEM = (".trash", "._", ".@__thumb")

@@ -61,8 +61,8 @@ class Budget:
         for name, value in (("max_turns", self.turns), ("candidates", self.candidates)):
             if value < 1:
                 raise UsageError(f"{name} must be at least 1, not {value}")
-        if self.milliseconds is not None and not self.milliseconds > 0:
-            raise UsageError(f"max_ms must be above 0, not {self.milliseconds}")
+        if self.milliseconds is not None and not 0 < self.milliseconds < float("inf"):
+            raise UsageError(f"max_ms must be a number above 0, not {self.milliseconds}")
 
 
 def search(
@@ -95,6 +95,8 @@ def search(
         raise UsageError("the query is empty: say in a few words what is to be seen")
     if top_k < 1:
         raise UsageError(f"top_k must be at least 1, not {top_k}")
+    if min_score is not None and not -1 <= min_score <= 1:
+        raise UsageError(f"min_score must lie between -1 and 1, not at {min_score}")
     budget = budget or Budget()
     clock = Clock()
     with clock.stage("encode"):
