@@ -97,4 +97,7 @@ def _ask(count: int, total: int) -> None:
         raise UsageError(
             f"that would forget {count} of the archive's {total} videos: say --yes if it is meant"
         )
-    typer.confirm(f"Forget {count} of the archive's {total} videos?", abort=True, err=True)
+    # Not typer's own, which writes to stdout too, where a JSON document may be expected.
+    typer.echo(f"Forget {count} of the archive's {total} videos? [y/N] ", nl=False, err=True)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise typer.Abort

@@ -273,7 +273,12 @@ def test_an_empty_archive_is_answered_without_a_verdict(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("max_turns", 0), ("candidates", 0), ("max_ms", 0.0), ("top_k", 0)]
+    ("option", "value"),
+    [
+        *(("max_turns", 0), ("candidates", 0), ("top_k", 0), ("max_ms", 0.0)),
+        *((option, float(odd)) for option in ("max_ms", "min_score") for odd in ("nan", "inf")),
+        *(("min_score", -1.1), ("min_score", 2.0)),
+    ],
 )
 def test_a_limit_that_cannot_be_is_refused(never: Archive, option: str, value: float) -> None:
     with pytest.raises(UsageError, match=option):
