@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 _EXIT_INTERRUPTED = 130
@@ -19,6 +18,8 @@ def main() -> None:
         raise KeyboardInterrupt
 
     try:
+        import signal  # not at the top: it takes long enough to be interrupted
+
         # Whoever has it ignored, as shells do for background jobs, has it ignored.
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, interrupt)
@@ -29,8 +30,8 @@ def main() -> None:
         run()
     except SystemExit:
         raise
-    except BaseException:
-        if not pressed:
+    except BaseException as error:
+        if not pressed and not isinstance(error, KeyboardInterrupt):
             raise
         if sys.stderr is not None:
             sys.stderr.write("error: interrupted\n")
