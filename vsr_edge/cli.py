@@ -50,9 +50,6 @@ app = App(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(bundle_app, name="bundle")
-app.command("eval")(evaluate)
-app.command("eval-predictions")(evaluate_predictions)
 
 
 def version(wanted: bool) -> None:
@@ -351,6 +348,11 @@ def doctor(archive: ArchiveOption = None, json_output: JsonOption = False) -> No
         say(f"problem: {problem}")
     if report["problems"]:
         raise typer.Exit(EXIT_ERROR)
+
+
+app.command("eval")(evaluate)
+app.command("eval-predictions")(evaluate_predictions)
+app.add_typer(bundle_app, name="bundle")
 
 
 def main() -> None:

@@ -12,7 +12,9 @@ from vsr_edge.options import JsonOption, ProviderOption
 from vsr_edge.terminal import errors_as_exit_codes, say, terminate_like_ctrl_c
 
 bundle_app = App(
-    no_args_is_help=True, help="Look at model bundles, verify them, carry and pull them."
+    no_args_is_help=True,
+    help="Look at model bundles, verify them, carry and pull them.\n\n"
+    "Example: [bold]vsr-edge bundle list[/bold]",
 )
 
 BundleArgument = Annotated[

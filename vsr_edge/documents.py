@@ -15,7 +15,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter
 
@@ -343,11 +343,27 @@ def schema_files() -> dict[str, str]:
     """The JSON Schema of every document by the name of its file."""
     files = {}
     for document in DOCUMENTS:
-        schema = TypeAdapter(document).json_schema(mode="serialization", by_alias=True)
+        made = TypeAdapter(document).json_schema(mode="serialization", by_alias=True)
+        schema = _alike(made)
         name = schema["properties"]["schema"]["const"].split("/")[1]
         whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
         files[f"{name}.json"] = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
     return files
+
+
+def _alike(part: Any) -> Any:
+    """The same schema whichever version of pydantic made it."""
+    if isinstance(part, list):
+        return [_alike(item) for item in part]
+    if isinstance(part, dict):
+        same = {key: _alike(value) for key, value in part.items()}
+        if isinstance(same.get("const"), str):
+            same.pop("enum", None)
+            same["type"] = "string"
+        if same.get("additionalProperties") is True:  # as without it
+            del same["additionalProperties"]
+        return same
+    return int(part) if isinstance(part, float) and part.is_integer() else part
 
 
 if __name__ == "__main__":

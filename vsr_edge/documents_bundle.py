@@ -49,7 +49,7 @@ class BundleVerifyDocument(Part):
     id: Text
     bundle_name: Text
     bytes: int
-    ok: Literal[True]
+    ok: bool = Field(description="Always true: what is not sound is an error.")
     verifies: bool = Field(description="Has it a trained verifier?")
     text_cosine: float = Field(description="The lowest to a golden vector.")
     image_cosine: float

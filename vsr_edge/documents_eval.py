@@ -87,7 +87,7 @@ class EvalCompareDocument(Part):
     files: ComparedFiles
     a: Figures
     b: Figures
-    moments: dict[Literal["a", "b"], int] = Field(description="The longest answer of each file.")
+    moments: dict[str, int] = Field(description="The longest answer of each file.")
     difference: dict[
         str, dict[str, Annotated[list[float | None], Field(min_length=3, max_length=3)]]
     ] = Field(description="a − b with its 95 % interval: value, low, high; in per cent.")

@@ -164,8 +164,8 @@ def test_archive_tables(tmp_path: Path) -> None:
     assert metrics["mAP"]["0.65"] == 25.0
     assert metrics["VER"] == {"accuracy": 75.0, "judged": 4}
     assert metrics["not_there"] == {"precision": 66.67, "recall": 100.0, "claims": 3}
-    # All verdicts are right: what "b" denies is its first moment, which lies in another video. That
-    # "a", "b", "c" match is said to be 0.9, 0.4, 0.2 likely; only the first of "a" does. "d" has none.
+    # All verdicts are right: what "b" denies is its first moment, which lies in another video.
+    # Those of "a", "b", "c" match with 0.9, 0.4, 0.2, as is said; only that of "a" really does.
     assert metrics["confidence"] == {
         "accuracy": 100.0,
         "risk_coverage_area": round(100 * (0 + 1 / 2 + 2 / 3) / 3, 2),

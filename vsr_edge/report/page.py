@@ -47,8 +47,8 @@ def write_report(path: Path, run: Run, document: Mapping[str, Any], videos: Sequ
             "Recall": (recall_curves(scores, top_k), "R@k for every k; the higher, the better."),
             "Risk and coverage": (
                 risk_coverage_curve(sure, right, by),
-                f"If only the first moments of the highest {by} are kept: how many of them lie in a "
-                "wrong video. Were that known for certain, the curve would lie at 0 for long.",
+                f"If only the first moments of the highest {by} are kept: how many of them lie in "
+                "a wrong video. Were that known for certain, the curve would lie at 0 for long.",
             ),
             **plots,
         }
