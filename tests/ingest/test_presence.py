@@ -40,7 +40,9 @@ def test_a_deleted_file_beside_others_may_be_forgotten(store: Store, tmp_path: P
     (cam / "a.mp4").unlink()
     assert is_gone(cam / "a.mp4")
     assert pruned(store) == (["a.mp4"], [])
+    assert not is_gone(cam / "b.mp4#1")
     (cam / "b.mp4").unlink()
+    assert is_gone(cam / "b.mp4#1")
     assert pruned(store) == (["a.mp4", "b.mp4"], [])
 
 

@@ -8,6 +8,7 @@ one that is gone or empty may come back with all that was in it.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from pathlib import Path
 from vsr_edge.ingest.scan import is_system
 from vsr_edge.store.base import Store
 from vsr_edge.types import StoredVideo
+
+_STREAM = re.compile(r"(.+)#\d{1,3}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +40,15 @@ class PruneSummary:
 
 
 def is_gone(path: Path) -> bool:
-    """Whether nothing lies there any more, as far as can be told; what is hidden is not gone."""
+    """Whether nothing lies there any more, as far as can be told; what is hidden is not gone.
+
+    A stream of a file, ``cars.mp4#1``, is there as long as its file is.
+    """
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        return True
+        stream = _STREAM.fullmatch(path.name)
+        return stream is None or is_gone(path.with_name(stream[1]))
     except OSError:
         return False
     return False
