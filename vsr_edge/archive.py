@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 from vsr_edge.config import Settings, load_settings
 from vsr_edge.errors import ArchiveError, UsageError
 from vsr_edge.ingest.presence import PruneSummary, is_gone, missing_videos, plan_prune
-from vsr_edge.store.base import ArchiveStats, Filter, Store, open_store
+from vsr_edge.search.names import named, where_named
+from vsr_edge.store.base import ArchiveStats, Store, open_store
 from vsr_edge.types import Pixels, SearchResult, Seconds, StoredVideo
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from vsr_edge.ingest.run import IngestSummary, Progress
     from vsr_edge.runtime.encoder import Bundle
 
-# What a mistyped name is compared with, and what of it is shown.
-_SEARCHED_NAMES, _NAMED, _LIKENESS = 5_000, 3, 0.6
 
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|heif|avif)$", re.IGNORECASE)
 
@@ -169,7 +167,7 @@ class Archive:
             query,
             top_k=top_k,
             min_score=min_score,
-            where=self._where(store, video),
+            where=where_named(store, video),
             budget=Budget(
                 MAX_TURNS if max_turns is None else max_turns,
                 CANDIDATES if candidates is None else candidates,
@@ -189,7 +187,7 @@ class Archive:
         namesakes in other folders, or not even itself; so does the path of a folder that holds
         some. Looks at each file once, to tell which are ``missing``.
         """
-        found = self.store.videos(_filter(self.store, video))
+        found = self.store.videos(named(self.store, video))
         return [replace(stored, missing=is_gone(stored.video.path)) for stored in found]
 
     def select(self, videos: Iterable[str | Path]) -> list[StoredVideo]:
@@ -199,7 +197,7 @@ class Archive:
             UsageError: a name that matches nothing; the message says what is called nearly so.
         """
         names = list(videos)
-        return self.store.videos(self._where(self.store, names)) if names else []
+        return self.store.videos(where_named(self.store, names)) if names else []
 
     def frame(self, video: str | Path, seconds: Seconds) -> Pixels:
         """The frame of a video that is nearest to a time: upright, uint8 [H, W, 3], RGB.
@@ -285,29 +283,6 @@ class Archive:
             )
         return self._store
 
-    def _where(
-        self, store: Store, video: str | Path | Sequence[str | Path] | None
-    ) -> Filter | None:
-        """The filter of these names, each of which must match something."""
-        where = _filter(store, video)
-        if where is None:
-            return None
-        names = [video] if isinstance(video, str | Path) else list(video or ())
-        for name, pattern in zip(names, where.videos, strict=True):
-            if not store.frame_count(Filter((pattern,))):
-                raise self._unmatched(store, os.fspath(name))
-        return where
-
-    def _unmatched(self, store: Store, name: str) -> UsageError:
-        videos = store.videos()
-        if not videos:
-            return UsageError(
-                f"nothing is indexed in {self.settings.archive} yet: vsr-edge index FOLDER"
-            )
-        similar = _similar(name, videos)
-        near = f"; nearly so are called: {', '.join(similar)}" if similar else ""
-        return UsageError(f"no indexed video matches {name!r}{near}; `vsr-edge videos` lists them")
-
     def _close_store(self) -> None:
         if self._store is not None:
             self._notices += self._store.notices
@@ -338,38 +313,6 @@ def _is_picture(query: str) -> bool:
     """Whether a query is the name of a picture file; a sentence may end in one too."""
     named = _PICTURE.search(query) is not None
     return named and (" " not in query or os.path.isfile(query))  # noqa: PTH113 — never raises
-
-
-def _filter(store: Store, video: str | Path | Sequence[str | Path] | None) -> Filter | None:
-    if video is None:
-        return None
-    names = [video] if isinstance(video, str | Path) else list(video)
-    return Filter(tuple(_pattern(store, os.fspath(name)) for name in names))
-
-
-def _pattern(store: Store, name: str) -> str:
-    """A name as a pattern: what lies at that path from here, else whatever is called so."""
-    path = Path(os.path.abspath(name))  # noqa: PTH100 — as scan does
-    # A glob that matches this path alone, whatever is in its name.
-    exact = re.sub(r"([*?[])", r"[\1]", str(path))
-    if name and store.find(path) is not None:
-        return exact
-    if name and store.frame_count(Filter((f"{exact}/",))):
-        return f"{exact}/"
-    return name
-
-
-def _similar(name: str, videos: Sequence[StoredVideo]) -> list[str]:
-    """Names of videos and folders that somebody may have meant."""
-    wanted = re.sub(r"[*?\[\]]", "", name.replace("\\", "/")).strip("/").rpartition("/")[2]
-    known: dict[str, str] = {}
-    for stored in videos[:_SEARCHED_NAMES]:
-        path = stored.video.path
-        for part in (path.name, path.stem, *(folder.name for folder in path.parents)):
-            if part:
-                known.setdefault(part.casefold(), path.name if part == path.stem else part)
-    near = get_close_matches(wanted.casefold(), known, n=_NAMED, cutoff=_LIKENESS)
-    return list(dict.fromkeys(known[part] for part in near))
 
 
 def open_settings_store(
