@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from vsr_edge.config import Settings, load_settings
 from vsr_edge.errors import ArchiveError, UsageError
@@ -55,9 +55,14 @@ class Archive:
         *,
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
+        stream: int | Literal["all"] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> IngestSummary:
         """Bring the archive up to date with files and folders (:mod:`vsr_edge.ingest.run`).
+
+        Args:
+            stream: which video stream of files that have several, counted from 0, or "all", each
+                as a video of its own, ``path#1``; None is the one that the file alone means.
 
         Raises:
             ArchiveLocked: another process is writing.
@@ -79,6 +84,7 @@ class Archive:
             include=include,
             exclude=exclude,
             include_system=self.settings.include_system,
+            stream=stream,
             on_progress=on_progress,
         )
 

@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
 import typer
 
@@ -16,6 +16,7 @@ from vsr_edge.cli_bundle import bundle_app
 from vsr_edge.cli_eval import evaluate, evaluate_predictions
 from vsr_edge.cli_reindex import reindex
 from vsr_edge.cli_remove import prune, remove
+from vsr_edge.errors import UsageError
 from vsr_edge.help_pages import App
 from vsr_edge.options import (
     ArchiveOption,
@@ -110,6 +111,14 @@ def index(
             help="Also what storage systems keep: @eaDir, #recycle, $RECYCLE.BIN, .Trash, …",
         ),
     ] = None,
+    stream: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="N|all",
+            help="Video stream of files with several, from 0; all: each a video, path#1. "
+            "\\[default: the main one]",
+        ),
+    ] = None,
     regions: Annotated[
         Optional[bool],  # noqa: UP045
         typer.Option(
@@ -144,7 +153,11 @@ def index(
     with open_for_command(archive, **given) as opened, terminate_like_ctrl_c():
         with indexing_progress() as report:
             summary = opened.index(
-                paths, include=include or [], exclude=exclude or [], on_progress=report
+                paths,
+                include=include or [],
+                exclude=exclude or [],
+                stream=_stream(stream),
+                on_progress=report,
             )
         if json_output:
             from vsr_edge.documents import IndexDocument
@@ -161,6 +174,16 @@ def index(
         if not (summary.indexed or summary.skipped or summary.moved or summary.copied):
             say("no video was found there; --include GLOB names files with unusual endings")
             raise typer.Exit(EXIT_NOTHING)
+
+
+def _stream(given: str | None) -> int | Literal["all"] | None:
+    if given is None:
+        return None
+    if given == "all":
+        return "all"
+    if not given.isdecimal():
+        raise UsageError(f"--stream is a number, counted from 0, or all; not {given!r}")
+    return int(given)
 
 
 app.command("reindex")(reindex)

@@ -149,6 +149,9 @@ class _IndexCounts(Part):
     interrupted: bool
     partial: list[FileReport] = Field(description="Damaged: what can be read of them is indexed.")
     failed: list[FileReport]
+    left_out: list[FileReport] = Field(
+        description="Indexed by their main video stream; the reason names the further ones."
+    )
     passed_over: dict[str, int] = Field(
         description="What lay in the folders and was not tried: files by their ending, and folders "
         "of storage systems, with a slash."

@@ -223,6 +223,9 @@ def print_summary(summary: IngestSummary) -> None:
     for kind in _REPORTS:
         for report in getattr(summary, kind, ()):
             messages.print(Text(printable(f"{kind}: {report.path}: {report.reason}")))
+    for report in summary.left_out:
+        said = f"left out of {report.path}: {report.reason}; index --stream all takes them too"
+        messages.print(Text(printable(said)))
     if summary.passed_over:
         kinds = list(summary.passed_over.items())
         counted = ", ".join(f"{count} {_plain_kind(kind)}" for kind, count in kinds[:SHOWN_KINDS])

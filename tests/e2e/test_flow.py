@@ -47,6 +47,7 @@ def test_an_index_run_reports_each_file_and_ends_well(tmp_path: Path) -> None:
         "interrupted",
         "partial",
         "failed",
+        "left_out",
         "passed_over",
     }
     assert (document["indexed"], document["interrupted"]) == (2, False)

@@ -8,17 +8,15 @@ one that is gone or empty may come back with all that was in it.
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from vsr_edge.ingest.scan import is_system
+from vsr_edge.media.names import split_stream
 from vsr_edge.store.base import Store
 from vsr_edge.types import StoredVideo
-
-_STREAM = re.compile(r"(.+)#\d{1,3}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +45,8 @@ def is_gone(path: Path) -> bool:
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        stream = _STREAM.fullmatch(path.name)
-        return stream is None or is_gone(path.with_name(stream[1]))
+        file, stream = split_stream(path)
+        return stream is None or is_gone(file)
     except OSError:
         return False
     return False

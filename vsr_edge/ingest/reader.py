@@ -13,11 +13,13 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 from vsr_edge.errors import MediaError
 from vsr_edge.ingest.scan import FoundFile, Unreachable
 from vsr_edge.media.decode import read_frames
+from vsr_edge.media.names import split_stream
+from vsr_edge.media.opening import stream_of, streams_of
 from vsr_edge.media.plan import plan_video
 from vsr_edge.media.probe import fingerprint, probe
 from vsr_edge.store.base import Store
@@ -47,11 +49,12 @@ class SameContent:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Frames of this video follow."""
+    """Frames of this video follow. ``left_out``: further video streams in its file, if any."""
 
     file: FoundFile
     video: Video
     planned_frames: int
+    left_out: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +86,8 @@ class Reader:
     """Iterate over the events of ``files``; leaving the ``with`` block stops the thread.
 
     Frames come in batches of at most ``batch``, as squares of ``side`` pixels, stretched or with
-    ``crop`` their middle.
+    ``crop`` their middle. ``stream``: which video streams of files with several; None is the main
+    one.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class Reader:
         crop: bool,
         batch: int,
         threads: int,
+        stream: int | Literal["all"] | None = None,
     ) -> None:
         self._files = files
         self._store = store
@@ -104,6 +109,7 @@ class Reader:
         self._crop = crop
         self._batch = batch
         self._threads = threads
+        self._stream = stream
         self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(QUEUE_EVENTS)
         self._stop = threading.Event()
         self._scheduled: set[str] = set()
@@ -134,9 +140,10 @@ class Reader:
     def _run(self) -> None:
         try:
             for file in self._files:
-                for event in self._events(file):
-                    if not self._put(event):
-                        return
+                for one in self._streams(file):
+                    for event in self._events(one):
+                        if not self._put(event):
+                            return
             self._put(None)
         except (
             BaseException
@@ -153,13 +160,30 @@ class Reader:
             return True
         return False
 
+    def _streams(self, file: FoundFile | Unreachable) -> Iterable[FoundFile | Unreachable]:
+        """The video streams of a file that are asked for, each as a file of its own."""
+        if (
+            self._stream is None
+            or isinstance(file, Unreachable)
+            or split_stream(file.path)[1] is not None
+            or not file.path.is_file()
+        ):
+            return [file]
+        try:
+            if self._stream == "all":
+                _, *others = streams_of(file.path)
+                return [file, *(replace(file, path=other, further=True) for other in others)]
+            return [replace(file, path=stream_of(file.path, self._stream))]
+        except MediaError as error:
+            return [Unreachable(file.path, error.reason)]
+
     def _events(self, file: FoundFile | Unreachable) -> Iterator[Event]:
         if isinstance(file, Unreachable):
             yield Failed(file, file.reason)
             return
         reading = False
         try:
-            status = file.path.stat()
+            status = split_stream(file.path)[0].stat()
             if not stat.S_ISREG(status.st_mode):
                 # Reading a pipe or a device may never end.
                 yield Failed(file, "a pipe, a socket or a device, not a file")
@@ -184,7 +208,8 @@ class Reader:
                 threads=self._threads,
                 batch_frames=self._batch,
             ) as frames:
-                yield Started(file, plan.video, len(plan.frames))
+                left_out = plan.left_out if self._stream is None else None
+                yield Started(file, plan.video, len(plan.frames), left_out)
                 for batch in frames:
                     yield Frames(batch)
             self._scheduled.add(content)

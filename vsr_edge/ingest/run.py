@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -55,6 +56,7 @@ class FileReport:
 class IngestSummary:
     """What a run did. ``hours`` is newly encoded footage; ``seconds`` the run's wall time.
 
+    ``left_out`` names the further video streams of files that were indexed by their main one.
     ``passed_over`` counts what lay in the folders and was not tried: files by their ending, and
     the folders of storage systems (``@eaDir/``).
     """
@@ -69,6 +71,7 @@ class IngestSummary:
     interrupted: bool = False
     partial: list[FileReport] = field(default_factory=list)
     failed: list[FileReport] = field(default_factory=list)
+    left_out: list[FileReport] = field(default_factory=list)
     passed_over: dict[str, int] = field(default_factory=dict)
 
 
@@ -96,12 +99,17 @@ def ingest(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     include_system: bool = False,
+    stream: int | Literal["all"] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IngestSummary:
     """Bring the archive up to date with the files; what is known and unchanged is skipped.
 
     An interruption (Ctrl-C) is no error: the video in progress is dropped, all before it are kept,
     and the summary says so.
+
+    Args:
+        stream: which video stream of files that have several, from 0, or all of them, each as a
+            video of its own, ``path#1``; None is the main one.
 
     Raises:
         ArchiveLocked: another process is writing.
@@ -125,6 +133,7 @@ def ingest(
                     crop=bundle.manifest.preprocessing.fit == "crop",
                     batch=bundle.image_batch,
                     threads=threads,
+                    stream=stream,
                 ) as reader:
                     pending = run.consume(writer, iter(reader))
         except KeyboardInterrupt:
@@ -222,6 +231,8 @@ class _Run:
             self.summary.indexed += 1
             self.summary.frames += read
             self.summary.hours += video.duration / 3600
+            if started.left_out:
+                self.summary.left_out.append(FileReport(video.path, started.left_out))
             if event.partial:
                 self.summary.partial.append(FileReport(video.path, event.partial))
             return
@@ -297,14 +308,16 @@ class _Run:
         self.summary.failed.append(FileReport(path, reason))
 
     def _finished(self, file: FoundFile | Unreachable) -> None:
-        self._done_files += 1
-        if isinstance(file, FoundFile):
+        further = isinstance(file, FoundFile) and file.further
+        self._done_files += not further
+        if isinstance(file, FoundFile) and not further:
             self._done_bytes += file.size_bytes
         self._send(file.path, float(self._done_bytes), 0, 0.0)
 
     def _report(self, started: Started, read: int) -> None:
         share = min(read / max(started.planned_frames, 1), 1.0)
-        done = self._done_bytes + share * started.file.size_bytes
+        size = 0 if started.file.further else started.file.size_bytes
+        done = self._done_bytes + share * size
         self._send(started.file.path, done, read, share * started.video.duration)
 
     def _send(self, path: Path, done: float, frames: int, media_seconds: Seconds) -> None:

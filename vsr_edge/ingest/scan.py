@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from vsr_edge.errors import UsageError
+from vsr_edge.media.names import split_stream
 
 # What a folder is searched for. A file that is named outright is tried whatever it is called.
 _SUFFIXES = (
@@ -44,10 +45,14 @@ def is_system(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file to index. ``size_bytes`` is 0 if it cannot be looked at; opening it will say why."""
+    """A file to index. ``size_bytes`` is 0 if it cannot be looked at; opening it will say why.
+
+    ``further``: another video stream of a file that was found before.
+    """
 
     path: Path
     size_bytes: int
+    further: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +225,7 @@ def _is_something_else(path: Path, suffix: str) -> bool:
 def _problem(path: Path) -> str | None:
     """Why nothing at this path can be looked at, if so."""
     try:
-        path.stat()
+        split_stream(path)[0].stat()
     except (FileNotFoundError, NotADirectoryError):
         return "no such file or folder"
     except OSError as error:
@@ -230,6 +235,6 @@ def _problem(path: Path) -> str | None:
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        return split_stream(path)[0].stat().st_size
     except OSError:
         return 0

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from vsr_edge.errors import UnreadableMedia
 from vsr_edge.media.encryption import is_encrypted
+from vsr_edge.media.names import split_stream, with_stream
 from vsr_edge.media.source import SourceFile, memory_is_short, unavailable
 from vsr_edge.media.streams import (
     check_streams,
@@ -22,8 +23,6 @@ from vsr_edge.media.streams import (
     moving_streams,
     packet_counts,
     running_streams,
-    split_stream,
-    with_stream,
 )
 
 _LIST = "a playlist, which only names other files: index those"
@@ -170,6 +169,20 @@ def streams_of(path: Path) -> list[Path]:
     """
     with open_video(path) as video:
         return [path, *(with_stream(path, number) for number in video.others)]
+
+
+def stream_of(path: Path, number: int) -> Path:
+    """The path of one video stream of a file, counted from 0.
+
+    Raises:
+        UnreadableMedia: there is no such stream.
+        MediaError: as :func:`open_video`.
+    """
+    with open_video(path) as video:
+        if number == video.number:
+            return path
+    with open_video(with_stream(path, number)) as video:
+        return video.path
 
 
 def _container(source: SourceFile) -> InputContainer:

@@ -12,10 +12,10 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vsr_edge.media.index import scan
+from vsr_edge.media.names import split_stream
 from vsr_edge.media.opening import OpenVideo, open_video, rational
 from vsr_edge.media.picture import orientation
 from vsr_edge.media.source import SourceFile
-from vsr_edge.media.streams import split_stream
 from vsr_edge.types import Seconds, Video
 
 _HASHED_BYTES = 1 << 20

@@ -1,8 +1,7 @@
-"""Which of a file's video streams is meant, and how one of several is named: ``file.mp4#1``."""
+"""Which of a file's video streams run, and which of them the file alone means."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -24,24 +23,6 @@ _COVER_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff"})
 COUNTED_PACKETS = 2000
 # A stream with less than this share of the packets of the busiest is a slide show beside it.
 _RUNS = 0.25
-
-_NUMBERED = re.compile(r"(?P<file>.+)#(?P<number>\d{1,3})", re.DOTALL)
-
-
-def split_stream(path: Path) -> tuple[Path, int | None]:
-    """The file that ``path`` names, and which of its video streams, from 0, if it names one.
-
-    ``cars.mp4#1`` is the second video stream of ``cars.mp4``, unless there is a file of that name.
-    """
-    found = _NUMBERED.fullmatch(path.name)
-    if found is None or path.exists():
-        return path, None
-    return path.with_name(found["file"]), int(found["number"])
-
-
-def with_stream(path: Path, number: int) -> Path:
-    """The name of a video stream that its file alone does not mean."""
-    return path.with_name(f"{path.name}#{number}")
 
 
 def moving_streams(container: InputContainer) -> list[int]:
