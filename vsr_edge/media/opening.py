@@ -109,6 +109,7 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
 def _is_cover(stream: VideoStream) -> bool:
     disposition = getattr(stream, "disposition", None)
     if disposition is not None:
-        return bool(int(disposition) & _ATTACHED_PICTURE)
+        # PyAV up to 16 has flags that are no integers.
+        return bool(getattr(disposition, "value", disposition) & _ATTACHED_PICTURE)
     codec = getattr(stream, "codec_context", None)
     return codec is not None and codec.name in _COVER_CODECS and not stream.average_rate
