@@ -49,7 +49,9 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         container = av.open(
             str(path),
             mode="r",
-            options={"protocol_whitelist": "file"},
+            # Not ``options``, which PyAV up to 16 hands to the streams as well: where FFmpeg finds
+            # another stream only while it looks into the file, that writes past their memory.
+            container_options={"protocol_whitelist": "file"},
             **_BROKEN_TAGS,
         )
     except (av.FFmpegError, ValueError, UnicodeError) as error:
