@@ -29,9 +29,12 @@ from vsr_edge.store.lock import read_holder
 
 VIDEOS, SECONDS = 5, 8.0
 OPTIONS = ("--fps", "5")
-KILLS = 20
+KILLS = 10
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+pytestmark = [
+    pytest.mark.skipif(os.name == "nt", reason="POSIX signals"),
+    pytest.mark.slow,
+]
 
 
 @pytest.fixture(scope="module")

@@ -174,6 +174,7 @@ def undisturbed(
 
 
 @posix
+@pytest.mark.slow
 def test_killing_it_at_any_moment_leaves_the_old_archive_or_the_new(
     archive: Path, other: Path, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
@@ -197,6 +198,7 @@ def test_killing_it_at_any_moment_leaves_the_old_archive_or_the_new(
 
 
 @posix
+@pytest.mark.slow
 def test_a_signal_ends_it_tidily_and_searching_goes_on_with_the_old_bundle(
     archive: Path, other: Path, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:

@@ -38,6 +38,7 @@ HELD = ["began", "filled", "switching", "switched"]
 MOVING = ["filled", "switching"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_killing_it_while_it_fills_and_switches_leaves_the_old_archive_or_the_new(
     tmp_path: Path,
