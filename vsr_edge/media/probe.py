@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from pathlib import Path
 
 import av
@@ -10,13 +11,14 @@ from av import VideoFrame
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from vsr_edge.errors import UnreadableMedia
 from vsr_edge.media.index import scan
-from vsr_edge.media.opening import open_video, rational
-from vsr_edge.media.packets import PacketReader
+from vsr_edge.media.opening import OpenVideo, open_video, rational
 from vsr_edge.media.picture import orientation
+from vsr_edge.media.source import SourceFile
+from vsr_edge.media.streams import split_stream
 from vsr_edge.types import Seconds, Video
 
+_HASHED_BYTES = 1 << 20
 # Long enough for any decoder's delay; a stream that shows nothing by then is damaged at its start.
 _PACKETS_FOR_FIRST_FRAME = 64
 
@@ -24,15 +26,19 @@ _PACKETS_FOR_FIRST_FRAME = 64
 def fingerprint(path: Path) -> str:
     """Hash of the whole content: the same after a rename or a copy.
 
+    Of one of several video streams, the number is part of it.
+
     Raises:
-        UnreadableMedia: the file cannot be read.
+        UnreadableMedia: the file cannot be opened, or is empty.
+        MediaUnavailable: the operating system refuses to give all of it.
     """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
-    except OSError as error:
-        reason = f"the file cannot be read ({error.strerror or error})"
-        raise UnreadableMedia(path, reason) from error
+    file, number = split_stream(path)
+    with closing(SourceFile(file)) as source:
+        content = hashlib.blake2b(digest_size=20)
+        while piece := source.read(_HASHED_BYTES):
+            content.update(piece)
+        source.check()
+    return content.hexdigest() + ("" if number is None else f"#{number}")
 
 
 def probe(path: Path, *, known_fingerprint: str | None = None) -> Video:
@@ -46,22 +52,24 @@ def probe(path: Path, *, known_fingerprint: str | None = None) -> Video:
     Raises:
         UnreadableMedia: missing, empty, not a media file, or too damaged to be opened.
         NoVideoStream: a media file without pictures; cover art does not count.
+        MediaUnavailable: the operating system refuses to give all of it.
     """
     path = path.absolute()
-    with open_video(path) as (container, stream):
+    with open_video(path) as opened:
+        container, stream = opened.container, opened.stream
         codec = stream.codec_context
         duration = _declared_duration(container, stream)
         rate = rational(stream.average_rate) or rational(stream.guessed_rate)
         name, container_name = codec.name, container.format.name
         audio_streams = len(container.streams.audio)
         width, height, rotation = codec.width, codec.height, 0
-        frame = _first_frame(container, stream)
+        frame = _first_frame(opened)
         if frame is not None:
             width, height = frame.width, frame.height
             rotation, _ = orientation(frame)
     if rotation in (90, 270):
         width, height = height, width
-    status = path.stat()
+    status = split_stream(path)[0].stat()
     return Video(
         path=path,
         fingerprint=known_fingerprint or fingerprint(path),
@@ -87,11 +95,11 @@ def _declared_duration(container: InputContainer, stream: VideoStream) -> Second
     return None
 
 
-def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
-    codec = stream.codec_context
+def _first_frame(opened: OpenVideo) -> VideoFrame | None:
+    codec = opened.stream.codec_context
     # More threads would only delay the first frame.
     codec.thread_count = 1
-    for number, packet in enumerate(PacketReader(container, stream)):
+    for number, packet in enumerate(opened.packets()):
         try:
             frames = codec.decode(packet)
         except (av.FFmpegError, ValueError):
