@@ -1,9 +1,14 @@
 """Search a private video archive by text on the machine where it lies."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+from importlib import import_module
+
+# As typing's: to import that takes longer than all of this.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from vsr_edge.archive import Archive, open_archive
     from vsr_edge.config import Settings
     from vsr_edge.errors import VsrEdgeError
