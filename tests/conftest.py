@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,26 @@ from vsr_edge.runtime.encoder import Bundle
 _KEPT = f"{ENVIRONMENT_PREFIX}BUNDLE"
 # These make a pipe look like a terminal to the command.
 _COLOURS = ("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS", "GITHUB_ACTIONS", "TTY_COMPATIBLE")
+
+# Without the extras for training and export (pip install '.[test]'), these are left out.
+_EXTRAS = ("torch", "transformers", "onnx")
+_NEED_EXTRAS = (
+    "models",
+    "export",
+    "bench/test_export.py",
+    "e2e/test_readme.py",
+    "runtime/test_bundle.py",
+    "runtime/test_heads.py",
+)
+_missing = [name for name in _EXTRAS if find_spec(name) is None]
+collect_ignore = list(_NEED_EXTRAS) if _missing else []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _missing:
+        terminalreporter.write_line(
+            f"left out, as {', '.join(_missing)} is not installed: {', '.join(_NEED_EXTRAS)}"
+        )
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -99,6 +100,19 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) 
         assert process.poll() is None, finish(process)
         assert time.monotonic() < deadline, "nothing happened"
         time.sleep(0.005)
+
+
+def stopped_midway(process: subprocess.Popen[bytes], done: Callable[[], int], total: int) -> bool:
+    """Make it stand still once the first of ``total`` videos is done (POSIX).
+
+    False if this came too late to leave it more than one: then start another.
+    """
+    while not done():
+        if process.poll() is not None:
+            return False
+        time.sleep(0.005)
+    process.send_signal(signal.SIGSTOP)
+    return process.poll() is None and done() < total - 1
 
 
 def _ended(code: int, out: bytes, err: bytes) -> Ended:

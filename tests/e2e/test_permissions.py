@@ -61,11 +61,12 @@ def test_an_archive_that_may_only_be_read_is_searched_and_not_changed(archive: P
 
 def test_an_archive_that_may_not_be_looked_into_is_named(archive: Path) -> None:
     archive.chmod(0)
-    for command in (["search", QUERY], ["videos"], ["index", "."], ["doctor"]):
-        for folder in (archive, archive / "below"):
-            ended = as_anybody(*command, "--archive", folder)
-            assert ended.code == 1
-            assert f"{folder} cannot be looked into (Permission denied)" in ended.err
+    below = archive / "below"
+    places = [(archive, ["search", QUERY]), (below, ["videos"]), (archive, ["index", "."])]
+    for folder, command in [*places, (below, ["index", "."]), (below, ["doctor"])]:
+        ended = as_anybody(*command, "--archive", folder)
+        assert ended.code == 1
+        assert f"{folder} cannot be looked into (Permission denied)" in ended.err
 
 
 def test_a_place_where_no_archive_can_be_made_is_named(tmp_path: Path) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import vsr_edge
-from tests.e2e.command import finish, run, running, succeed, wait_until
+from tests.e2e.command import finish, run, running, stopped_midway, succeed, wait_until
 from tests.e2e.test_interruption import is_writing
 from tests.ingest.archives import content, footage, paths_in
 from tests.other_bundle import ENCODERS, other_bundle
@@ -175,6 +177,7 @@ def undisturbed(
 
 
 @posix
+@pytest.mark.slow
 def test_killing_it_at_any_moment_leaves_the_old_archive_or_the_new(
     archive: Path, other: Path, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
@@ -198,22 +201,25 @@ def test_killing_it_at_any_moment_leaves_the_old_archive_or_the_new(
 
 
 @posix
+@pytest.mark.slow
 def test_a_signal_ends_it_tidily_and_searching_goes_on_with_the_old_bundle(
     archive: Path, other: Path, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
-    folder = shutil.copytree(archive, tmp_path / "archive")
-    before = content(folder)
-    command = ("reindex", "--archive", folder, "--bundle", other, "--json")
-    with running(*command) as process:
-        wait_until(lambda: encoded(folder) > 0, process)
-        process.send_signal(signal.SIGSTOP)
-        refused = run("index", archive, "--archive", folder)
-        assert refused.code == 1
-        assert f"is being written by process {process.pid} on " in refused.err
-        succeed("search", "blocks", "--one-shot", "--archive", folder)
-        process.send_signal(signal.SIGCONT)
-        process.send_signal(signal.SIGTERM)
-        ended = finish(process)
+    before = content(archive)
+    for attempt in itertools.count():
+        folder = shutil.copytree(archive, tmp_path / f"archive-{attempt}")
+        command = ("reindex", "--archive", folder, "--bundle", other, "--json")
+        with running(*command) as process:
+            if not stopped_midway(process, partial(encoded, folder), VIDEOS):
+                continue
+            refused = run("index", archive, "--archive", folder)
+            assert refused.code == 1
+            assert f"is being written by process {process.pid} on " in refused.err
+            succeed("search", "blocks", "--one-shot", "--archive", folder)
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(signal.SIGTERM)
+            ended = finish(process)
+        break
     assert ended.code == 130, ended
     assert (ended.document["interrupted"], ended.document["switched"]) == (True, False)
     assert "nothing that was finished is lost; the same command goes on from here" in ended.err

@@ -111,16 +111,27 @@ def look_without_rights(pipe: Connection, folder: Path) -> None:
         pipe.send(f"{type(error).__name__}: {error}")
 
 
-def change_over(pipe: Connection, folder: Path, paths: list[str], other: Another) -> None:
-    """Fill the second generation with what it lacks and switch to it, telling of each step."""
+def change_over(
+    pipe: Connection, folder: Path, paths: list[str], other: Another, hold: str = ""
+) -> None:
+    """Fill the second generation with what it lacks and switch to it, telling of each step.
+
+    At the step named ``hold`` it stands still until it is killed.
+    """
+
+    def tell(step: str) -> None:
+        pipe.send(step)
+        if step == hold:
+            pipe.recv()
+
     with open_store(folder) as store, store.succession() as succession:
         if succession.bundle_id == other.bundle_id:
             succession.tidy()
         else:
-            pipe.send("began")
+            tell("began")
             with succession.open(other.bundle_id, other.dim) as successor:
-                fill_up(successor, paths, other, lambda: pipe.send("filled"))
-            pipe.send("switching")
+                fill_up(successor, paths, other, lambda: tell("filled"))
+            tell("switching")
             succession.switch()
-            pipe.send("switched")
-    pipe.send("closed")
+            tell("switched")
+    tell("closed")

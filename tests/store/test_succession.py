@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import random
 import shutil
-import signal
 import sqlite3
 import threading
 import time
@@ -40,8 +37,6 @@ PATHS = [f"/v/{i}.mp4" for i in range(6)]
 OTHER = Another("other-test")
 WIDER = Another("wider-test", dim=24, clips=5)
 BACK = Another(BUNDLE)
-
-posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
 
 @pytest.fixture
@@ -377,41 +372,3 @@ def test_a_crash_amid_throwing_away_is_tidied(archive: Path, tmp_path: Path) -> 
     switch(archive, WIDER)
     assert_is(archive, WIDER, made_by(WIDER, tmp_path / "calm"))
     assert len(list(archive.iterdir())) == 3
-
-
-@posix
-def test_killing_it_while_it_fills_and_switches_leaves_the_old_archive_or_the_new(
-    tmp_path: Path,
-) -> None:
-    bundles = [Another(BUNDLE, clips=60), Another("other-test", dim=24, clips=80)]
-    calm = [made_by(other, tmp_path / other.bundle_id) for other in bundles]
-    expected = [content(folder) for folder in calm]
-    archive = made_by(bundles[0], tmp_path / "archive")
-    chance, present, kills, completed = random.Random(3), 0, 0, 0
-    while kills < 20:
-        other = bundles[1 - present]
-        with another_process(change_over, archive, PATHS, other) as (process, pipe):
-            # Half of them amid filling, half amid the switch and what follows.
-            until = chance.choice(["filled", "filled", "switching", "switching", "switched"])
-            while pipe.recv() not in (until, "switching", "closed"):
-                pass
-            time.sleep(chance.uniform(0.0, 0.03))
-            if process.is_alive():
-                process.kill()
-            process.join()
-            kills += process.exitcode == -signal.SIGKILL
-        with open_store(archive) as store:
-            changed = store.bundle_id == other.bundle_id
-            assert store.check() == []
-            assert len(store.search(a_query(0, store.dim), 1000)) == len(PATHS) * (
-                bundles[present ^ changed].clips
-            )
-            assert store.notices == []
-        present ^= changed
-        completed += changed
-        assert content(archive) == expected[present]
-    assert completed
-    with another_process(change_over, archive, PATHS, bundles[1 - present]) as (_, pipe):
-        while pipe.recv() != "closed":
-            pass
-    assert_is(archive, bundles[1 - present], calm[1 - present])

@@ -72,7 +72,8 @@ def jpeg(pixels: Pixels) -> bytes:
     codec = av.CodecContext.create("mjpeg", "w")
     assert isinstance(codec, VideoCodecContext)
     codec.height, codec.width = pixels.shape[:2]
-    codec.pix_fmt = "yuvj420p"
+    # With halved colours FFmpeg up to 7 puts noise into the last column and row of an odd size.
+    codec.pix_fmt = "yuvj444p"
     codec.time_base = Fraction(1, 1)
     codec.options = {"qmin": str(_QUALITY), "qmax": str(_QUALITY)}
     frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")

@@ -196,7 +196,9 @@ def _container(source: SourceFile) -> InputContainer:
             source,
             mode="r",
             buffer_size=_BUFFER_BYTES,
-            # Whatever in the file makes FFmpeg open another one is not followed.
+            # Whatever in the file makes FFmpeg open another one is not followed. Not ``options``,
+            # which PyAV up to 16 hands to the streams too: where FFmpeg finds another stream only
+            # while it looks into the file, that writes past their memory.
             container_options={"protocol_whitelist": "none"},
             **_BROKEN_TAGS,
         )
