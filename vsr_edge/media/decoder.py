@@ -177,9 +177,9 @@ class PlannedDecoder:
         try:
             frames = self._codec.decode(packet)
         except (av.FFmpegError, ValueError, MemoryError) as error:
-            self._video.check(error)
             if packet is None:
                 return []  # drained already
+            self._video.check(error)
             self.failures += 1
             self._in_a_row += 1
             self.given_up = self._in_a_row >= MAX_FAILURES_IN_A_ROW
