@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from vsr_edge import privacy as _privacy  # noqa: F401  (before anything that it switches off)
+
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive, open_archive
     from vsr_edge.config import Settings
