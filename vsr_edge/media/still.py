@@ -49,6 +49,8 @@ def read_picture(path: Path) -> Pixels:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableMedia(path, f"the file cannot be opened ({reason})") from error
+    if not content:
+        raise UnreadableMedia(path, "the file is empty")
     try:
         # By its content alone: FFmpeg takes a "%" in a picture's name for a numbered sequence.
         with av.open(io.BytesIO(content), mode="r") as container:
