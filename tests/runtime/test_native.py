@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from vsr_edge.runtime.native import native_stderr
+from vsr_edge.runtime.native import Caught, native_stderr
 
 STAMP = "2026-11-26 07:39:40.610018486"
 WARNING = (
@@ -50,11 +50,16 @@ def test_what_others_write_arrives_in_order(capfd: pytest.CaptureFixture[str]) -
 
 
 def test_the_stream_comes_back_after_an_exception(capfd: pytest.CaptureFixture[str]) -> None:
-    caught = None
-    with pytest.raises(KeyError), native_stderr() as caught:
-        write(ERROR)
-        raise KeyError
-    assert caught is not None
+    caught = Caught()
+
+    def fail() -> None:
+        nonlocal caught
+        with native_stderr() as caught:
+            write(ERROR)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert caught.reason == "Failed to load library libcublas.so.13"
     write("heard")
     assert capfd.readouterr().err == "heard"

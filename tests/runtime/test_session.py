@@ -173,7 +173,7 @@ def test_a_provider_that_does_not_start_prints_nothing(
 
 
 def test_what_a_provider_logs_becomes_the_errors_reason(
-    graph: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """onnxruntime's native code writes to the terminal itself, and starts another provider."""
     kind = Kind("CPUExecutionProvider", "x")
