@@ -28,7 +28,7 @@ ROOMS = (
     {"output_eval", "progress"},
     {"demo", "doctor", "report"},
     {"terminal", "options"},
-    {"cli_eval", "cli_bundle", "cli_reindex"},
+    {"cli_eval", "cli_export", "cli_bundle", "cli_reindex"},
     {"cli"},
     {"__main__"},
 )

@@ -14,6 +14,7 @@ import typer
 # needs it, so that `--help` answers at once.
 from vsr_edge.cli_bundle import bundle_app
 from vsr_edge.cli_eval import evaluate, evaluate_predictions
+from vsr_edge.cli_export import PASS_ON, export
 from vsr_edge.cli_reindex import reindex
 from vsr_edge.options import (
     ArchiveOption,
@@ -51,6 +52,7 @@ app = typer.Typer(
 app.add_typer(bundle_app, name="bundle")
 app.command("eval")(evaluate)
 app.command("eval-predictions")(evaluate_predictions)
+app.command("export", context_settings=PASS_ON)(export)
 
 
 def version(wanted: bool) -> None:

@@ -29,6 +29,7 @@ COMMANDS = (
     "remove",
     "demo",
     "doctor",
+    "export",
     "bundle",
 )
 
@@ -48,6 +49,7 @@ def test_help_lists_every_command() -> None:
     "command",
     [
         *COMMANDS[:-1],
+        "export encoder",
         *("bundle show", "bundle verify", "bundle list", "bundle pack", "bundle pull"),
     ],
 )
