@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 WIDTH, HEIGHT = 160, 96
 _COLUMNS, _ROWS = 4, 3
 _BITS = _COLUMNS * _ROWS
+_AT_A_RATE = ("gif", "mpeg4", "mpeg1video", "mpeg2video", "h261", "h263")
 _BAND = 24  # Rows of colour above the blocks.
 
 
@@ -105,7 +106,7 @@ def write_video(
         stream.codec_context.options = chosen | (options or {})
         stream.codec_context.thread_count = 1
         # These keep frames at a constant rate, and fill every tick between two frames otherwise.
-        constant = codec in ("gif", "mpeg4", "mpeg2video") or output.format.name == "avi"
+        constant = codec in _AT_A_RATE or output.format.name == "avi"
         step = Fraction(1, rate) if constant else Fraction(1, 1000)
         stream.codec_context.time_base = step
         sound = output.add_stream("aac", rate=16_000) if audio_seconds else None

@@ -4,7 +4,8 @@
     ├── UsageError               an option or an argument that cannot be right
     ├── MediaError               about one video file; `path` names it
     │   ├── UnreadableMedia      not a media file, empty, or damaged beyond its first frame
-    │   └── NoVideoStream        audio or data only
+    │   ├── NoVideoStream        audio or data only
+    │   └── MediaUnavailable     the system refuses to give it now; the file may be sound
     ├── BundleError              about the model files
     │   ├── BundleNotFound       no bundle of that name or path
     │   ├── BundleDamaged        a file is missing, altered or not what the manifest says
@@ -52,6 +53,13 @@ class UnreadableMedia(MediaError):
 
 class NoVideoStream(MediaError):
     """A media file without pictures."""
+
+
+class MediaUnavailable(MediaError):
+    """The system refuses to give it now, for a share that went away or want of memory perhaps.
+
+    The file may be sound: nothing of it is to be stored, and it is to be tried again.
+    """
 
 
 class BundleError(VsrEdgeError):

@@ -24,6 +24,8 @@ TOLERANCE_SHARE = 0.01
 
 # A day of one-second fragments is 170,000 boxes; more is a damaged file that goes in small steps.
 _MAX_CHUNKS = 1_000_000
+# More than the unit that any disk or recorder writes by.
+_PADDING_BYTES = 1 << 16
 _SEGMENT = 0x18538067
 
 
@@ -55,6 +57,14 @@ def missing_end(
     if declared - end > max(TOLERANCE_SECONDS, TOLERANCE_SHARE * declared):
         return f"frames end at {end:.1f} s of the {declared:.1f} s that the file declares"
     return None
+
+
+def ends_in_padding(path: Path) -> bool:
+    """Whether a recorder reserved room behind the video that it never used."""
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - _PADDING_BYTES, 0))
+        tail = file.read()
+    return bool(tail) and tail.count(tail[:1]) == len(tail) and tail[0] in (0x00, 0xFF)
 
 
 def _declared_duration(stream: VideoStream) -> Seconds:

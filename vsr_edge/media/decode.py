@@ -11,11 +11,10 @@ import numpy as np
 from av import VideoFrame
 
 from vsr_edge.errors import UnreadableMedia
-from vsr_edge.media.decoder import PlannedDecoder
+from vsr_edge.media.decoder import MarksMeanNothing, PlannedDecoder
 from vsr_edge.media.opening import open_video
-from vsr_edge.media.packets import PacketReader
 from vsr_edge.media.picture import Converter
-from vsr_edge.media.plan import VideoPlan
+from vsr_edge.media.plan import FramePlan, VideoPlan
 from vsr_edge.types import FrameBatch, Seconds
 
 
@@ -62,7 +61,7 @@ class FrameReader:
         self._batch_frames = max(batch_frames, 1)
         self._batches = self._read()
         self._decoder: PlannedDecoder | None = None
-        self._found = self._damaged = 0
+        self._due = self._found = self._replaced = 0
         self._ended = False
 
     @property
@@ -73,8 +72,8 @@ class FrameReader:
             reasons.append("decoding was given up after too many failures in a row")
         elif self._decoder is not None and self._decoder.failures:
             reasons.append(f"packets that cannot be decoded: {self._decoder.failures}")
-        if self._damaged:
-            reasons.append(f"damaged frames: {self._damaged}")
+        if self._replaced:
+            reasons.append(f"damaged frames: {self._replaced}")
         wanted = len(self._plan.frames)
         if self._ended and self._found < wanted:
             reasons.append(f"missing frames: {wanted - self._found} of {wanted}")
@@ -99,55 +98,61 @@ class FrameReader:
         self._batches.close()
 
     def _read(self) -> Generator[FrameBatch, None, None]:
-        path = self._plan.video.path
         times: list[Seconds] = []
         pixels = np.empty((0, 0, 0, 3), np.uint8)
-        with open_video(path) as (container, stream):
-            self._decoder = PlannedDecoder(
-                self._plan.frames,
-                stream.codec_context,
-                PacketReader(container, stream),
-                self._threads,
-            )
-            for time, frame in self._planned(self._decoder):
-                try:
-                    picture = self._convert(frame)
-                except (av.FFmpegError, ValueError):
-                    continue
-                self._found += 1
-                self._damaged += frame.is_corrupt
-                # A batch is one array: it ends where the size of the picture changes.
-                full = len(times) == len(pixels) or picture.shape != pixels.shape[1:]
-                if times and full:
-                    yield FrameBatch(np.array(times), pixels[: len(times)])
-                    times = []
-                if not times:
-                    pixels = np.empty((self._batch_frames, *picture.shape), np.uint8)
-                pixels[len(times)] = picture
-                times.append(time)
-            if times:
+        for time, frame in self._planned():
+            try:
+                picture = self._convert(frame)
+            except (av.FFmpegError, ValueError):
+                continue
+            self._found += 1
+            # A batch is one array: it ends where the size of the picture changes.
+            full = len(times) == len(pixels) or picture.shape != pixels.shape[1:]
+            if times and full:
                 yield FrameBatch(np.array(times), pixels[: len(times)])
+                times = []
+            if not times:
+                pixels = np.empty((self._batch_frames, *picture.shape), np.uint8)
+            pixels[len(times)] = picture
+            times.append(time)
+        if times:
+            yield FrameBatch(np.array(times), pixels[: len(times)])
         self._ended = True
         if not self._found:
-            raise UnreadableMedia(path, "not one frame of its video can be decoded")
+            raise UnreadableMedia(
+                self._plan.video.path, "not one frame of its video can be decoded"
+            )
 
-    def _planned(
+    def _planned(self) -> Iterator[tuple[Seconds, VideoFrame]]:
+        """The planned frames; one that is lost is replaced by a near one behind it."""
+        frames = self._plan.frames
+        try:
+            yield from self._due_among(self._decoded(frames))
+        except MarksMeanNothing:
+            yield from self._due_among(self._decoded(frames.whole))
+
+    def _decoded(self, frames: FramePlan) -> Iterator[tuple[int, VideoFrame]]:
+        with open_video(self._plan.video.path) as video:
+            self._decoder = PlannedDecoder(frames, video, self._threads)
+            yield from self._decoder
+
+    def _due_among(
         self, decoded: Iterable[tuple[int, VideoFrame]]
     ) -> Iterator[tuple[Seconds, VideoFrame]]:
-        """The planned frames among those decoded; a near one behind it replaces a lost one."""
         plan = self._plan.frames
-        stamps = plan.stamps.tolist()
-        due = 0
+        stamps = plan.stamps
         for stamp, frame in decoded:
-            while due < len(stamps) and stamp > stamps[due] + plan.tolerance:
-                due += 1
-            if due == len(stamps):
+            while self._due < len(stamps) and stamp > stamps[self._due] + plan.tolerance:
+                self._due += 1
+            if self._due == len(stamps):
                 return
-            if stamp == stamps[due]:
-                yield float(plan.times[due]), frame
-            elif stamp > stamps[due] and not frame.is_corrupt:
-                yield (stamp - plan.start) * float(plan.time_base), frame
-            else:
+            if stamp < stamps[self._due]:
                 continue
-            while due < len(stamps) and stamps[due] <= stamp:
-                due += 1
+            if stamp == stamps[self._due]:
+                time = float(plan.times[self._due])
+            else:
+                self._replaced += 1
+                time = (stamp - plan.start) * float(plan.time_base)
+            while self._due < len(stamps) and stamps[self._due] <= stamp:
+                self._due += 1
+            yield time, frame

@@ -14,29 +14,33 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vsr_edge.errors import UnreadableMedia
-from vsr_edge.media.completeness import missing_end
-from vsr_edge.media.opening import open_video, rational
-from vsr_edge.media.packets import PacketReader
-from vsr_edge.media.timeline import UNKNOWN, restarts, strays
+from vsr_edge.media.completeness import ends_in_padding, missing_end
+from vsr_edge.media.opening import OpenVideo, open_video, rational
+from vsr_edge.media.timeline import LIMIT, UNKNOWN, Timeline, one_timeline
 from vsr_edge.types import Seconds, Times
-
-# Also what a damaged header may say: beyond it, differences of timestamps would overflow.
-_LIMIT = 2**61
 
 # AVI stores no presentation times: FFmpeg guesses them, wrongly where frames are reordered, and its
 # keyframe marks are not reliable. Decoders still put the frames out in the right order.
 _GUESSED_PTS = frozenset({"avi"})
 _MOSTLY = 0.05
 
-# Broadcast containers may restart their clock (splices, joined files); others keep one timeline.
-_RESTARTING = frozenset({"mpegts", "mpeg"})
+# These store presentation times alone; what FFmpeg gives as decoding times are guesses.
+_WITHOUT_DTS = frozenset({"matroska,webm", "asf", "ogg", "ivf", "nut", "rm"})
+# How far ahead a clock may jump before that is no pause any more. Broadcast streams never pause,
+# and FFmpeg's own limit for them is the same; in other files nothing may happen for long.
+_BROADCAST = frozenset({"mpegts", "mpeg"})
+_PAUSE_SECONDS, _BROADCAST_PAUSE_SECONDS = 3600, 10
 _DEFAULT_RATE = Fraction(25)
 
 _KEYFRAME, _DISCARD = 1, 2
+# Where a sender may change its resolution on the way, and PyAV cannot tell, nothing is skipped.
+_NEW_PARAMETERS = frozenset({"flv"})
+TELLS_PARAMETERS = hasattr(Packet, "has_sidedata")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,10 +51,12 @@ class FrameIndex:
     ``time_base``.
     ``keyframes``: bool. ``positions``: which packet of the stream, in file order, holds the frame.
     ``entry_points`` [k]: the positions of all keyframes, also of those that show no frame.
+    ``alone``: every frame is coded by itself, none builds on another.
     ``counted``: the file has no usable pts, so the n-th frame that the decoder puts out is the n-th
     here.
     ``shifts`` [k, 2]: from which packet on how much is added to its pts, where the clock restarts.
     ``strays`` [j]: the packets whose pts are not to be believed.
+    ``parameters`` [p]: the packets that bring the decoder new parameters, a new size perhaps.
     ``damage``: what is missing of the file, in words, if anything.
     """
 
@@ -61,9 +67,11 @@ class FrameIndex:
     entry_points: NDArray[np.int64]
     duration: Seconds
     time_base: Fraction
+    alone: bool
     counted: bool
     shifts: NDArray[np.int64]
     strays: NDArray[np.int64]
+    parameters: NDArray[np.int64]
     damage: str | None
 
     def __len__(self) -> int:
@@ -79,7 +87,8 @@ class _Packets:
     lengths: NDArray[np.int64]
     marks: NDArray[np.uint8]
     base: Fraction
-    shifts: NDArray[np.int64]
+    parameters: NDArray[np.int64]
+    reordered: int
 
 
 def scan(path: Path) -> FrameIndex:
@@ -88,80 +97,118 @@ def scan(path: Path) -> FrameIndex:
     Raises:
         UnreadableMedia: it cannot be opened, or not one frame is in it.
         NoVideoStream: a media file without pictures.
+        MediaUnavailable: the operating system refuses to give all of it.
     """
-    with open_video(path) as (container, stream):
-        reader = PacketReader(container, stream)
-        packets = _read(reader, stream)
-        if container.format.name in _RESTARTING:
-            packets = _continued(packets)
+    with open_video(path) as video:
+        packets = _read(video)
         shown = (packets.marks & _DISCARD) == 0
         if not shown.any():
             raise UnreadableMedia(path, "not one frame of its video can be read")
+        container, stream = video.container, video.stream
         codec = stream.codec_context.codec
         unknown = np.count_nonzero(packets.pts == UNKNOWN)
         guessed = container.format.name in _GUESSED_PTS and not codec.intra_only
         counted = guessed or unknown > _MOSTLY * len(shown)
-        index, end = (_count if counted else _order)(path, packets, shown, stream)
+        order = _count if counted else _order
+        index, end = order(path, packets, shown, stream, container.format.name)
         damage = [] if index.damage is None else [index.damage]
-        if reader.failures:
-            damage.append(f"places in the file that cannot be read: {reader.failures}")
+        failures = video.failures
+        if video.failures_at_end and ends_in_padding(path):
+            failures -= video.failures_at_end
+        if failures:
+            damage.append(f"places in the file that cannot be read: {failures}")
         if missing := missing_end(path, container, stream, end):
             damage.append(missing)
     return replace(index, damage="; ".join(damage) or None)
 
 
-def _read(reader: PacketReader, stream: VideoStream) -> _Packets:
+def brings_parameters(packet: Packet[VideoStream]) -> bool:
+    """Whether the packet carries new parameters for the decoder; PyAV before 16 cannot tell."""
+    return TELLS_PARAMETERS and packet.has_sidedata("new_extradata")
+
+
+def _read(video: OpenVideo) -> _Packets:
     pts, dts, lengths, marks = array("q"), array("q"), array("q"), bytearray()
-    for packet in reader:
+    parameters = array("q")
+    for position, packet in enumerate(video.packets()):
         pts.append(_sane(packet.pts))
         dts.append(_sane(packet.dts))
-        lengths.append(min(max(packet.duration or 0, 0), _LIMIT))
+        lengths.append(min(max(packet.duration or 0, 0), LIMIT))
         marks.append(_KEYFRAME * packet.is_keyframe | _DISCARD * packet.is_discard)
+        if brings_parameters(packet):
+            parameters.append(position)
     return _Packets(
         np.frombuffer(pts, np.int64),
         np.frombuffer(dts, np.int64),
         np.frombuffer(lengths, np.int64),
         np.frombuffer(marks, np.uint8),
-        rational(stream.time_base) or Fraction(1, 1000),
-        np.zeros((0, 2), np.int64),
+        rational(video.stream.time_base) or Fraction(1, 1000),
+        np.array(parameters, np.int64),
+        # At least one: FFmpeg counts those that it has met when it opens the file.
+        max(video.stream.codec_context.has_b_frames, 1),
     )
 
 
-def _continued(packets: _Packets) -> _Packets:
-    """The same packets on one timeline that does not jump back."""
-    second = max(int(1 / packets.base), 1)
-    shifts = restarts(packets.dts, second)
-    if not len(shifts):
-        return packets
-    pts, dts = packets.pts.copy(), packets.dts.copy()
-    for stamps in (pts, dts):
-        for (first, shift), (after, _) in pairwise([*shifts.tolist(), (len(stamps), 0)]):
-            stamps[first:after][stamps[first:after] != UNKNOWN] += shift
-    return replace(packets, pts=pts, dts=dts, shifts=shifts)
-
-
 def _sane(stamp: int | None) -> int:
-    return stamp if stamp is not None and -_LIMIT < stamp < _LIMIT else UNKNOWN
+    return stamp if stamp is not None and -LIMIT < stamp < LIMIT else UNKNOWN
+
+
+def _timeline(packets: _Packets, container: str) -> Timeline:
+    second = max(int(1 / packets.base), 1)
+    pause = _BROADCAST_PAUSE_SECONDS if container in _BROADCAST else _PAUSE_SECONDS
+    shown = container in _WITHOUT_DTS
+    return one_timeline(
+        packets.pts if shown else packets.dts,
+        packets.lengths,
+        second=second,
+        ahead=pause * second,
+        reordered=packets.reordered if shown else 0,
+    )
+
+
+def _decodable(
+    pts: NDArray[np.int64],
+    entry_points: NDArray[np.int64],
+    shifts: NDArray[np.int64],
+    known: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Which packets can be decoded: not what comes, in the file or on the screen, before the first
+    keyframe of the recording, or of one that was joined to it.
+    """
+    usable = known.copy()
+    if not len(entry_points):
+        return usable
+    starts = [0, *shifts[:, 0].tolist(), len(pts)]
+    for start, end in pairwise(starts):
+        place = int(np.searchsorted(entry_points, start))
+        first = int(entry_points[place]) if place < len(entry_points) else end
+        usable[start : min(first, end)] = False
+        if first < end:
+            usable[start:end] &= pts[start:end] >= pts[first]
+    return usable if usable.any() else known
 
 
 def _order(
-    path: Path, packets: _Packets, shown: NDArray[np.bool_], stream: VideoStream
+    path: Path,
+    packets: _Packets,
+    shown: NDArray[np.bool_],
+    stream: VideoStream,
+    container: str,
 ) -> tuple[FrameIndex, Seconds]:
     """Index by pts; also where the last frame ends on the container's own clock."""
+    timeline = _timeline(packets, container)
+    stray = timeline.strays
+    shifted = timeline.shift(packets.pts)
     known = shown & (packets.pts != UNKNOWN)
-    stray = strays(packets.dts)
     entry_points = np.flatnonzero((packets.marks & _KEYFRAME) != 0)
-    usable = known & ~stray
-    if len(entry_points):
-        # What comes before the first keyframe, in the file or on the screen, cannot be decoded.
-        first = entry_points[0]
-        entered = usable & (packets.pts >= packets.pts[first])
-        entered[:first] = False
-        usable = entered if entered.any() else usable
+    if not TELLS_PARAMETERS and container in _NEW_PARAMETERS:
+        entry_points = entry_points[:1]
+    usable = _decodable(shifted, entry_points, timeline.shifts, known & ~stray)
     if not usable.any():
         raise UnreadableMedia(path, "its timestamps make no sense")
     positions = np.flatnonzero(usable)
-    pts, first_of = np.unique(packets.pts[positions], return_index=True)
+    own_end = float(packets.pts[positions].max() * packets.base)
+    pts, first_of = np.unique(shifted[positions], return_index=True)
     positions = positions[first_of]
     times = (pts - pts[0]) * float(packets.base)
     length = float(packets.lengths[positions[-1]] * packets.base) or _usual_interval(times, stream)
@@ -169,24 +216,30 @@ def _order(
     index = FrameIndex(
         times=times,
         pts=pts,
-        keyframes=(packets.marks[positions] & _KEYFRAME) != 0,
+        keyframes=np.isin(positions, entry_points),
         positions=positions,
         entry_points=entry_points,
         duration=float(times[-1]) + length,
         time_base=packets.base,
+        alone=stream.codec_context.codec.intra_only,
         counted=False,
-        shifts=packets.shifts,
+        shifts=timeline.shifts,
         strays=np.flatnonzero(stray),
-        damage=f"frames left out because their time runs backwards: {lost}" if lost else None,
+        parameters=packets.parameters,
+        damage=f"frames left out because their time is damaged: {lost}" if lost else None,
     )
-    return index, float(pts[0] * packets.base) + index.duration if pts[0] > 0 else index.duration
+    return index, max(own_end + length, index.duration)
 
 
 def _count(
-    path: Path, packets: _Packets, shown: NDArray[np.bool_], stream: VideoStream
+    path: Path,
+    packets: _Packets,
+    shown: NDArray[np.bool_],
+    stream: VideoStream,
+    container: str,
 ) -> tuple[FrameIndex, Seconds]:
     """Index in the decoder's order of output: by dts where it is known, else at the frame rate."""
-    del path
+    del path, container
     stamps = np.sort(packets.dts[shown])
     base = packets.base
     if stamps[0] == UNKNOWN or (np.diff(stamps) <= 0).any():
@@ -201,9 +254,11 @@ def _count(
         entry_points=np.zeros(0, np.int64),
         duration=float(times[-1]) + _usual_interval(times, stream),
         time_base=base,
+        alone=False,
         counted=True,
-        shifts=packets.shifts,
+        shifts=np.zeros((0, 2), np.int64),
         strays=np.zeros(0, np.int64),
+        parameters=np.zeros(0, np.int64),
         damage=None,
     )
     return index, index.duration

@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 
-from vsr_edge.errors import NoVideoStream, UnreadableMedia
+from vsr_edge.errors import UnreadableMedia
+from vsr_edge.media.source import SourceFile, is_want_of_memory, unavailable
+from vsr_edge.media.streams import (
+    check_streams,
+    main_stream,
+    moving_streams,
+    packet_counts,
+    split_stream,
+)
+
+_LIST = "a playlist, which only names other files: index those"
+_LIST_HEADS = (b"#EXTM3U", b"ffconcat version", b"v=0\n", b"v=0\r\n")
+_HEAD_BYTES = 2048
 
 # A damaged header may claim a picture of gigabytes; 67 million pixels is twice 8K UHD.
 MAX_PIXELS = 2**26
 
+# A file damaged to its end fails on each packet; without a bound that could be millions of
+# failures.
+MAX_READ_FAILURES = 64
+
+_BUFFER_BYTES = 1 << 17
+
 # Text art that FFmpeg would gladly render: a .txt file is no video.
-_NOT_VIDEO = frozenset({"tty"})
+_TEXT = frozenset({"tty"})
+# These hold no pictures, but the names of files that do: what they show changes with those.
+_LISTS = frozenset({"concat", "dash", "hls", "imf", "webm_dash_manifest", "sdp", "rtsp"})
 
-# Still pictures stored as a stream (cover art) before PyAV told the disposition of a stream.
-_COVER_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff"})
-_ATTACHED_PICTURE = 1024
-
-# Broken tags must not make a good video unreadable. PyAV 19 replaces what is no UTF-8 by itself, and
-# no longer takes the argument.
+# Broken tags must not make a good video unreadable. PyAV 19 replaces what is no UTF-8 by itself,
+# and no longer takes the argument.
 _BROKEN_TAGS: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
@@ -34,30 +51,132 @@ _BROKEN_TAGS: dict[str, Any] = (
 av.logging.set_level(None)
 
 
+class OpenVideo:
+    """A file open as video, with the stream that was chosen.
+
+    The scan and the decoder read through this same class: what one counts, the other finds again
+    at the same place. ``number`` is the stream's among the video streams. ``failures`` counts the
+    places that could not be read, ``failures_at_end`` those of them behind the last packet.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        source: SourceFile,
+        container: InputContainer,
+        stream: VideoStream,
+        number: int,
+    ) -> None:
+        self.path = path
+        self.container = container
+        self.stream = stream
+        self.number = number
+        self.failures = self.failures_at_end = 0
+        self._source = source
+
+    def packets(self) -> Iterator[Packet[VideoStream]]:
+        """The non-empty packets of the stream, in file order, past damage.
+
+        Raises:
+            MediaUnavailable: the operating system refused to give the file.
+        """
+        while True:
+            packets = self.container.demux(self.stream)
+            while True:
+                try:
+                    packet = next(packets, None)
+                except IndexError:
+                    # PyAV, at the end of a TS in which streams appeared that were not there at its
+                    # start.
+                    packet = None
+                except (av.FFmpegError, ValueError, MemoryError) as error:
+                    self.check(error)
+                    self.failures += 1
+                    self.failures_at_end += 1
+                    if self.failures_at_end >= MAX_READ_FAILURES:
+                        return
+                    break
+                if packet is None:
+                    self.check()
+                    return
+                # Empty packets are the end of the stream, or a frame that AVI says was dropped.
+                if not packet.size:
+                    continue
+                self.failures_at_end = 0
+                yield packet
+
+    def check(self, error: BaseException | None = None) -> None:
+        """Raise ``MediaUnavailable`` if it is the system that failed, and not the file."""
+        self._source.check()
+        if error is not None and is_want_of_memory(error):
+            raise unavailable(self.path, error) from error
+
+
 @contextmanager
-def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video(path: Path) -> Iterator[OpenVideo]:
     """Open ``path`` and choose its video stream; both are closed on leaving.
 
-    Only local files are read, also where a playlist names other addresses.
+    path: of a file, or of one of several video streams in it (:mod:`vsr_edge.media.streams`).
+    Nothing but this file is read: one that names others, as playlists do, is refused.
 
     Raises:
         UnreadableMedia: missing, empty, not a media file, or coded in a way FFmpeg cannot decode.
         NoVideoStream: a media file without pictures; cover art does not count.
+        MediaUnavailable: the operating system refuses to give it.
     """
-    _check_file(path)
+    file, number = split_stream(path)
+    with closing(SourceFile(file)) as source:
+        container = _container(source)
+        candidates = moving_streams(container)
+        if number is None and len(candidates) > 1:
+            with container:
+                number = main_stream(container, packet_counts(container))
+            # Read to some place in the middle, which is none to count packets from.
+            source.seek(0)
+            container = _container(source)
+        with container:
+            check_streams(path, container)
+            number = candidates[0] if number is None else number
+            if number not in candidates:
+                raise UnreadableMedia(path, f"there is no video stream {number} in {file.name}")
+            stream = container.streams.video[number]
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+            yield OpenVideo(path, source, container, stream, number)
+
+
+def _container(source: SourceFile) -> InputContainer:
+    path = source.path
+    if _names_others(source):
+        raise UnreadableMedia(path, _LIST)
     try:
-        container = av.open(
-            str(path),
+        container: InputContainer = av.open(
+            source,
             mode="r",
-            options={"protocol_whitelist": "file"},
+            buffer_size=_BUFFER_BYTES,
+            # Whatever in the file makes FFmpeg open another one is not followed.
+            container_options={"protocol_whitelist": "none"},
             **_BROKEN_TAGS,
         )
-    except (av.FFmpegError, ValueError, UnicodeError) as error:
+    except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
+        source.check()
+        if is_want_of_memory(error):
+            raise unavailable(path, error) from error
         raise UnreadableMedia(path, explain(error)) from error
-    with container:
-        if container.format.name in _NOT_VIDEO:
-            raise UnreadableMedia(path, "a text file, not a video")
-        yield container, _video_stream(path, container)
+    problem = None
+    if _LISTS & set(container.format.name.split(",")):
+        problem = _LIST
+    elif container.format.name in _TEXT:
+        problem = "a text file, not a video"
+    if problem is not None:
+        container.close()
+        raise UnreadableMedia(path, problem)
+    return container
+
+
+def _names_others(source: SourceFile) -> bool:
+    head = source.read(_HEAD_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n")
+    source.seek(0)
+    return head.startswith(_LIST_HEADS) or (head.startswith(b"<") and b"<MPD" in head)
 
 
 def explain(error: BaseException) -> str:
@@ -75,40 +194,3 @@ def explain(error: BaseException) -> str:
 def rational(value: Any) -> Fraction | None:
     """A time base or rate of any PyAV version; None where the file does not say."""
     return Fraction(value.numerator, value.denominator) if value else None
-
-
-def _check_file(path: Path) -> None:
-    try:
-        if path.is_dir():
-            raise UnreadableMedia(path, "a folder, not a file")
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise UnreadableMedia(path, "the file is empty")
-    except FileNotFoundError as error:
-        raise UnreadableMedia(path, "no such file") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UnreadableMedia(path, f"the file cannot be opened ({reason})") from error
-
-
-def _video_stream(path: Path, container: InputContainer) -> VideoStream:
-    streams = [stream for stream in container.streams.video if not _is_cover(stream)]
-    if not streams:
-        raise NoVideoStream(path, "there is no video in it, only sound, pictures or data")
-    # PyAV gives a stream without a decoder no codec context, whatever its type stub says.
-    decodable = [stream for stream in streams if getattr(stream, "codec_context", None)]
-    if not decodable:
-        raise UnreadableMedia(
-            path, "its video is coded in a way this build of FFmpeg cannot decode"
-        )
-    stream = max(decodable, key=lambda one: one.codec_context.width * one.codec_context.height)
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-    return stream
-
-
-def _is_cover(stream: VideoStream) -> bool:
-    disposition = getattr(stream, "disposition", None)
-    if disposition is not None:
-        return bool(int(disposition) & _ATTACHED_PICTURE)
-    codec = getattr(stream, "codec_context", None)
-    return codec is not None and codec.name in _COVER_CODECS and not stream.average_rate

@@ -14,6 +14,10 @@ from vsr_edge.media.probe import probe
 from vsr_edge.media.sampling import choose_frames
 from vsr_edge.types import Sampling, Times, Video
 
+# A stream that is refreshed little by little is whole again by the second mark.
+ENTRIES_BACK = 2
+NO_FRAME = -(2**63)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FramePlan:
@@ -23,8 +27,9 @@ class FramePlan:
     frames. A stamp is a pts in units of ``time_base``, or with ``counted`` the frame's number in
     order of output.
     ``runs`` int64 [k, 2]: first and last packet of each stretch to decode, in file order; what lies
-    between the runs is skipped undecoded. ``resets`` bool [k]: the decoder must forget what it
-    knows before the run.
+    between the runs is skipped undecoded. ``firsts`` int64 [k]: the stamp of the first planned
+    frame of each run, NO_FRAME where none is planned; ``earlier`` int64 [k]: from which packet on
+    to decode everything, should that frame not come. ``alone``: every frame is coded by itself.
     ``shifts`` int64 [j, 2]: from which packet on how much is added to pts, where the clock
     restarts.
     ``strays`` int64 [s]: the packets whose pts are not to be believed.
@@ -34,7 +39,9 @@ class FramePlan:
     stamps: NDArray[np.int64]
     times: Times
     runs: NDArray[np.int64]
-    resets: NDArray[np.bool_]
+    firsts: NDArray[np.int64]
+    earlier: NDArray[np.int64]
+    alone: bool
     counted: bool
     shifts: NDArray[np.int64]
     strays: NDArray[np.int64]
@@ -44,6 +51,17 @@ class FramePlan:
 
     def __len__(self) -> int:
         return len(self.times)
+
+    @property
+    def whole(self) -> FramePlan:
+        """The same frames, with every packet up to the last of them decoded."""
+        last = self.runs[-1, 1]
+        return replace(
+            self,
+            runs=np.array([[0, last]], np.int64),
+            firsts=self.stamps[:1],
+            earlier=np.zeros(1, np.int64),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,12 +100,15 @@ def plan_video(source: Path | Video, sampling: Sampling) -> VideoPlan:
 def plan_frames(index: FrameIndex, chosen: NDArray[np.int64], *, fps: float) -> FramePlan:
     """Plan the reading of the frames ``chosen`` (indices into ``index``, increasing)."""
     half_interval = Fraction(1, 2) / Fraction(fps) / index.time_base
+    stamps = chosen if index.counted else index.pts[chosen]
     runs = _runs(index, chosen)
     return FramePlan(
-        stamps=chosen if index.counted else index.pts[chosen],
+        stamps=stamps,
         times=index.times[chosen],
         runs=runs,
-        resets=_resets(index, runs),
+        firsts=_firsts(runs, index.positions[chosen], stamps),
+        earlier=_earlier(index.entry_points, runs),
+        alone=index.alone,
         counted=index.counted,
         shifts=index.shifts,
         strays=index.strays,
@@ -112,28 +133,31 @@ def _runs(index: FrameIndex, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
     entry_pts[shown] = index.pts[index.keyframes]
     entry = np.where(index.pts[chosen] < entry_pts[entry], np.maximum(entry - 1, 0), entry)
 
+    # Whatever is skipped, new parameters must reach the decoder: each packet that brings some is
+    # wanted, with no frame.
     order = np.argsort(positions)
-    firsts, lasts = entries[entry][order], np.maximum.accumulate(positions[order])
-    firsts = np.minimum.accumulate(firsts[::-1])[::-1]
+    firsts = np.concatenate((entries[entry][order], index.parameters))
+    lasts = np.concatenate((positions[order], index.parameters))
+    order = np.argsort(lasts, kind="stable")
+    firsts, lasts = np.minimum.accumulate(firsts[order][::-1])[::-1], lasts[order]
     opens = np.concatenate(([True], firsts[1:] > lasts[:-1] + 1))
     closes = np.concatenate((opens[1:], [True]))
-    return np.stack((firsts[opens], lasts[closes]), axis=1).astype(np.int64)
+    runs: NDArray[np.int64] = np.stack((firsts[opens], lasts[closes]), axis=1).astype(np.int64)
+    return runs[: np.searchsorted(runs[:, 0], positions.max(), "right")]
 
 
-def _resets(index: FrameIndex, runs: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Where decoding does not go on from one keyframe to the next.
+def _firsts(
+    runs: NDArray[np.int64], positions: NDArray[np.int64], stamps: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The least stamp of the frames in each run."""
+    firsts = np.full(len(runs), np.iinfo(np.int64).max)
+    np.minimum.at(firsts, np.searchsorted(runs[:, 0], positions, "right") - 1, stamps)
+    firsts[firsts == np.iinfo(np.int64).max] = NO_FRAME
+    return firsts
 
-    A decoder takes an unbroken row of keyframes, and keeps all its threads busy with it. Over wider
-    gaps it would count on from numbers that repeat: frames come in the wrong order, or not at all.
-    """
-    entries = index.entry_points
-    resets = np.ones(len(runs), np.bool_)
-    resets[0] = False
-    every_frame_alone = len(entries) == int(index.positions.max()) + 1
-    if every_frame_alone:
-        resets[:] = False
-    elif len(entries):
-        entry = np.searchsorted(entries, runs[:, 0])
-        alone = runs[:-1, 0] == runs[:-1, 1]
-        resets[1:] = ~(alone & (np.diff(entry) == 1))
-    return resets
+
+def _earlier(entries: NDArray[np.int64], runs: NDArray[np.int64]) -> NDArray[np.int64]:
+    if not len(entries):
+        return runs[:, 0]
+    entry = np.searchsorted(entries, runs[:, 0])
+    return np.minimum(entries[np.maximum(entry - ENTRIES_BACK, 0)], runs[:, 0])

@@ -12,8 +12,7 @@ from av.video.stream import VideoStream
 
 from vsr_edge.errors import UnreadableMedia
 from vsr_edge.media.index import scan
-from vsr_edge.media.opening import open_video, rational
-from vsr_edge.media.packets import PacketReader
+from vsr_edge.media.opening import OpenVideo, open_video, rational
 from vsr_edge.media.picture import orientation
 from vsr_edge.types import Seconds, Video
 
@@ -48,14 +47,15 @@ def probe(path: Path, *, known_fingerprint: str | None = None) -> Video:
         NoVideoStream: a media file without pictures; cover art does not count.
     """
     path = path.absolute()
-    with open_video(path) as (container, stream):
+    with open_video(path) as opened:
+        container, stream = opened.container, opened.stream
         codec = stream.codec_context
         duration = _declared_duration(container, stream)
         rate = rational(stream.average_rate) or rational(stream.guessed_rate)
         name, container_name = codec.name, container.format.name
         audio_streams = len(container.streams.audio)
         width, height, rotation = codec.width, codec.height, 0
-        frame = _first_frame(container, stream)
+        frame = _first_frame(opened)
         if frame is not None:
             width, height = frame.width, frame.height
             rotation, _ = orientation(frame)
@@ -87,11 +87,11 @@ def _declared_duration(container: InputContainer, stream: VideoStream) -> Second
     return None
 
 
-def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
-    codec = stream.codec_context
+def _first_frame(opened: OpenVideo) -> VideoFrame | None:
+    codec = opened.stream.codec_context
     # More threads would only delay the first frame.
     codec.thread_count = 1
-    for number, packet in enumerate(PacketReader(container, stream)):
+    for number, packet in enumerate(opened.packets()):
         try:
             frames = codec.decode(packet)
         except (av.FFmpegError, ValueError):

@@ -1,56 +1,170 @@
-"""Repair the clock of a stream from its decoding timestamps, which in a sound file only run
-forward.
+"""Put the packets of a stream on one timeline, where its clock jumps or is damaged.
 
-Pure: arrays of timestamps in, in file order and in units of the stream's time base.
+Pure: arrays of timestamps in, in file order and in units of the stream's time base. The clock is
+what the container stores: decoding timestamps, which in a sound file only run forward, or, where it
+stores none, presentation timestamps, which step back by as much as frames are reordered.
 """
 
 from __future__ import annotations
+
+from bisect import insort
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 # Stands for "the file does not say"; no usable timestamp is so small.
 UNKNOWN = -(2**62)
+# Also what a damaged header may say: beyond it, differences of timestamps would overflow.
+LIMIT = 2**61
+
+# So many stretches ahead the former clock is looked for behind damaged timestamps.
+_LOOK_AHEAD = 8
 
 
-def strays(dts: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which packets break the order of a file with one timeline: their timestamps are damaged.
+@dataclass(frozen=True, slots=True, eq=False)
+class Timeline:
+    """``shifts`` int64 [k, 2]: from which packet on how much is to be added to its timestamps.
 
-    Either a few were thrown far ahead or a few far back; the smaller set is the damaged one.
+    ``strays`` bool [n]: packets whose timestamps are damaged, and mean nothing.
     """
-    stray = np.zeros(len(dts), np.bool_)
-    known = np.flatnonzero(dts != UNKNOWN)
-    if len(known) > 1:
-        stamps = dts[known]
-        ahead = stamps > np.minimum.accumulate(stamps[::-1])[::-1]
-        behind = stamps < np.maximum.accumulate(stamps)
-        stray[known] = ahead if ahead.sum() <= behind.sum() else behind
-    return stray
+
+    shifts: NDArray[np.int64]
+    strays: NDArray[np.bool_]
+
+    def shift(self, stamps: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Timestamps [n] of the packets on the one timeline; those that are unknown stay so."""
+        if not len(self.shifts):
+            return stamps
+        added = np.zeros(len(stamps), np.int64)
+        starts = [*self.shifts[:, 0].tolist(), len(stamps)]
+        for (_, shift), first, after in zip(
+            self.shifts.tolist(), starts[:-1], starts[1:], strict=True
+        ):
+            added[first:after] = shift
+        return np.where(stamps == UNKNOWN, UNKNOWN, stamps + added)
 
 
-def _spikes(dts: NDArray[np.int64], second: int) -> NDArray[np.bool_]:
-    """Which packets alone are more than a second off both neighbours: damage, no restart."""
-    spike = np.zeros(len(dts), np.bool_)
-    known = np.flatnonzero(dts != UNKNOWN)
-    if len(known) > 2:
-        stamps = dts[known]
-        before, at, after = stamps[:-2], stamps[1:-1], stamps[2:]
-        low, high = np.minimum(before, at), np.maximum(before, at)
-        median = np.maximum(low, np.minimum(high, after))
-        spike[known[1:-1]] = np.abs(at - median) > second
-    return spike
+def one_timeline(
+    clock: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    *,
+    second: int,
+    ahead: int,
+    reordered: int = 0,
+) -> Timeline:
+    """Find where the clock restarts, and which timestamps are damaged.
 
+    A step of more than a second either way ends a stretch. Where the clock soon goes on as it was
+    before, what lies between was damaged. Where it does not, a step ahead is a pause; a step back,
+    or one ahead by more than ``ahead`` beyond what the packet before it lasts (``lengths``), is a
+    restart, as in recordings that were joined or continued, and time goes on without a gap.
 
-def restarts(dts: NDArray[np.int64], second: int) -> NDArray[np.int64]:
-    """Where the clock jumps back by more than a second, as in recordings that were joined.
-
-    One packet with a damaged timestamp is no restart. Returns int64 [k, 2]: from which packet on
-    how much is to be added, so that time goes on without a gap.
+    clock, lengths: int64 [n]; ``UNKNOWN`` in the former, 0 in the latter, where the file does not
+    say. second: in units of the time base. reordered: where the clock is one of presentation, how
+    many frames may be stored before one that is shown before them.
     """
-    known = np.flatnonzero((dts != UNKNOWN) & ~_spikes(dts, second))
-    steps = np.diff(dts[known])
+    strays = np.zeros(len(clock), np.bool_)
+    known = np.flatnonzero(clock != UNKNOWN)
+    if len(known) < 2:
+        return Timeline(np.zeros((0, 2), np.int64), strays)
+    stamps = clock[known]
+    steps = np.diff(np.unique(stamps) if reordered else stamps)
     forward = steps[steps > 0]
     usual = int(np.median(forward)) if len(forward) else 0
-    back = np.flatnonzero(steps < -second)
-    shifts = np.cumsum(usual - steps[back])
-    return np.stack((known[back + 1], shifts), axis=1).astype(np.int64)
+    jumps = _reordered_jumps(stamps, second, reordered) if reordered else _jumps(stamps, second)
+    stretches = _stretches(stamps, lengths[known], jumps, ahead)
+    shifts = _join(stretches, usual, second, known, strays)
+    return Timeline(shifts, strays)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Timestamps ``first`` to ``end``, exclusive, without a jump.
+
+    ``pause``: it may just be late.
+    """
+
+    first: int
+    end: int
+    low: int
+    high: int
+    pause: bool
+
+
+def _jumps(stamps: NDArray[np.int64], second: int) -> NDArray[np.int64]:
+    """The timestamps before which the clock steps by more than a second either way."""
+    return np.flatnonzero(np.abs(np.diff(stamps)) > second) + 1
+
+
+def _reordered_jumps(stamps: NDArray[np.int64], second: int, reordered: int) -> NDArray[np.int64]:
+    """The same for presentation times: a step back is one only beyond what reordering explains.
+
+    No timestamp may come behind more than ``reordered`` that are greater.
+    """
+    jumps: list[int] = []
+    greatest: list[int] = []
+    for number, stamp in enumerate(stamps.tolist()):
+        full = len(greatest) > reordered
+        if greatest and (stamp > greatest[-1] + second or (full and stamp < greatest[0] - second)):
+            jumps.append(number)
+            greatest.clear()
+        insort(greatest, stamp)
+        if len(greatest) > reordered + 1:
+            del greatest[0]
+    return np.array(jumps, np.int64)
+
+
+def _stretches(
+    stamps: NDArray[np.int64], lengths: NDArray[np.int64], jumps: NDArray[np.int64], ahead: int
+) -> list[_Stretch]:
+    firsts = np.concatenate(([0], jumps))
+    ends = np.concatenate((jumps, [len(stamps)]))
+    lows, highs = np.minimum.reduceat(stamps, firsts), np.maximum.reduceat(stamps, firsts)
+    steps = lows[1:] - highs[:-1]
+    pauses = np.concatenate(([False], (steps > 0) & (steps - lengths[jumps - 1] <= ahead)))
+    columns = (firsts.tolist(), ends.tolist(), lows.tolist(), highs.tolist(), pauses.tolist())
+    return [_Stretch(*row) for row in zip(*columns, strict=True)]
+
+
+def _join(
+    stretches: list[_Stretch],
+    usual: int,
+    back: int,
+    known: NDArray[np.int64],
+    strays: NDArray[np.bool_],
+) -> NDArray[np.int64]:
+    """The shifts of the stretches; those that are damaged are marked in ``strays``."""
+    shifts: list[tuple[int, int]] = []
+    shift, last, number = 0, stretches[0], 1
+    while number < len(stretches):
+        here = stretches[number]
+        resumed = _resumed(last, stretches[number : number + _LOOK_AHEAD], usual, back)
+        if resumed and stretches[number + resumed].first - last.end < len(known) / 2:
+            number += resumed
+            strays[known[last.end : stretches[number].first]] = True
+            last = stretches[number]
+        elif here.pause:
+            last = here
+        elif abs(restarted := shift + last.high + usual - here.low) + abs(here.high) < LIMIT:
+            shift, last = restarted, here
+            shifts.append((int(known[here.first]), shift))
+        else:
+            strays[known[here.first : here.end]] = True
+        number += 1
+    return np.array(shifts, np.int64).reshape(-1, 2)
+
+
+def _resumed(last: _Stretch, following: list[_Stretch], usual: int, back: int) -> int:
+    """Which of the stretches begins about where ``last`` would be by then, while what lies between
+    is off; 0 if none.
+    """
+    low, high = last.high, last.high
+    for number, one in enumerate(following):
+        packets = one.first - last.end
+        late = one.low - last.high - (packets + 1) * usual
+        off = low < last.high - back or high > one.low + back
+        if number and off and -back <= late <= 2 * packets * usual + back:
+            return number
+        low, high = min(low, one.low), max(high, one.high)
+    return 0
