@@ -20,6 +20,7 @@ from vsr_edge.options import (
     ArchiveOption,
     BundleOption,
     CandidatesOption,
+    HwaccelOption,
     JsonOption,
     MaxMsOption,
     MaxTurnsOption,
@@ -109,6 +110,7 @@ def index(
         ),
     ] = None,
     threads: ThreadsOption = None,
+    hwaccel: HwaccelOption = None,
     provider: ProviderOption = None,
     bundle: BundleOption = None,
     json_output: JsonOption = False,
@@ -129,6 +131,7 @@ def index(
         "clip_stride": clip_stride,
         "regions": regions,
         "threads": threads,
+        "hwaccel": hwaccel,
         "provider": provider,
         "bundle": bundle,
     }

@@ -18,6 +18,7 @@ from typing import Self, TypeAlias
 from vsr_edge.errors import MediaError
 from vsr_edge.ingest.scan import FoundFile, Unreachable
 from vsr_edge.media.decode import read_frames
+from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.plan import plan_video
 from vsr_edge.media.probe import fingerprint, probe
 from vsr_edge.store.base import Store
@@ -94,6 +95,7 @@ class Reader:
         crop: bool,
         batch: int,
         threads: int,
+        device: Device | None = None,
     ) -> None:
         self._files = files
         self._store = store
@@ -102,6 +104,7 @@ class Reader:
         self._crop = crop
         self._batch = batch
         self._threads = threads
+        self._device = device
         self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(QUEUE_EVENTS)
         self._stop = threading.Event()
         self._scheduled: set[str] = set()
@@ -177,6 +180,7 @@ class Reader:
                 size=self._size,
                 crop=self._crop,
                 threads=self._threads,
+                device=self._device,
                 batch_frames=self._batch,
             ) as frames:
                 yield Started(file, plan.video, len(plan.frames))

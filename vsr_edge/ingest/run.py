@@ -11,6 +11,7 @@ import numpy as np
 
 from vsr_edge.ingest.reader import Ended, Event, Failed, Frames, Known, Reader, SameContent, Started
 from vsr_edge.ingest.scan import FoundFile, Unreachable, scan
+from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.sampling import clip_windows
 from vsr_edge.runtime.encoder import Bundle
 from vsr_edge.store.base import Store, Writer
@@ -74,6 +75,7 @@ def ingest(
     sampling: Sampling,
     *,
     threads: int = 0,
+    device: Device | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     on_progress: Callable[[Progress], None] | None = None,
@@ -101,6 +103,7 @@ def ingest(
                     crop=bundle.manifest.preprocessing.fit == "crop",
                     batch=bundle.image_batch,
                     threads=threads,
+                    device=device,
                 ) as reader:
                     pending = run.consume(writer, iter(reader))
         except KeyboardInterrupt:

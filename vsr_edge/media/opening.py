@@ -14,6 +14,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from vsr_edge.errors import UnreadableMedia
+from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.source import SourceFile, is_want_of_memory, unavailable
 from vsr_edge.media.streams import (
     check_streams,
@@ -113,10 +114,11 @@ class OpenVideo:
 
 
 @contextmanager
-def open_video(path: Path) -> Iterator[OpenVideo]:
+def open_video(path: Path, device: Device | None = None) -> Iterator[OpenVideo]:
     """Open ``path`` and choose its video stream; both are closed on leaving.
 
     path: of a file, or of one of several video streams in it (:mod:`vsr_edge.media.streams`).
+    device: to decode on, if not the processor.
     Nothing but this file is read: one that names others, as playlists do, is refused.
 
     Raises:
@@ -126,14 +128,14 @@ def open_video(path: Path) -> Iterator[OpenVideo]:
     """
     file, number = split_stream(path)
     with closing(SourceFile(file)) as source:
-        container = _container(source)
+        container = _container(source, device)
         candidates = moving_streams(container)
         if number is None and len(candidates) > 1:
             with container:
                 number = main_stream(container, packet_counts(container))
             # Read to some place in the middle, which is none to count packets from.
             source.seek(0)
-            container = _container(source)
+            container = _container(source, device)
         with container:
             check_streams(path, container)
             number = candidates[0] if number is None else number
@@ -144,7 +146,7 @@ def open_video(path: Path) -> Iterator[OpenVideo]:
             yield OpenVideo(path, source, container, stream, number)
 
 
-def _container(source: SourceFile) -> InputContainer:
+def _container(source: SourceFile, device: Device | None = None) -> InputContainer:
     path = source.path
     if _names_others(source):
         raise UnreadableMedia(path, _LIST)
@@ -156,9 +158,16 @@ def _container(source: SourceFile) -> InputContainer:
             # Whatever in the file makes FFmpeg open another one is not followed.
             container_options={"protocol_whitelist": "none"},
             **_BROKEN_TAGS,
+            **(device.options() if device else {}),
         )
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         source.check()
+        if device and device.name:
+            # Whether the file or the device is at fault shows without the device.
+            source.seek(0)
+            container = _container(source)
+            device.give_up(explain(error))
+            return container
         if is_want_of_memory(error):
             raise unavailable(path, error) from error
         raise UnreadableMedia(path, explain(error)) from error
