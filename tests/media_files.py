@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -249,4 +249,34 @@ def flipped(path: Path, start: float, end: float, count: int, seed: int = 0) -> 
 def joined(path: Path, parts: Sequence[Path]) -> Path:
     """Append the bytes of ``parts``, as broadcast recordings are joined: the clock restarts."""
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+def _flv_tags(content: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Kind, time in milliseconds and body of each tag."""
+    at = 13
+    while at + 11 <= len(content):
+        size = int.from_bytes(content[at + 1 : at + 4], "big")
+        time = int.from_bytes(content[at + 4 : at + 7], "big") | content[at + 7] << 24
+        yield content[at], time, content[at + 11 : at + 11 + size]
+        at += 11 + size + 4
+
+
+def flv_joined(path: Path, parts: Sequence[Path], *, restart: bool = True) -> Path:
+    """Append the tags of ``parts``, as a server does for a sender that came back.
+
+    restart: the clock of each part begins as in its own file, else it goes on.
+    """
+    result = bytearray(parts[0].read_bytes()[:13])
+    shift = last = 0
+    for part in parts:
+        for kind, time, body in _flv_tags(part.read_bytes()):
+            if kind == 9 and body[1:2] == b"\2":  # the end of a sequence
+                continue
+            last = time + (0 if restart else shift)
+            head = bytes([kind]) + len(body).to_bytes(3, "big")
+            head += (last & 0xFFFFFF).to_bytes(3, "big") + bytes([last >> 24 & 255]) + bytes(3)
+            result += head + body + struct.pack(">I", len(head) + len(body))
+        shift = last + 100
+    path.write_bytes(result)
     return path

@@ -26,7 +26,11 @@ TOLERANCE_SHARE = 0.01
 _MAX_CHUNKS = 1_000_000
 # More than the unit that any disk or recorder writes by.
 _PADDING_BYTES = 1 << 16
+_MOST_ELEMENTS = 10_000
 _SEGMENT = 0x18538067
+# EBML's header, Void, CRC-32: whatever else follows a segment is none.
+_BETWEEN_SEGMENTS = frozenset({0x1A45DFA3, 0xEC, 0xBF})
+_WITH_VIDEO = frozenset({b"mdat", b"moov", b"moof"})
 
 
 def missing_end(
@@ -40,12 +44,12 @@ def missing_end(
     """
     name = container.format.name
     size = path.stat().st_size
-    chunks = None
+    chunks: Iterator[int] | None = None
     with path.open("rb") as file:
         if "mp4" in name:
-            chunks = _mp4_boxes(file)
+            chunks = (end for end, kind in mp4_boxes(file) if kind in _WITH_VIDEO)
         elif "matroska" in name:
-            chunks = _matroska_segments(file)
+            chunks = matroska_segments(file)
         elif name == "avi":
             chunks = _riff_chunks(file)
         if chunks is None:
@@ -53,7 +57,7 @@ def missing_end(
         promised = max(islice(chunks, _MAX_CHUNKS), default=0)
     if promised > size:
         return f"the file is cut short: {size:,} of at least {promised:,} bytes are there"
-    declared = _declared_duration(stream)
+    declared = _declared_duration(container, stream)
     if declared - end > max(TOLERANCE_SECONDS, TOLERANCE_SHARE * declared):
         return f"frames end at {end:.1f} s of the {declared:.1f} s that the file declares"
     return None
@@ -67,26 +71,28 @@ def ends_in_padding(path: Path) -> bool:
     return bool(tail) and tail.count(tail[:1]) == len(tail) and tail[0] in (0x00, 0xFF)
 
 
-def _declared_duration(stream: VideoStream) -> Seconds:
-    base = rational(stream.time_base)
-    if stream.duration and base:
-        return float(stream.duration * base)
+def _declared_duration(container: InputContainer, stream: VideoStream) -> Seconds:
     tag = stream.metadata.get("DURATION") or stream.metadata.get("DURATION-eng") or ""
     try:
         hours, minutes, seconds = tag.split(":")
         return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     except ValueError:
+        pass
+    # Matroska declares the length of the whole file; with sound beside it, that says little.
+    if "matroska" in container.format.name and len(container.streams) > 1:
         return 0.0
+    base = rational(stream.time_base)
+    return float(stream.duration * base) if stream.duration and base else 0.0
 
 
-def _mp4_boxes(file: BinaryIO) -> Iterator[int]:
-    """Where each box that carries video ends."""
+def mp4_boxes(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Where each box ends, and its kind."""
     position, kind = 0, b""
     while header := file.read(16):
         if len(header) < 8:
             # Zeros may be padding, but the data of a fragment follows its head.
             if any(header) or kind == b"moof":
-                yield position + 8
+                yield position + 8, b"mdat"
             return
         size, kind = struct.unpack_from(">I4s", header)
         if size == 1 and len(header) == 16:
@@ -94,10 +100,9 @@ def _mp4_boxes(file: BinaryIO) -> Iterator[int]:
         if size < 8:
             return  # "To the end of the file", or garbage behind the last box.
         position += size
-        if kind in (b"mdat", b"moov", b"moof"):
-            yield position
-        elif not kind.isalnum():
+        if not kind.isalnum():
             return
+        yield position, kind
         file.seek(position)
 
 
@@ -111,9 +116,9 @@ def _riff_chunks(file: BinaryIO) -> Iterator[int]:
         file.seek(position)
 
 
-def _matroska_segments(file: BinaryIO) -> Iterator[int]:
-    """Where the segment ends, unless it was written to a stream and its size left open."""
-    for _ in range(16):
+def matroska_segments(file: BinaryIO) -> Iterator[int]:
+    """Where each segment ends, unless it was written to a stream and its size left open."""
+    for _ in range(_MOST_ELEMENTS):
         identifier = _vint(file, keep_marker=True)
         size = _vint(file, keep_marker=False)
         if identifier is None or size is None:
@@ -121,6 +126,7 @@ def _matroska_segments(file: BinaryIO) -> Iterator[int]:
         end = file.tell() + size
         if identifier == _SEGMENT:
             yield end
+        elif identifier not in _BETWEEN_SEGMENTS:
             return
         file.seek(end)
 

@@ -21,6 +21,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from vsr_edge.media.index import TELLS_PARAMETERS
+from vsr_edge.media.joined import with_parameters
 from vsr_edge.media.opening import OpenVideo
 from vsr_edge.media.plan import NO_FRAME, FramePlan
 
@@ -166,6 +167,8 @@ class PlannedDecoder:
                 packet.pts = None
             elif shift and packet.pts is not None:
                 packet.pts += shift
+            if (sets := self._plan.sets.get(position)) is not None:
+                packet = with_parameters(packet, sets)
             yield position, packet
 
     def _decode(self, packet: Packet[VideoStream] | None, *, fully: bool = False) -> list[Decoded]:

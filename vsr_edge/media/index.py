@@ -8,6 +8,7 @@ while it is scanned.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -20,7 +21,9 @@ from numpy.typing import NDArray
 
 from vsr_edge.errors import UnreadableMedia
 from vsr_edge.media.completeness import ends_in_padding, missing_end
+from vsr_edge.media.joined import later_parameters
 from vsr_edge.media.opening import OpenVideo, open_video, rational
+from vsr_edge.media.source import unavailable
 from vsr_edge.media.timeline import LIMIT, UNKNOWN, Timeline, one_timeline
 from vsr_edge.types import Seconds, Times
 
@@ -57,6 +60,7 @@ class FrameIndex:
     ``shifts`` [k, 2]: from which packet on how much is added to its pts, where the clock restarts.
     ``strays`` [j]: the packets whose pts are not to be believed.
     ``parameters`` [p]: the packets that bring the decoder new parameters, a new size perhaps.
+    ``sets``: by packet, the parameter sets that belong before it and are elsewhere in the file.
     ``damage``: what is missing of the file, in words, if anything.
     """
 
@@ -72,6 +76,7 @@ class FrameIndex:
     shifts: NDArray[np.int64]
     strays: NDArray[np.int64]
     parameters: NDArray[np.int64]
+    sets: Mapping[int, bytes]
     damage: str | None
 
     def __len__(self) -> int:
@@ -88,6 +93,7 @@ class _Packets:
     marks: NDArray[np.uint8]
     base: Fraction
     parameters: NDArray[np.int64]
+    sets: Mapping[int, bytes]
     reordered: int
 
 
@@ -113,11 +119,15 @@ def scan(path: Path) -> FrameIndex:
         index, end = order(path, packets, shown, stream, container.format.name)
         damage = [] if index.damage is None else [index.damage]
         failures = video.failures
-        if video.failures_at_end and ends_in_padding(path):
-            failures -= video.failures_at_end
+        try:
+            if video.failures_at_end and ends_in_padding(video.file):
+                failures -= video.failures_at_end
+            missing = missing_end(video.file, container, stream, end)
+        except OSError as error:
+            raise unavailable(path, error) from error
         if failures:
             damage.append(f"places in the file that cannot be read: {failures}")
-        if missing := missing_end(path, container, stream, end):
+        if missing:
             damage.append(missing)
     return replace(index, damage="; ".join(damage) or None)
 
@@ -129,23 +139,31 @@ def brings_parameters(packet: Packet[VideoStream]) -> bool:
 
 def _read(video: OpenVideo) -> _Packets:
     pts, dts, lengths, marks = array("q"), array("q"), array("q"), bytearray()
-    parameters = array("q")
+    places, parameters = array("q"), array("q")
     for position, packet in enumerate(video.packets()):
         pts.append(_sane(packet.pts))
         dts.append(_sane(packet.dts))
         lengths.append(min(max(packet.duration or 0, 0), LIMIT))
         marks.append(_KEYFRAME * packet.is_keyframe | _DISCARD * packet.is_discard)
+        places.append(packet.pos or 0)
         if brings_parameters(packet):
             parameters.append(position)
+    stream = video.stream
+    sets = {}
+    for offset, found in later_parameters(video.file, video.container.format.name, stream):
+        behind = np.flatnonzero(np.frombuffer(places, np.int64) >= offset)
+        if len(behind):
+            sets[int(behind[0])] = found
     return _Packets(
         np.frombuffer(pts, np.int64),
         np.frombuffer(dts, np.int64),
         np.frombuffer(lengths, np.int64),
         np.frombuffer(marks, np.uint8),
-        rational(video.stream.time_base) or Fraction(1, 1000),
-        np.array(parameters, np.int64),
+        rational(stream.time_base) or Fraction(1, 1000),
+        np.array(sorted({*parameters, *sets}), np.int64),
+        sets,
         # At least one: FFmpeg counts those that it has met when it opens the file.
-        max(video.stream.codec_context.has_b_frames, 1),
+        max(stream.codec_context.has_b_frames, 1),
     )
 
 
@@ -226,6 +244,7 @@ def _order(
         shifts=timeline.shifts,
         strays=np.flatnonzero(stray),
         parameters=packets.parameters,
+        sets=packets.sets,
         damage=f"frames left out because their time is damaged: {lost}" if lost else None,
     )
     return index, max(own_end + length, index.duration)
@@ -259,6 +278,7 @@ def _count(
         shifts=np.zeros((0, 2), np.int64),
         strays=np.zeros(0, np.int64),
         parameters=np.zeros(0, np.int64),
+        sets={},
         damage=None,
     )
     return index, index.duration

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from vsr_edge.errors import UnreadableMedia
 from vsr_edge.media.hwaccel import Device
+from vsr_edge.media.encryption import is_encrypted
 from vsr_edge.media.source import SourceFile, is_want_of_memory, unavailable
 from vsr_edge.media.streams import (
     check_streams,
@@ -32,8 +33,8 @@ _HEAD_BYTES = 2048
 MAX_PIXELS = 2**26
 
 # A file damaged to its end fails on each packet; without a bound that could be millions of
-# failures.
-MAX_READ_FAILURES = 64
+# failures. Where a transport stream is garbage, FFmpeg looks for its next packet 64 KB at a time.
+MAX_READ_FAILURES, MAX_SEARCHES = 64, 100_000
 
 _BUFFER_BYTES = 1 << 17
 
@@ -57,7 +58,8 @@ class OpenVideo:
 
     The scan and the decoder read through this same class: what one counts, the other finds again
     at the same place. ``number`` is the stream's among the video streams. ``failures`` counts the
-    places that could not be read, ``failures_at_end`` those of them behind the last packet.
+    places that could not be read, ``failures_at_end`` those of them behind the last
+    packet but one.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class OpenVideo:
         number: int,
     ) -> None:
         self.path = path
+        self.file = source.path
         self.container = container
         self.stream = stream
         self.number = number
@@ -81,7 +84,8 @@ class OpenVideo:
         Raises:
             MediaUnavailable: the operating system refused to give the file.
         """
-        while True:
+        in_a_row = searches = since_last = 0
+        while in_a_row < MAX_READ_FAILURES and searches < MAX_SEARCHES:
             packets = self.container.demux(self.stream)
             while True:
                 try:
@@ -92,10 +96,11 @@ class OpenVideo:
                     packet = None
                 except (av.FFmpegError, ValueError, MemoryError) as error:
                     self.check(error)
+                    searching = isinstance(error, BlockingIOError)
+                    searches, in_a_row = searches + searching, in_a_row + (not searching)
                     self.failures += 1
+                    since_last += 1
                     self.failures_at_end += 1
-                    if self.failures_at_end >= MAX_READ_FAILURES:
-                        return
                     break
                 if packet is None:
                     self.check()
@@ -103,7 +108,8 @@ class OpenVideo:
                 # Empty packets are the end of the stream, or a frame that AVI says was dropped.
                 if not packet.size:
                     continue
-                self.failures_at_end = 0
+                # The last frame of a transport stream comes when the file has ended.
+                in_a_row, self.failures_at_end, since_last = 0, since_last, 0
                 yield packet
 
     def check(self, error: BaseException | None = None) -> None:
@@ -150,6 +156,8 @@ def _container(source: SourceFile, device: Device | None = None) -> InputContain
     path = source.path
     if _names_others(source):
         raise UnreadableMedia(path, _LIST)
+    if is_encrypted(source):
+        raise UnreadableMedia(path, "it is encrypted: decrypt it, or index the original")
     try:
         container: InputContainer = av.open(
             source,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -33,6 +34,7 @@ class FramePlan:
     ``shifts`` int64 [j, 2]: from which packet on how much is added to pts, where the clock
     restarts.
     ``strays`` int64 [s]: the packets whose pts are not to be believed.
+    ``sets``: by packet, parameter sets that the decoder must be given before it.
     ``tolerance``: how much later than its stamp a frame may be that replaces a lost one.
     """
 
@@ -45,6 +47,7 @@ class FramePlan:
     counted: bool
     shifts: NDArray[np.int64]
     strays: NDArray[np.int64]
+    sets: Mapping[int, bytes]
     start: int
     time_base: Fraction
     tolerance: int
@@ -112,6 +115,7 @@ def plan_frames(index: FrameIndex, chosen: NDArray[np.int64], *, fps: float) -> 
         counted=index.counted,
         shifts=index.shifts,
         strays=index.strays,
+        sets=index.sets,
         start=int(index.pts[0]),
         time_base=index.time_base,
         tolerance=0 if index.counted else int(half_interval),

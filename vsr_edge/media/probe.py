@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from pathlib import Path
 
 import av
@@ -10,12 +11,14 @@ from av import VideoFrame
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from vsr_edge.errors import UnreadableMedia
 from vsr_edge.media.index import scan
 from vsr_edge.media.opening import OpenVideo, open_video, rational
 from vsr_edge.media.picture import orientation
+from vsr_edge.media.source import SourceFile
+from vsr_edge.media.streams import split_stream
 from vsr_edge.types import Seconds, Video
 
+_HASHED_BYTES = 1 << 20
 # Long enough for any decoder's delay; a stream that shows nothing by then is damaged at its start.
 _PACKETS_FOR_FIRST_FRAME = 64
 
@@ -23,15 +26,19 @@ _PACKETS_FOR_FIRST_FRAME = 64
 def fingerprint(path: Path) -> str:
     """Hash of the whole content: the same after a rename or a copy.
 
+    Of one of several video streams, the number is part of it.
+
     Raises:
-        UnreadableMedia: the file cannot be read.
+        UnreadableMedia: the file cannot be opened, or is empty.
+        MediaUnavailable: the operating system refuses to give all of it.
     """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
-    except OSError as error:
-        reason = f"the file cannot be read ({error.strerror or error})"
-        raise UnreadableMedia(path, reason) from error
+    file, number = split_stream(path)
+    with closing(SourceFile(file)) as source:
+        content = hashlib.blake2b(digest_size=20)
+        while piece := source.read(_HASHED_BYTES):
+            content.update(piece)
+        source.check()
+    return content.hexdigest() + ("" if number is None else f"#{number}")
 
 
 def probe(path: Path, *, known_fingerprint: str | None = None) -> Video:
@@ -45,6 +52,7 @@ def probe(path: Path, *, known_fingerprint: str | None = None) -> Video:
     Raises:
         UnreadableMedia: missing, empty, not a media file, or too damaged to be opened.
         NoVideoStream: a media file without pictures; cover art does not count.
+        MediaUnavailable: the operating system refuses to give all of it.
     """
     path = path.absolute()
     with open_video(path) as opened:
@@ -61,7 +69,7 @@ def probe(path: Path, *, known_fingerprint: str | None = None) -> Video:
             rotation, _ = orientation(frame)
     if rotation in (90, 270):
         width, height = height, width
-    status = path.stat()
+    status = split_stream(path)[0].stat()
     return Video(
         path=path,
         fingerprint=known_fingerprint or fingerprint(path),
