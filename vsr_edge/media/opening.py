@@ -14,8 +14,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from vsr_edge.errors import UnreadableMedia
-from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.encryption import is_encrypted
+from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.source import SourceFile, is_want_of_memory, unavailable
 from vsr_edge.media.streams import (
     check_streams,
