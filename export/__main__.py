@@ -29,10 +29,11 @@ from export.sources import ExportError, open_source
 from vsr_edge.config import load_settings
 from vsr_edge.errors import VsrEdgeError
 from vsr_edge.evaluation.formats import read_queries
+from vsr_edge.help_pages import App
 from vsr_edge.runtime.encoder import Bundle
 from vsr_edge.runtime.manifest import GROUNDING, REFINER
 
-app = typer.Typer(
+app = App(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -195,7 +195,6 @@ def fit(answers: Answers, accepted: float = ACCEPTED) -> Calibrated:
     probability = 1 / (1 + np.exp(-logits))
     threshold = float(np.quantile(probability[right], 1 - accepted))
     match = probability >= threshold
-    stated = np.where(match, probability, 1 - probability)
     absent = ~answers.present
     return Calibrated(
         score_weight=weight,
@@ -208,7 +207,7 @@ def fit(answers: Answers, accepted: float = ACCEPTED) -> Calibrated:
         precision=float(right[match].mean()),
         accepted=float(match[right].mean()),
         denied=float((~match)[absent].mean()) if absent.any() else None,
-        calibration_error=float(expected_calibration_error(stated, match == right)),
+        calibration_error=float(expected_calibration_error(probability, right)),
         one_shot=float(answers.one_shot.mean()),
         loop=float(right.mean()),
         queries=len(right),

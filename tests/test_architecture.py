@@ -24,10 +24,13 @@ ROOMS = (
     {"ingest", "search"},
     {"evaluation"},
     {"archive"},
+    {"document_fields", "tables"},
+    {"documents_bundle", "documents_eval"},
+    {"documents"},
     {"output"},
     {"output_eval", "progress"},
     {"demo", "doctor", "report"},
-    {"terminal", "options"},
+    {"terminal", "options", "help_pages"},
     {"cli_eval", "cli_export", "cli_bundle", "cli_reindex"},
     {"cli"},
     {"__main__"},
@@ -41,6 +44,7 @@ ONLY_IN = {
     "matplotlib": {"report"},
     "jinja2": {"report"},
     "huggingface_hub": {"bundles"},
+    "pydantic": {"document_fields", "documents_bundle", "documents_eval", "documents"},
 }
 NEVER = {"torch", "transformers", "optimum", "models", "export"}
 
@@ -104,7 +108,10 @@ def test_no_package_imports_onnxruntime_before_its_telemetry_is_off(package: str
 
 
 def test_importing_the_command_line_loads_nothing_heavy() -> None:
-    heavy = ["torch", "transformers", "optimum", "onnxruntime", "av", "usearch", "numpy"]
+    heavy = [
+        *("torch", "transformers", "optimum", "onnxruntime", "av", "usearch", "numpy"),
+        "pydantic",
+    ]
     code = f"import sys, vsr_edge.cli; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60

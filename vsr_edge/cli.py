@@ -16,6 +16,7 @@ from vsr_edge.cli_bundle import bundle_app
 from vsr_edge.cli_eval import evaluate, evaluate_predictions
 from vsr_edge.cli_export import PASS_ON, export
 from vsr_edge.cli_reindex import reindex
+from vsr_edge.help_pages import App
 from vsr_edge.options import (
     ArchiveOption,
     BundleOption,
@@ -35,6 +36,7 @@ from vsr_edge.terminal import (
     EXIT_NOTHING,
     errors_as_exit_codes,
     open_for_command,
+    run,
     say,
     terminate_like_ctrl_c,
 )
@@ -42,18 +44,13 @@ from vsr_edge.terminal import (
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive
 
-app = typer.Typer(
+app = App(
     name="vsr-edge",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(bundle_app, name="bundle")
-app.command("eval")(evaluate)
-app.command("eval-predictions")(evaluate_predictions)
-app.command("export", context_settings=PASS_ON)(export)
 
 
 def version(wanted: bool) -> None:
@@ -67,10 +64,14 @@ def version(wanted: bool) -> None:
 @app.callback()
 def main_callback(
     show_version: Annotated[
-        bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")
+        bool,
+        typer.Option("--version", "-V", callback=version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     """Search a private video archive by text, on the machine where it lies.
+
+    Exit codes of every command: 0 found or done, 1 error (of a single file, too), 2 wrong usage,
+    3 nothing found, 130 interrupted. With --json an error is a JSON document as well.
 
     Example: [bold]vsr-edge index ~/videos && vsr-edge search "a red car on the road"[/bold]
     """
@@ -118,11 +119,11 @@ def index(
     """Index videos; what is known and unchanged is skipped, so run it as often as you like.
 
     Ctrl-C loses at most the video in progress. A file that cannot be read is named and the rest
-    goes on; the exit code is 1 only if nothing could be indexed.
+    goes on. Exit code 1: some file could not be indexed; 3: no video was found there.
 
     Example: [bold]vsr-edge index /srv/cctv ~/holiday.mp4 --exclude '*/cache/*'[/bold]
     """
-    from vsr_edge.output import print_json, print_summary, summary_document
+    from vsr_edge.output import print_json, print_summary
     from vsr_edge.progress import indexing_progress
 
     given = {
@@ -141,18 +142,20 @@ def index(
                 paths, include=include or [], exclude=exclude or [], on_progress=report
             )
         if json_output:
-            print_json(summary_document(summary))
+            from vsr_edge.documents import IndexDocument
+
+            print_json(IndexDocument.model_validate(summary))
         print_summary(summary)
         if summary.interrupted:
             say(
                 "interrupted: nothing that was finished is lost; the same command goes on from here"
             )
             raise typer.Exit(EXIT_INTERRUPTED)
-        if summary.indexed or summary.skipped or summary.moved or summary.copied:
-            return
         if summary.failed:
             raise typer.Exit(EXIT_ERROR)
-        say("no video was found there; --include GLOB names files with unusual endings")
+        if not (summary.indexed or summary.skipped or summary.moved or summary.copied):
+            say("no video was found there; --include GLOB names files with unusual endings")
+            raise typer.Exit(EXIT_NOTHING)
 
 
 app.command("reindex")(reindex)
@@ -162,21 +165,30 @@ app.command("reindex")(reindex)
 def search(
     query: Annotated[str, typer.Argument(help="What is to be seen, in plain English.")],
     archive: ArchiveOption = None,
-    top_k: Annotated[int, typer.Option("--top-k", min=1, help="At most so many moments.")] = 10,
+    top_k: Annotated[
+        int, typer.Option("--top-k", "-k", min=1, help="At most so many moments.")
+    ] = 10,
     min_score: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(help="Leave out moments that score lower, from -1 to 1."),
     ] = None,
     video: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Path or glob of the videos to search: 'cam1/*', '*.mkv'."),
+        typer.Option(
+            "--video", "-v", help="Path or glob of the videos to search: 'cam1/*', '*.mkv'."
+        ),
     ] = None,
     max_turns: MaxTurnsOption = None,
     candidates: CandidatesOption = None,
     max_ms: MaxMsOption = None,
     one_shot: OneShotOption = False,
     rocchio: RocchioOption = False,
-    explain: Annotated[bool, typer.Option(help="Say how the answer was found.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", "-e", help="Say how the answer was found.")
+    ] = False,
+    turns: Annotated[
+        bool, typer.Option("--turns", help="Every candidate of every turn, in the JSON too.")
+    ] = False,
     threads: ThreadsOption = None,
     provider: ProviderOption = None,
     bundle: BundleOption = None,
@@ -188,7 +200,7 @@ def search(
 
     Example: [bold]vsr-edge search "a man puts a red box on the shelf" --top-k 5[/bold]
     """
-    from vsr_edge.output import print_json, print_search, search_document
+    from vsr_edge.output import print_json, print_search
 
     with open_for_command(archive, threads=threads, provider=provider, bundle=bundle) as opened:
         result = opened.search(
@@ -203,9 +215,11 @@ def search(
             rocchio=rocchio,
         )
         if json_output:
-            print_json(search_document(result))
-        elif result.moments or explain:
-            print_search(result, explain=explain)
+            from vsr_edge.documents import SearchDocument
+
+            print_json(SearchDocument.of(result, opened, trace=turns))
+        elif result.moments or explain or turns:
+            print_search(result, explain=explain, trace=turns)
         if not result.moments:
             say(_why_nothing(opened, video, min_score))
         if not result.moments or result.verdict.decision == "no_match":
@@ -236,12 +250,14 @@ def videos(
 
     Example: [bold]vsr-edge videos 'cam1/*' --json[/bold]
     """
-    from vsr_edge.output import print_json, print_videos, video_document
+    from vsr_edge.output import print_json, print_videos
 
     with open_for_command(archive) as opened:
         found = opened.videos(pattern)
         if json_output:
-            print_json({"videos": [video_document(stored) for stored in found]})
+            from vsr_edge.documents import Video, VideosDocument
+
+            print_json(VideosDocument(videos=[Video.of(stored) for stored in found]))
         else:
             print_videos(found)
     if pattern is not None and not found:
@@ -254,25 +270,16 @@ def stats(archive: ArchiveOption = None, json_output: JsonOption = False) -> Non
 
     Example: [bold]vsr-edge stats[/bold]
     """
-    from dataclasses import asdict
-
-    from vsr_edge.output import print_json, print_pairs
+    from vsr_edge.output import print_json, print_stats
 
     with open_for_command(archive) as opened:
-        values = {"archive": str(opened.settings.archive), **asdict(opened.stats())}
-        values["hours"] = round(values["hours"], 3)
-        unfinished = values["reindex"]
+        found = opened.stats()
         if json_output:
-            print_json(values)
-            return
-        if unfinished is None:
-            del values["reindex"]
+            from vsr_edge.documents import StatsDocument
+
+            print_json(StatsDocument.of(found, opened.settings.archive))
         else:
-            values["reindex"] = (
-                f"{unfinished['videos']} of {values['videos']} videos are encoded with the bundle "
-                f"{unfinished['bundle_id']!r}; `vsr-edge reindex` with it goes on"
-            )
-        print_pairs(values)
+            print_stats(found, opened.settings.archive)
 
 
 @app.command()
@@ -290,7 +297,9 @@ def remove(
     with open_for_command(archive) as opened:
         removed = opened.remove(names)
         if json_output:
-            print_json({"removed": [str(stored.video.path) for stored in removed]})
+            from vsr_edge.documents import RemoveDocument
+
+            print_json(RemoveDocument(removed=[str(stored.video.path) for stored in removed]))
     for stored in removed:
         say(f"removed {stored.video.path}")
 
@@ -305,6 +314,7 @@ def demo(
         Optional[Path],  # noqa: UP045
         typer.Option(
             "--archive",
+            "-a",
             help="Keep the demo's archive here; else it is thrown away.",
             readable=False,
         ),
@@ -335,19 +345,27 @@ def doctor(archive: ArchiveOption = None, json_output: JsonOption = False) -> No
 
     Example: [bold]vsr-edge doctor[/bold]
     """
-    from vsr_edge.doctor import examine
-    from vsr_edge.output import print_json, print_pairs
+    from vsr_edge.doctor import examine, print_report
+    from vsr_edge.output import print_json
 
     with errors_as_exit_codes():
         report = examine(archive)
         if json_output:
-            print_json(report)
+            from vsr_edge.documents import DoctorDocument
+
+            print_json(DoctorDocument.model_validate(report))
         else:
-            print_pairs({name: value for name, value in report.items() if name != "problems"})
+            print_report(report)
     for problem in report["problems"]:
         say(f"problem: {problem}")
     if report["problems"]:
         raise typer.Exit(EXIT_ERROR)
+
+
+app.command("eval")(evaluate)
+app.command("eval-predictions")(evaluate_predictions)
+app.command("export", context_settings=PASS_ON)(export)
+app.add_typer(bundle_app, name="bundle")
 
 
 def main() -> None:
@@ -359,7 +377,7 @@ def main() -> None:
             if isinstance(stream, io.TextIOWrapper):
                 # A terminal that lacks a character is no reason to fail.
                 stream.reconfigure(errors="backslashreplace")
-        app()
+        run(app)
 
 
 if __name__ == "__main__":

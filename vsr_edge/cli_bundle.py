@@ -7,11 +7,14 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from vsr_edge.help_pages import App
 from vsr_edge.options import JsonOption, ProviderOption
 from vsr_edge.terminal import errors_as_exit_codes, say, terminate_like_ctrl_c
 
-bundle_app = typer.Typer(
-    no_args_is_help=True, help="Look at model bundles, verify them, carry and pull them."
+bundle_app = App(
+    no_args_is_help=True,
+    help="Look at model bundles, verify them, carry and pull them.\n\n"
+    "Example: [bold]vsr-edge bundle list[/bold]",
 )
 
 BundleArgument = Annotated[
@@ -25,18 +28,21 @@ def bundle_show(bundle: BundleArgument = "lite", json_output: JsonOption = False
 
     Example: [bold]vsr-edge bundle show[/bold]
     """
-    from vsr_edge.output import print_json, print_pairs
-    from vsr_edge.runtime.bundle import find_bundle
+    from vsr_edge.output import print_json, print_manifest
+    from vsr_edge.runtime.bundle import bundle_name, find_bundle
     from vsr_edge.runtime.manifest import read_manifest
 
     with errors_as_exit_codes():
         folder = find_bundle(bundle)
         manifest = read_manifest(folder)
-        shown = {"folder": str(folder)} | {k: v for k, v in manifest.raw.items() if k != "golden"}
         if json_output:
-            print_json(shown)
+            from vsr_edge.documents_bundle import BundleShowDocument
+
+            place = {"folder": folder, "bundle_name": bundle_name(folder)}
+            shown = {key: value for key, value in manifest.raw.items() if key != "golden"}
+            print_json(BundleShowDocument.model_validate(place | shown))
         else:
-            print_pairs(shown)
+            print_manifest(folder, manifest)
 
 
 @bundle_app.command("verify")
@@ -53,7 +59,7 @@ def bundle_verify(
 
     from vsr_edge.bundles.soundness import check_sound
     from vsr_edge.output import print_json
-    from vsr_edge.runtime.bundle import named_files
+    from vsr_edge.runtime.bundle import bundle_name, bundle_title, named_files
     from vsr_edge.runtime.encoder import load_bundle
     from vsr_edge.runtime.golden import check_golden
 
@@ -62,12 +68,20 @@ def bundle_verify(
         check_sound(loaded)
         size = sum(entry.size_bytes for _, entry in named_files(loaded.manifest))
         verifies = loaded.manifest.calibration is not None
+        name = bundle_name(loaded.files.folder)
         if json_output:
-            document = {"id": loaded.bundle_id, "bytes": size, "ok": True, "verifies": verifies}
-            print_json(document | asdict(report))
+            from vsr_edge.documents_bundle import BundleVerifyDocument
+
+            found = {"id": loaded.bundle_id, "bundle_name": name, "bytes": size, "ok": True}
+            print_json(
+                BundleVerifyDocument.model_validate(
+                    {**found, "verifies": verifies, **asdict(report)}
+                )
+            )
     say(
-        f"{loaded.bundle_id}: sound, {size / 1e6:.1f} MB; cosine to the golden vectors: "
-        f"text {report.text_cosine:.4f}, image {report.image_cosine:.4f}"
+        f"{bundle_title(name, loaded.bundle_id)}: sound, {size / 1e6:.1f} MB; "
+        f"cosine to the golden vectors: text {report.text_cosine:.4f}, "
+        f"image {report.image_cosine:.4f}"
     )
     if not verifies:
         say("it has no trained verifier: what it finds is unverified")
@@ -82,8 +96,9 @@ def bundle_list(json_output: JsonOption = False) -> None:
     from dataclasses import asdict
 
     from vsr_edge.bundles.registry import read_registry
-    from vsr_edge.output import print_json, print_table
+    from vsr_edge.output import print_json
     from vsr_edge.runtime.bundle import BUILT_IN, find_bundle, installed_bundles
+    from vsr_edge.tables import Column, print_table
 
     with errors_as_exit_codes():
         registry = read_registry()
@@ -92,30 +107,33 @@ def bundle_list(json_output: JsonOption = False) -> None:
         published = [asdict(entry) for entry in registry.bundles.values()]
         sources = [asdict(entry) for entry in registry.sources.values()]
         if json_output:
+            from vsr_edge.documents_bundle import BundleListDocument
+
+            known = {"bundles": published, "sources": sources}
             print_json(
-                {
-                    "built_in": built_in,
-                    "installed": installed,
-                    "registry": {"bundles": published, "sources": sources},
-                }
+                BundleListDocument.model_validate(
+                    {"built_in": built_in, "installed": installed, "registry": known}
+                )
             )
             return
         rows = [
-            (kind, row["name"], row["licence"] or "", row["id"] or row["problem"])
+            (kind, row["name"], row["id"] or row["problem"], "", row["licence"] or "")
             for kind, found in (("built in", built_in), ("installed", installed))
             for row in found
         ]
-        rows += [("to pull", r["name"], r["licence"], r["repository"]) for r in published]
+        rows += [("to pull", r["name"], r["repository"], "", r["licence"]) for r in published]
         rows += [
-            (
-                "to export",
-                r["name"],
-                r["licence"],
-                f"{r['repository']}, {r['family']}, about {r['parameters']} million parameters",
-            )
+            ("to export", r["name"], r["repository"], f"{r['parameters']} M", r["licence"])
             for r in sources
         ]
-        print_table(("", "name", "licence", "what"), rows, right=())
+        columns = (
+            Column(""),
+            Column("name"),
+            Column("id or repository", "text"),
+            Column("parameters", "number"),
+            Column("licence", "text"),
+        )
+        print_table(columns, rows, named_by=(1, 0))
 
 
 def _described(name: str, folder: Path) -> dict[str, Any]:
@@ -140,7 +158,7 @@ def _described(name: str, folder: Path) -> dict[str, Any]:
 def bundle_pack(
     bundle: BundleArgument,
     out: Annotated[
-        Path, typer.Option("--out", help="File to write; replaced once the new one is whole.")
+        Path, typer.Option("--out", "-o", help="File to write; replaced once the new one is whole.")
     ],
     json_output: JsonOption = False,
 ) -> None:
@@ -150,20 +168,22 @@ def bundle_pack(
 
     Example: [bold]vsr-edge bundle pack ./my-bundle --out my-bundle.tar[/bold]
     """
-    from dataclasses import asdict
-
     from vsr_edge.bundles.pack import pack_bundle
     from vsr_edge.output import print_json
+    from vsr_edge.runtime.bundle import bundle_title
 
     with errors_as_exit_codes(), terminate_like_ctrl_c():
         packed = pack_bundle(bundle, out)
         if json_output:
-            print_json(asdict(packed))
+            from vsr_edge.documents_bundle import BundlePackDocument
+
+            print_json(BundlePackDocument.model_validate(packed))
         else:
             typer.echo(f"sha256 {packed.sha256}")
     say(
-        f"{packed.bundle_id}: packed into {packed.file}, {packed.size_bytes / 1e6:.1f} MB; "
-        f"to install it: vsr-edge bundle pull --from {packed.file.name} --sha256 {packed.sha256}"
+        f"{bundle_title(bundle, packed.bundle_id)}: packed into {packed.file}, "
+        f"{packed.size_bytes / 1e6:.1f} MB; to install it: vsr-edge bundle pull "
+        f"--from {packed.file.name} --sha256 {packed.sha256}"
     )
 
 
@@ -195,7 +215,7 @@ def bundle_pull(
     ] = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--out", help="Install as this folder, not under a name."),
+        typer.Option("--out", "-o", help="Install as this folder, not under a name."),
     ] = None,
     endpoint: Annotated[
         Optional[str],  # noqa: UP045
@@ -216,6 +236,7 @@ def bundle_pull(
     from vsr_edge.bundles.registry import read_registry
     from vsr_edge.errors import UsageError
     from vsr_edge.output import print_json
+    from vsr_edge.runtime.bundle import bundle_name, bundle_title
 
     with errors_as_exit_codes(), terminate_like_ctrl_c():
         if file is not None:
@@ -234,8 +255,13 @@ def bundle_pull(
             )
         else:
             raise UsageError("name what to pull: OWNER/NAME on the hub, or --from FILE.tar")
+        called = bundle_name(pulled.folder)
         if json_output:
-            print_json(asdict(pulled))
-    known_as = pulled.folder if out is not None else pulled.folder.name
+            from vsr_edge.documents_bundle import BundlePullDocument
+
+            print_json(BundlePullDocument.model_validate(asdict(pulled) | {"bundle_name": called}))
     state = "installed at" if pulled.new else "is there already, at"
-    say(f"{pulled.bundle_id}: {state} {pulled.folder}; to use it: --bundle {known_as}")
+    say(
+        f"{bundle_title(called, pulled.bundle_id)}: {state} {pulled.folder}; to use it: "
+        f"--bundle {called}"
+    )

@@ -41,7 +41,7 @@ def evaluate(
     ],
     archive: ArchiveOption = None,
     top_k: Annotated[
-        int, typer.Option("--top-k", min=1, help="Moments asked for; R@100 needs 100.")
+        int, typer.Option("--top-k", "-k", min=1, help="Moments asked for; R@100 needs 100.")
     ] = 100,
     max_turns: MaxTurnsOption = None,
     candidates: CandidatesOption = None,
@@ -94,6 +94,8 @@ def evaluate(
         from vsr_edge.output import print_json
         from vsr_edge.output_eval import print_evaluation
         from vsr_edge.progress import counting_progress
+        from vsr_edge.runtime.bundle import bundle_name
+        from vsr_edge.search.loop import CANDIDATES, MAX_TURNS
 
         if report is not None:
             from vsr_edge.report.page import check_extra, write_report
@@ -104,8 +106,8 @@ def evaluate(
         videos = opened.videos()
         options: dict[str, Any] = {
             "top_k": top_k,
-            "max_turns": max_turns,
-            "candidates": candidates,
+            "max_turns": MAX_TURNS if max_turns is None else max_turns,
+            "candidates": CANDIDATES if candidates is None else candidates,
             "max_ms": max_ms,
             "one_shot": one_shot,
             "rocchio": rocchio,
@@ -126,11 +128,12 @@ def evaluate(
                 "queries": str(queries),
                 "archive": str(opened.settings.archive),
                 "bundle": opened.bundle.bundle_id,
+                "bundle_name": bundle_name(opened.bundle.files.folder),
                 "videos": len(videos),
                 "clips": sum(stored.clips for stored in videos),
                 **options,
             },
-            **summarize(run.predictions, run.queries),
+            **summarize(run.predictions, run.queries, top_k),
             "path": path_document(run.paths),
         }
         document["evaluator"] = _own_time(run, time.perf_counter() - started)
@@ -139,7 +142,9 @@ def evaluate(
         if report is not None:
             write_report(report, run, document, [str(stored.video.path) for stored in videos])
         if json_output:
-            print_json(document)
+            from vsr_edge.documents_eval import EvalDocument
+
+            print_json(EvalDocument.model_validate(document))
         else:
             print_evaluation(document)
         if run.missing:
@@ -174,9 +179,12 @@ def _compare(
         from vsr_edge.output import print_json
         from vsr_edge.output_eval import print_comparison
 
-        document = compare_files(*files, queries, prediction_format, truth_format=truth_format)
+        compared = compare_files(*files, queries, prediction_format, truth_format=truth_format)
+        document = {"files": {"a": str(files[0]), "b": str(files[1])}, **compared}
         if json_output:
-            print_json(document)
+            from vsr_edge.documents_eval import EvalCompareDocument
+
+            print_json(EvalCompareDocument.model_validate(document))
         else:
             print_comparison(document)
 
@@ -206,6 +214,8 @@ def evaluate_predictions(
             predictions, truth, prediction_format, truth_format=truth_format
         )
         if json_output:
-            print_json(document)
+            from vsr_edge.documents_eval import EvalPredictionsDocument
+
+            print_json(EvalPredictionsDocument.model_validate(document))
         else:
-            print_metrics(document["metrics"])
+            print_metrics(document["metrics"], prediction_format)

@@ -49,7 +49,7 @@ def reindex(
 
     Example: [bold]vsr-edge reindex --bundle ./my-bundle[/bold]
     """
-    from vsr_edge.output import print_json, print_summary, summary_document
+    from vsr_edge.output import print_json, print_summary
     from vsr_edge.progress import indexing_progress
 
     if bundle is None:
@@ -60,7 +60,9 @@ def reindex(
         with indexing_progress() as report:
             summary = opened.reindex(drop_missing=drop_missing, on_progress=report)
         if json_output:
-            print_json(summary_document(summary))
+            from vsr_edge.documents import ReindexDocument
+
+            print_json(ReindexDocument.model_validate(summary))
         if not summary.up_to_date:
             print_summary(summary)
         say(_reindex_outcome(opened, summary, drop_missing))

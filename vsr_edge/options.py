@@ -13,17 +13,19 @@ ArchiveOption = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(
         "--archive",
+        "-a",
         envvar="VSR_EDGE_ARCHIVE",
         help="Folder of the archive.",
         show_envvar=True,
         readable=False,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+JsonOption = Annotated[bool, typer.Option("--json", "-j", help="One JSON document on stdout.")]
 BundleOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
         "--bundle",
+        "-b",
         help="Model bundle: a built-in or installed name, or a folder. \\[default: lite]",
     ),
 ]
@@ -44,7 +46,7 @@ HwaccelOption = Annotated[
 ]
 ThreadsOption = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option("--threads", min=0, help="0: all that this process may use. \\[default: 0]"),
+    typer.Option("--threads", "-t", min=0, help="0: all that this process may use. \\[default: 0]"),
 ]
 MaxTurnsOption = Annotated[
     Optional[int],  # noqa: UP045

@@ -1,24 +1,26 @@
-"""Results as JSON documents and as tables for people."""
+"""Results for people: tables on stdout, what is said of them on stderr; and printing of JSON."""
 
 from __future__ import annotations
 
 import json
 import sys
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from vsr_edge.ingest.run import IngestSummary
-    from vsr_edge.types import Refinement, SearchResult, StoredVideo
+from vsr_edge.runtime.bundle import bundle_name, bundle_title, name_of_id, named_files
+from vsr_edge.tables import Column, print_pairs, print_table, printable
 
-_PIPE_WIDTH = 1_000_000
+if TYPE_CHECKING:
+    from vsr_edge.document_fields import Part
+    from vsr_edge.ingest.run import IngestSummary
+    from vsr_edge.runtime.manifest import Manifest
+    from vsr_edge.store.base import ArchiveStats
+    from vsr_edge.types import SearchResult, StoredVideo
+
 SHOWN_A_TURN = 3
 # What a run says of single videos; only a re-index drops any.
 _REPORTS = ("partial", "failed", "dropped")
@@ -27,19 +29,17 @@ _REPORTS = ("partial", "failed", "dropped")
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def print_json(document: Mapping[str, Any]) -> None:
+# Has stdout its JSON document? It never gets a second one.
+printed = False
+
+
+def print_json(document: Part) -> None:
     """One JSON document on stdout. File names that are no UTF-8 keep their bytes as escapes."""
-    sys.stdout.write(json.dumps(document, indent=2, default=_plain) + "\n")
+    global printed
+    printed = True
+    sys.stdout.write(json.dumps(document.model_dump(by_alias=True), indent=2) + "\n")
     # Now, and not when Python exits, is the time to learn that the reader has left.
     sys.stdout.flush()
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Path):
-        return str(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def clock(seconds: float) -> str:
@@ -49,69 +49,36 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
 
 
-def search_document(result: SearchResult) -> dict[str, Any]:
-    """The JSON form of an answer."""
-    confidence = result.verdict.confidence
-    return {
-        "query": result.query,
-        "verdict": result.verdict.decision,
-        "confidence": None if confidence is None else round(confidence, 4),
-        "threshold": result.verdict.threshold,
-        "moments": [_rounded(asdict(moment)) for moment in result.moments],
-        "turns": [
-            {
-                "turn": turn.turn,
-                "action": turn.action,
-                "refinement": _refinement_document(turn.refinement),
-                "candidates": [_rounded(asdict(c)) for c in turn.candidates],
-                "then": turn.then,
-                "latency_ms": turn.latency_ms,
-                "encoder_calls": turn.encoder_calls,
-                "soft_tokens": turn.soft_tokens,
-            }
-            for turn in result.turns
-        ],
-        "timing_ms": result.timing_ms,
-        "bundle": result.bundle,
-    }
-
-
-def _refinement_document(change: Refinement | None) -> dict[str, Any] | None:
-    return None if change is None else asdict(change) | {"cosine": round(change.cosine, 4)}
-
-
-def _rounded(row: dict[str, Any]) -> dict[str, Any]:
-    digits = {"start": 3, "end": 3, "score": 5, "match_probability": 4}
-    return {k: round(v, digits[k]) if k in digits and v is not None else v for k, v in row.items()}
-
-
-def print_search(result: SearchResult, *, explain: bool) -> None:
-    """The moments as a table, under the verdict on them; with ``explain``, how they were found."""
+def print_search(result: SearchResult, *, explain: bool, trace: bool = False) -> None:
+    """The moments as a table, under the verdict on them; with ``explain``, how they were found, and
+    with ``trace``, all that was looked at.
+    """
     verdict = result.verdict
     if verdict.decision == "no_match":
         messages.print(f"not there, {_percent(verdict.confidence)} sure; the nearest guesses:")
     elif verdict.decision == "unverified":
         messages.print(Text(result.turns[0].then))
     judged = verdict.threshold is not None
-    titles = ("#", *(["match"] if judged else []), "score", "from", "to", "video")
-    table = _table(*titles, right=tuple(range(len(titles) - 1)))
+    figures = ("#", *(["match"] if judged else []), "score", "from", "to")
+    rows = []
     for m in result.moments:
         match = [_percent(m.match_probability)] if judged else []
         span = clock(m.start), clock(m.end)
         # What is less likely than the threshold is a guess.
         sure_enough = not judged or (m.match_probability or 0.0) >= (verdict.threshold or 0.0)
         rank = str(m.rank) if sure_enough else f"{m.rank}?"
-        table.add_row(rank, *match, f"{m.score:.3f}", *span, _name(m.video))
-    _show(table)
-    if explain:
-        _print_path(result)
+        rows.append((rank, *match, f"{m.score:.3f}", *span, str(m.video)))
+    columns = (*(Column(title, "number") for title in figures), Column("video", "path"))
+    print_table(columns, rows, named_by=(0, len(figures)))
+    if explain or trace:
+        _print_path(result, None if trace else SHOWN_A_TURN)
 
 
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.0%}"
 
 
-def _print_path(result: SearchResult) -> None:
+def _print_path(result: SearchResult, shown: int | None) -> None:
     """Turn by turn: what was tried, what came of it, and why it went on."""
     for turn in result.turns:
         messages.print(
@@ -125,7 +92,7 @@ def _print_path(result: SearchResult) -> None:
                 + (f"; towards: {', '.join(change.gained)}" if change.gained else "")
                 + (f"; away from: {', '.join(change.lost)}" if change.lost else "")
             )
-        for candidate in turn.candidates[:SHOWN_A_TURN]:
+        for candidate in turn.candidates[:shown]:
             messages.print(
                 Text(
                     f"  {_percent(candidate.match_probability):>4}  score {candidate.score:.3f}  "
@@ -136,7 +103,8 @@ def _print_path(result: SearchResult) -> None:
         if turn.then:
             messages.print(f"  {turn.then}")
     stages = ", ".join(f"{name} {ms:.1f}" for name, ms in result.timing_ms.items())
-    messages.print(f"milliseconds: {stages}; bundle {result.bundle}")
+    bundle = bundle_title(name_of_id(result.bundle), result.bundle)
+    messages.print(f"milliseconds: {stages}; bundle {bundle}")
     if result.verdict.decision == "unverified":
         messages.print(
             "verdict: unverified. The score is the inner product of query and footage: it orders "
@@ -148,61 +116,87 @@ def _print_path(result: SearchResult) -> None:
         )
 
 
-def video_document(stored: StoredVideo) -> dict[str, Any]:
-    """The JSON form of an indexed video."""
-    video = stored.video
-    return {
-        "id": stored.video_id,
-        "video": str(video.path),
-        "duration": round(video.duration, 3),
-        "width": video.width,
-        "height": video.height,
-        "codec": video.codec,
-        "container": video.container,
-        "frames": stored.frames,
-        "clips": stored.clips,
-        "partial": stored.partial,
-        "indexed_at": stored.indexed_at,
-        "fingerprint": video.fingerprint,
-    }
-
-
 def print_videos(videos: Iterable[StoredVideo]) -> None:
     """The indexed videos as a table."""
-    table = _table("video", "length", "size", "codec", "frames", "clips", "note", right=(1, 4, 5))
-    for stored in videos:
-        video = stored.video
-        table.add_row(
-            _name(video.path),
-            clock(video.duration),
-            f"{video.width}×{video.height}",
-            video.codec,
+    rows = [
+        (
+            str(stored.video.path),
+            clock(stored.video.duration),
+            f"{stored.video.width}×{stored.video.height}",
+            stored.video.codec,
             str(stored.frames),
             str(stored.clips),
-            _name(f"partial: {stored.partial}" if stored.partial else ""),
+            f"partial: {stored.partial}" if stored.partial else "",
         )
-    _show(table)
+        for stored in videos
+    ]
+    columns = (
+        Column("video", "path"),
+        Column("length", "number"),
+        Column("size"),
+        Column("codec"),
+        Column("frames", "number"),
+        Column("clips", "number"),
+        Column("note", "text"),
+    )
+    print_table(columns, rows)
 
 
-def print_pairs(pairs: Mapping[str, object]) -> None:
-    """Names and values in two columns on stdout."""
-    table = Table.grid(padding=(0, 2))
-    for name, value in pairs.items():
-        table.add_row(name, _name(value))
-    _show(table)
+def print_stats(stats: ArchiveStats, folder: Path) -> None:
+    """What an archive holds, in two columns."""
+    partial = f", {stats.partial_videos} of them partial" if stats.partial_videos else ""
+    pairs = {
+        "archive": str(folder),
+        "videos": f"{stats.videos}{partial}",
+        "footage": f"{stats.hours:.2f} h",
+        "frames": f"{stats.frames}, {'with' if stats.regions else 'without'} regions",
+        "clips": str(stats.clips),
+        "encoders": f"{bundle_title(name_of_id(stats.bundle_id), stats.bundle_id)}, "
+        f"{stats.dim} dimensions",
+        "database": megabytes(stats.database_bytes),
+        "cache": megabytes(stats.cache_bytes),
+    }
+    if (unfinished := stats.reindex) is not None:
+        pairs["reindex"] = (
+            f"{unfinished.videos} of {stats.videos} videos are encoded with the bundle "
+            f"{unfinished.bundle_id!r}; `vsr-edge reindex` with it goes on"
+        )
+    print_pairs(pairs)
 
 
-def summary_document(summary: IngestSummary) -> dict[str, Any]:
-    """The JSON form of an indexing run."""
-    document = asdict(summary)
-    document["hours"] = round(summary.hours, 4)
-    document["seconds"] = round(summary.seconds, 2)
-    for kind in document.keys() & set(_REPORTS):
-        document[kind] = [
-            {"video": str(report.path), "reason": report.reason}
-            for report in getattr(summary, kind)
-        ]
-    return document
+def print_manifest(folder: Path, manifest: Manifest) -> None:
+    """A bundle: what it is and where it lies, its files, and what else its manifest says."""
+    raw = manifest.raw
+    print_pairs(
+        {
+            "bundle": bundle_title(bundle_name(folder), manifest.bundle_id),
+            "folder": str(folder),
+            "encoders": manifest.encoders_id,
+            "licence": manifest.licence,
+        }
+    )
+    print_blank()
+    columns = (
+        Column("part"),
+        Column("file", "path"),
+        Column("size", "number"),
+        Column("precision"),
+    )
+    files = [
+        (_words(role), one.file, megabytes(one.size_bytes), one.precision or "")
+        for role, one in named_files(manifest)
+    ]
+    print_table(columns, files)
+    for part in ("dims", "preprocessing", "text", "calibration", "parity", "provenance"):
+        if raw.get(part):
+            print_blank()
+            title = "dimensions" if part == "dims" else part
+            print_table((Column(title), Column("", "text")), flat(raw[part]))
+
+
+def print_blank() -> None:
+    """An empty line between two tables."""
+    print_table((Column(""),), [[""]])
 
 
 def print_summary(summary: IngestSummary) -> None:
@@ -224,46 +218,30 @@ def print_summary(summary: IngestSummary) -> None:
     )
 
 
-def _table(*columns: str, right: tuple[int, ...] = ()) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index in right else "left", overflow="fold")
-    return table
+def flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """Nested mappings as rows of names and values: numbers rounded, lists in one row."""
+    if isinstance(value, Mapping):
+        return [
+            row
+            for key, inner in value.items()
+            for row in flat(inner, f"{name}, {_words(key)}" if name else _words(key))
+        ]
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [(name, ", ".join(map(_plain, value)))]
+    return [(name, _plain(value))]
 
 
-def printable(text: str) -> str:
-    """Text that is safe to show: what is not UTF-8 in a file name, or would command a terminal,
-    becomes escapes.
-    """
-    unfit = {c for c in text if unicodedata.category(c) in {"Cc", "Cs"}} - {"\n"}
-    escapes = {ord(c): c.encode("unicode_escape").decode("ascii") for c in unfit}
-    return text.translate(escapes)
+def _words(key: object) -> str:
+    return str(key).replace("_", " ")
 
 
-def _name(value: object) -> Text:
-    """As text, never as markup: a file may be called ``[red].mp4``."""
-    return Text(printable(str(value)).replace("\n", "\\n"))
+def _plain(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-Row: TypeAlias = Sequence[str]
-
-
-def print_table(
-    columns: Sequence[str], rows: Iterable[Row], *, right: tuple[int, ...] | None = None
-) -> None:
-    """Text in columns on stdout, those of ``right`` to the right: all but the first, if None."""
-    if right is None:
-        right = tuple(range(1, len(columns))) if any(columns) else ()
-    table = _table(*columns, right=right)
-    table.show_header = any(columns)
-    for row in rows:
-        table.add_row(*(_name(cell) for cell in row))
-    _show(table)
-
-
-def _show(table: Table) -> None:
-    out = Console(highlight=False)
-    if not out.is_terminal:
-        # A pipe has no width: nothing may be folded or cut for a reader that is a program.
-        out = Console(highlight=False, width=_PIPE_WIDTH)
-    out.print(table, crop=out.is_terminal)
+def megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vsr_edge.output import messages, printable
+from vsr_edge.output import messages
+from vsr_edge.tables import printable
 
 if TYPE_CHECKING:
     from vsr_edge.ingest.run import Progress as IngestProgress

@@ -1,15 +1,16 @@
 """What every command does around its work: messages, signals, and errors as exit codes.
 
-The only place where an error becomes an exit code.
+The only place where an error becomes an exit code, and a JSON document where JSON was asked for.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,6 +22,33 @@ if TYPE_CHECKING:
     from vsr_edge.archive import Archive
 
 EXIT_ERROR, EXIT_USAGE, EXIT_NOTHING, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+# `--json`, or its letter among others that take no value.
+_JSON_OPTION = re.compile(r"--json|-[a-z]*j[a-z]*")
+
+
+def run(app: typer.Typer) -> NoReturn:
+    """Run the command line and exit. What typer itself has to say of the arguments is an error like
+    any other.
+    """
+    try:
+        code = app(prog_name="vsr-edge", standalone_mode=False)
+    except typer.Abort as aborted:
+        interrupted = isinstance(aborted.__cause__, KeyboardInterrupt)
+        code = EXIT_INTERRUPTED if interrupted else EXIT_ERROR
+        say("interrupted" if interrupted else "aborted: nothing was done")
+        _print_error("Aborted", "aborted: nothing was done", code)
+    except Exception as error:
+        # Click's class, or that of the copy that newer versions of typer bring: told by its method.
+        if not hasattr(error, "format_message"):
+            raise
+        from typer.rich_utils import rich_format_error
+
+        rich_format_error(error)  # type: ignore[arg-type]
+        code = getattr(error, "exit_code", EXIT_USAGE)
+        kind = "UsageError" if code == EXIT_USAGE else type(error).__name__
+        _print_error(kind, error.format_message(), code)
+    sys.exit(code or 0)
 
 
 @contextmanager
@@ -43,9 +71,9 @@ def errors_as_exit_codes() -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        fail(str(error), EXIT_USAGE)
+        fail(error, EXIT_USAGE)
     except VsrEdgeError as error:
-        fail(str(error), EXIT_ERROR)
+        fail(error, EXIT_ERROR)
     except BrokenPipeError:
         # The reader of our output left (`| head`): no error, but nothing may be flushed to it any
         # more.
@@ -53,9 +81,9 @@ def errors_as_exit_codes() -> Iterator[None]:
         raise typer.Exit from None
     except OSError as error:
         # What the machine refuses (a permission, a disk) is no defect that a traceback would mend.
-        fail(str(error), EXIT_ERROR)
-    except KeyboardInterrupt:
-        fail("interrupted", EXIT_INTERRUPTED)
+        fail(error, EXIT_ERROR)
+    except KeyboardInterrupt as error:
+        fail(error, EXIT_INTERRUPTED)
 
 
 @contextmanager
@@ -73,11 +101,32 @@ def terminate_like_ctrl_c() -> Iterator[None]:
 
 
 def say(message: str) -> None:
-    from vsr_edge.output import printable
+    from vsr_edge.tables import printable
 
     typer.echo(printable(message), err=True)
 
 
-def fail(message: str, code: int) -> NoReturn:
+def fail(error: BaseException, code: int) -> NoReturn:
+    message = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
     say(f"error: {message}")
+    _print_error(type(error).__name__, message, code)
     raise typer.Exit(code)
+
+
+def json_asked() -> bool:
+    """Do the arguments ask for JSON? Also known where they cannot be understood otherwise."""
+    given = sys.argv[1:]
+    options = given[: given.index("--")] if "--" in given else given
+    return any(_JSON_OPTION.fullmatch(option) for option in options)
+
+
+def _print_error(kind: str, message: str, code: int) -> None:
+    """The error as the one document on stdout, if that is to be JSON and has none yet."""
+    from vsr_edge import output
+
+    if not json_asked() or output.printed:
+        return
+    from vsr_edge.documents import ErrorDocument
+
+    with suppress(OSError):  # stdout may be what failed; the message is on stderr
+        output.print_json(ErrorDocument(kind=kind, message=message, exit_code=code))

@@ -51,6 +51,7 @@ def test_doctor_finds_a_sound_archive_sound(demo_archive: Path) -> None:
     ended = succeed("doctor", "--archive", demo_archive, "--json")
     report = ended.document
     assert report.keys() == {
+        "schema",
         "python",
         "platform",
         "packages",
@@ -58,6 +59,8 @@ def test_doctor_finds_a_sound_archive_sound(demo_archive: Path) -> None:
         "auto_provider",
         "threads",
         "bundle",
+        "bundle_name",
+        "bundle_id",
         "archive",
         "archive_state",
         "problems",

@@ -39,7 +39,7 @@ def test_it_indexes_the_packaged_clips_and_searches_them(
     demo: Ended, demo_clips: list[Path]
 ) -> None:
     document = demo.document
-    assert document.keys() == {"index", "searches"}
+    assert document.keys() == {"schema", "index", "searches"}
     assert document["index"]["indexed"] == len(demo_clips)
     assert [search["query"] for search in document["searches"]] == list(QUERIES)
     for search in document["searches"]:
@@ -88,17 +88,32 @@ def test_the_bundle_is_sound_on_this_machine() -> None:
     assert ended.document["ok"] is True
     assert ended.document["text_cosine"] > 0.98
     assert ended.document["image_cosine"] > 0.98
-    assert f"{ended.document['id']}: sound" in ended.err
+    assert f"{name} ({ended.document['id']}): sound" in ended.err
 
 
 def test_the_bundle_shows_its_manifest() -> None:
     name = load_settings().bundle
     shown = succeed("bundle", "show", name, "--json").document
     manifest = json.loads((find_bundle(name) / "manifest.json").read_text("utf-8"))
+    assert shown.pop("schema") == "vsr-edge/bundle-show/1"
     assert shown.pop("folder") == str(find_bundle(name))
+    assert shown.pop("bundle_name") == name
     manifest.pop("golden")
     assert shown == manifest
-    assert manifest["id"] in succeed("bundle", "show", name).out
+    table = succeed("bundle", "show", name).out
+    assert f"{name} ({manifest['id']})" in table
+    # Nothing of it is shown as Python writes it.
+    assert not set("{}'") & set(table)
+
+
+def test_a_bundle_is_called_by_one_name_everywhere(demo_archive: Path) -> None:
+    at, manifest = ("--archive", demo_archive), read_manifest(find_bundle("lite"))
+    called = f"lite ({manifest.bundle_id})"
+    assert called in succeed("bundle", "show").out
+    assert called in succeed("bundle", "verify").err
+    assert called in succeed("doctor", *at).out
+    assert f"lite ({manifest.encoders_id})" in succeed("stats", *at).out
+    assert called in succeed("search", "a man", "--explain", *at).err
 
 
 def test_an_altered_bundle_is_refused_and_the_file_named(tmp_path: Path) -> None:

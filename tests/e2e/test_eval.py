@@ -50,13 +50,37 @@ def test_save_score_and_compare(queries: Path, demo_archive: Path, tmp_path: Pat
         succeed("eval", queries, "--archive", demo_archive, "--save", path, "--top-k", top_k)
     scored = succeed("eval-predictions", saved[0], queries, "--format", "jsonl", "--json").document
     assert scored["metrics"]["VR"]["r1"] == 100.0
-    assert "VCMR 0.5-r1" in succeed("eval-predictions", saved[0], queries, "--format", "jsonl").out
+    table = succeed("eval-predictions", saved[0], queries, "--format", "jsonl").out
+    assert "moment, IoU 0.5" in table
     compared = succeed("eval", queries, "--compare", *saved, "--json").document
     assert compared["difference"]["VR"]["r1"] == [0.0, 0.0, 0.0]
-    assert "A − B" in succeed("eval", queries, "--compare", *saved).out
+    assert compared["files"] == {"a": str(saved[0]), "b": str(saved[1])}
+    ended = succeed("eval", queries, "--compare", *saved)
+    assert "a.jsonl − b.jsonl" in ended.err
+    header, first, *rows = ended.out.splitlines()
+    assert header.split() == ["per", "cent", "a.jsonl", "b.jsonl", "difference"]
+    assert first.startswith("moment, IoU 0.3, R@1 ")
+    # The second run lists one moment: nothing can be said of more.
+    assert not [row for row in rows if "R@5" in row]
+    assert "mean IoU in the right video" in ended.out
     tvr = tmp_path / "a.json"
     succeed("eval", queries, "--archive", demo_archive, "--save", tvr, "--format", "tvr")
     assert set(json.loads(tvr.read_text())) == {"video2idx", "VCMR", "SVMR", "VR"}
+
+
+def test_recall_is_told_of_as_many_moments_as_were_asked_for(
+    queries: Path, demo_archive: Path
+) -> None:
+    options = ("--archive", demo_archive, "--top-k", "10")
+    document = succeed("eval", queries, *options, "--json").document
+    assert document["metrics"]["VR"]["r10"] == 100.0
+    assert document["metrics"]["VR"]["r100"] is None
+    assert document["intervals"]["VCMR"]["0.5-r100"] == [None, None]
+    assert (document["run"]["max_turns"], document["run"]["candidates"]) == (3, 16)
+    table = succeed("eval", queries, *options).out
+    assert "R@10 " in table.replace("\n", " ")
+    assert "R@100" not in table
+    assert "at most 3 turns of 16 candidates" in table
 
 
 def test_a_malformed_row_is_named_and_nothing_is_searched(
@@ -116,7 +140,8 @@ def test_the_fields_own_figures_as_a_command() -> None:
     expected = json.loads((folder / "expected_metrics.json").read_text())
     files = folder / "predictions.json", folder / "ground_truth.jsonl"
     done = succeed("eval-predictions", *files, "--format", "tvr", "--json")
-    assert done.document == {"metrics": expected}
+    schema = "vsr-edge/eval-predictions/1"
+    assert done.document == {"schema": schema, "metrics": expected}
 
 
 def test_listing_videos_before_the_first_search_does_not_crash(demo_archive: Path) -> None:

@@ -32,9 +32,11 @@ def test_an_index_run_reports_each_file_and_ends_well(tmp_path: Path) -> None:
     truncated(footage(tmp_path / "videos" / "b.mkv", 10.0, first=100), 0.7)
     (tmp_path / "videos" / "c.mp4").write_text("no video")
     archive = tmp_path / "archive"
-    ended = succeed("index", tmp_path / "videos", "--archive", archive, "--json")
+    ended = run("index", tmp_path / "videos", "--archive", archive, "--json")
+    assert ended.code == 1  # one file failed
     document = ended.document
     assert document.keys() == {
+        "schema",
         "indexed",
         "skipped",
         "moved",
@@ -55,6 +57,7 @@ def test_an_index_run_reports_each_file_and_ends_well(tmp_path: Path) -> None:
     assert f"failed: {failed['video']}: {failed['reason']}" in ended.err
     assert "2 indexed (1 of them partial)" in ended.err
 
+    (tmp_path / "videos" / "c.mp4").unlink()
     again = succeed("index", tmp_path / "videos", "--archive", archive)
     assert again.out == ""
     assert "0 indexed" in again.err
@@ -64,6 +67,7 @@ def test_an_index_run_reports_each_file_and_ends_well(tmp_path: Path) -> None:
 def test_a_search_answers_with_the_documented_keys(found: Ended, demo_clips: list[Path]) -> None:
     document = found.document
     assert document.keys() == {
+        "schema",
         "query",
         "verdict",
         "confidence",
@@ -72,13 +76,16 @@ def test_a_search_answers_with_the_documented_keys(found: Ended, demo_clips: lis
         "turns",
         "timing_ms",
         "bundle",
+        "bundle_name",
+        "notices",
     }
     assert document["query"] == QUERY
     assert document["verdict"] == "match"
     assert 0 < document["confidence"] <= 1
     assert {moment["video"] for moment in document["moments"]} == set(map(str, demo_clips))
     for rank, moment in enumerate(document["moments"], 1):
-        assert moment.keys() == {"rank", "video", "start", "end", "score", "match_probability"}
+        span = {"video", "start", "end", "score", "match_probability"}
+        assert moment.keys() == {"rank", *span, "missing"}
         assert moment["rank"] == rank
         assert 0 <= moment["start"] < moment["end"] < 11
         assert -1 <= moment["score"] <= 1
@@ -89,12 +96,22 @@ def test_a_search_answers_with_the_documented_keys(found: Ended, demo_clips: lis
     assert verified[0] == document["confidence"]
     (turn,) = document["turns"]
     measured = {"latency_ms", "encoder_calls", "soft_tokens"}
-    assert turn.keys() == {"turn", "action", "refinement", "candidates", "then", *measured}
+    assert turn.keys() == {"turn", "action", "refinement", "then", *measured}
     assert (turn["turn"], turn["refinement"]) == (1, None)
     assert turn["then"] == "match: all there is was judged"
-    assert turn["candidates"][0].keys() == {"video", "start", "end", "score", "match_probability"}
     assert all(isinstance(ms, float) for ms in document["timing_ms"].values())
     assert found.err == ""
+
+
+def test_turns_asks_for_the_trace_of_candidates(found: Ended, demo_archive: Path) -> None:
+    traced = succeed("search", QUERY, "--archive", demo_archive, "--json", "--turns").document
+    (turn,) = traced["turns"]
+    assert len(turn["candidates"]) == 3
+    assert turn["candidates"][0].keys() == {"video", "start", "end", "score", "match_probability"}
+    (without,) = found.document["turns"]
+    assert turn.keys() - without.keys() == {"candidates"}
+    shown = succeed("search", QUERY, "--archive", demo_archive, "--turns").err
+    assert shown.count("  score ") == len(turn["candidates"])
 
 
 def test_a_search_for_people_shows_the_same_as_a_table(found: Ended, demo_archive: Path) -> None:
@@ -157,6 +174,7 @@ def test_videos_and_stats_tell_what_is_indexed(demo_archive: Path, demo_clips: l
     assert {video["video"] for video in listed} == set(map(str, demo_clips))
     for video in listed:
         assert video.keys() == {
+            "missing",
             "id",
             "video",
             "duration",
@@ -187,7 +205,8 @@ def test_what_is_removed_is_not_found_any_more(
     copied_archive: Path, demo_clips: list[Path]
 ) -> None:
     ended = succeed("remove", "bike*", "--archive", copied_archive, "--json")
-    assert ended.document == {"removed": [str(demo_clips[0])]}
+    removed = {"schema": "vsr-edge/remove/1", "removed": [str(demo_clips[0])]}
+    assert ended.document == removed
     assert f"removed {demo_clips[0]}" in ended.err
     assert demo_clips[0].exists()
     left = succeed("search", QUERY, "--archive", copied_archive, "--json").document["moments"]
@@ -222,7 +241,7 @@ def test_bad_settings_of_the_environment_are_named(demo_archive: Path) -> None:
 
 def test_searching_where_nothing_was_indexed_says_what_to_do(tmp_path: Path) -> None:
     ended = run("search", QUERY, "--archive", tmp_path / "nope", "--json")
-    assert (ended.code, ended.out) == (1, "")
+    assert (ended.code, ended.document["kind"]) == (1, "ArchiveNotFound")
     assert "holds no archive yet: index some videos into it first" in ended.err
     assert not (tmp_path / "nope").exists()
 
@@ -237,7 +256,7 @@ def test_an_archive_that_is_a_file_is_told_from_an_empty_one(tmp_path: Path) -> 
 
 def test_an_empty_query_is_a_usage_error(demo_archive: Path) -> None:
     ended = run("search", "  ", "--archive", demo_archive, "--json")
-    assert (ended.code, ended.out) == (2, "")
+    assert (ended.code, ended.document["kind"]) == (2, "UsageError")
     assert "the query is empty: say in a few words" in ended.err
 
 
@@ -277,7 +296,8 @@ def test_exit_code_3_says_why_nothing_was_found(demo_archive: Path, tmp_path: Pa
     assert (ended.code, ended.out) == (3, "")
     assert "no indexed video matches 'nope*'" in ended.err
     (tmp_path / "empty").mkdir()
-    ended = succeed("index", tmp_path / "empty", "--archive", tmp_path / "archive")
+    ended = run("index", tmp_path / "empty", "--archive", tmp_path / "archive")
+    assert ended.code == 3
     assert "no video was found there" in ended.err
     ended = run("search", QUERY, "--archive", tmp_path / "archive")
     assert (ended.code, ended.out) == (3, "")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.command import run, succeed
+from tests.e2e.command import COMMAND, run, succeed
 
 HEAVY = (
     "torch",
@@ -19,6 +22,7 @@ HEAVY = (
     "usearch",
     "sqlite_utils",
     "huggingface_hub",
+    "pydantic",
 )
 COMMANDS = (
     "index",
@@ -29,8 +33,16 @@ COMMANDS = (
     "remove",
     "demo",
     "doctor",
+    "eval",
+    "eval-predictions",
     "export",
     "bundle",
+)
+PAGES = (
+    "",
+    *COMMANDS,
+    *("bundle show", "bundle verify", "bundle list", "bundle pack", "bundle pull"),
+    *("export encoder", "export grounding", "export refiner", "export bundle", "export all"),
 )
 
 
@@ -45,18 +57,63 @@ def test_help_lists_every_command() -> None:
     assert succeed("-h").out == out
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        *COMMANDS[:-1],
-        "export encoder",
-        *("bundle show", "bundle verify", "bundle list", "bundle pack", "bundle pull"),
-    ],
-)
-def test_each_command_explains_itself_with_an_example(command: str) -> None:
-    out = succeed(*command.split(), "--help").out
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("command", PAGES)
+def test_each_command_explains_itself_with_an_example(command: str, width: int) -> None:
+    out = succeed(*command.split(), "--help", environment={"COLUMNS": str(width)}).out
     assert "Example: " in out
-    assert f"vsr-edge {command}" in out
+    assert f"vsr-edge {command}".strip() in out
+    for noise in ("<bool>", "BOOLEAN", "None", "python -m"):
+        assert noise not in out
+    # A paragraph flows: no line ends where the next one's first word had room.
+    prose = out.split("Usage:")[1].split("╭")[0].splitlines()[2:]
+    for line, following in itertools.pairwise(prose):
+        if line.strip() and following.strip():
+            assert len(line.rstrip()) + 1 + len(following.split()[0]) > width - 2
+
+
+def test_common_options_have_letters_that_mean_the_same_everywhere(demo_archive: Path) -> None:
+    letters: dict[str, str] = {}
+    for command in PAGES:
+        for line in succeed(*command.split(), "--help").out.splitlines():
+            words = line.strip("│* ").split()
+            if len(words) > 1 and words[0].startswith("--") and len(words[1]) == 2:
+                assert letters.setdefault(words[1], words[0]) == words[0]
+    assert {"-a", "-b", "-e", "-h", "-j", "-k", "-o", "-t", "-v"} <= set(letters)
+    short = ("-a", demo_archive, "-k", "1", "-v", "bikes.mp4", "-ej")
+    (moment,) = succeed("search", "a bicycle leaning against a wall", *short).document["moments"]
+    assert Path(moment["video"]).name == "bikes.mp4"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_it_gives_each_shell_its_completion(shell: str) -> None:
+    given = succeed(environment={"_VSR_EDGE_COMPLETE": f"source_{shell}"}).out
+    assert f"_VSR_EDGE_COMPLETE=complete_{shell}" in given
+
+
+def test_it_completes_commands_and_options() -> None:
+    for typed, whole in (("vsr-edge se", "search"), ("vsr-edge search --to", "--top-k")):
+        words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+        ended = succeed(environment={"_VSR_EDGE_COMPLETE": "complete_bash", **words})
+        assert ended.out.split() == [whole]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_completion_is_shown_and_installed_for_the_shell_that_asks(tmp_path: Path) -> None:
+    def in_bash(option: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", f'"$@" {option}; true', "bash", *COMMAND],
+            env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        return done.stdout
+
+    assert "complete_bash" in in_bash("--show-completion")
+    in_bash("--install-completion")
+    assert "vsr-edge.sh" in (tmp_path / ".bashrc").read_text()
 
 
 def test_what_is_no_command_is_a_usage_error() -> None:

@@ -56,6 +56,7 @@ def test_the_archive_is_changed_over_and_searched_with_the_new_bundle(
     ended = succeed("reindex", "--archive", copied, "--bundle", other, "--json")
     document = ended.document
     assert document.keys() == {
+        "schema",
         "indexed",
         "skipped",
         "moved",

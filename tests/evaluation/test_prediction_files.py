@@ -21,7 +21,8 @@ from vsr_edge.evaluation.records import Judgement, Prediction
 
 def plain(prediction: Prediction) -> tuple[object, ...]:
     saliency = None if prediction.saliency is None else prediction.saliency.tolist()
-    fields = (prediction.qid, prediction.query, prediction.decision, prediction.confidence)
+    sure = prediction.confidence, prediction.match_probability
+    fields = (prediction.qid, prediction.query, prediction.decision, *sure)
     return (*fields, prediction.judged, dict(prediction.extra), saliency, [*prediction.listed(999)])
 
 
@@ -66,6 +67,20 @@ def test_own(tmp_path: Path) -> None:
     assert first.judged == (Judgement("/data/samples/cars.mp4", True, 0.9),)
     assert (last.decision, last.confidence, len(last)) == ("no_match", 0.7, 0)
     assert last.extra == {"turns": 3}
+
+
+def test_what_first_moments_match_with_is_known_of_older_files_too(tmp_path: Path) -> None:
+    rows = read_predictions(put(tmp_path, "p", OWN_PREDICTIONS), "jsonl")["VCMR"]
+    assert [row.match_probability for row in rows] == pytest.approx([0.9, 0.4, 0.2, 0.3])
+    new = (
+        '{"qid": 1, "predictions": [], "decision": "no_match", "match_probability": 0.1}\n'
+        '{"qid": 2, "predictions": [], "confidence": 0.8}\n'
+    )
+    rows = read_predictions(put(tmp_path, "new", new), "jsonl")["VCMR"]
+    assert [row.match_probability for row in rows] == [0.1, None]
+    wrong = put(tmp_path, "wrong", new.replace("0.1", "1.1"))
+    with pytest.raises(FormatError, match="match_probability"):
+        read_predictions(wrong, "jsonl")
 
 
 OWN_LINE = OWN_PREDICTIONS.splitlines()[0]

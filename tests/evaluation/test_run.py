@@ -67,6 +67,8 @@ def test_every_query_has_its_answer_and_its_path(run: Run) -> None:
     for prediction in run.predictions:
         assert prediction.decision in {"match", "no_match"}
         assert prediction.judged
+        likely = [j.probability for j in prediction.judged if j.probability is not None]
+        assert prediction.match_probability == max(likely) == prediction.scores[0]
         assert any(j.matched for j in prediction.judged) == (prediction.decision == "match")
         assert (np.diff(prediction.scores) <= 0).all()
     latency = path["latency_ms"]

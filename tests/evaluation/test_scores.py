@@ -164,13 +164,32 @@ def test_archive_tables(tmp_path: Path) -> None:
     assert metrics["mAP"]["0.65"] == 25.0
     assert metrics["VER"] == {"accuracy": 75.0, "judged": 4}
     assert metrics["not_there"] == {"precision": 66.67, "recall": 100.0, "claims": 3}
-    # All are right: what "b" denies is its first moment, which lies in another video.
+    # All verdicts are right: what "b" denies is its first moment, which lies in another video.
+    # Those of "a", "b", "c" match with 0.9, 0.4, 0.2, as is said; only that of "a" really does.
     assert metrics["confidence"] == {
         "accuracy": 100.0,
-        "risk_coverage_area": 0.0,
-        "calibration_error": 25.0,
+        "risk_coverage_area": round(100 * (0 + 1 / 2 + 2 / 3) / 3, 2),
+        "calibration_error": round(100 * (0.1 + 0.4 + 0.2) / 3, 2),
         "verdicts": 4,
     }
+
+
+def test_the_match_probability_counts_whatever_the_verdict_and_its_confidence(
+    tmp_path: Path,
+) -> None:
+    rows = [json.loads(line) for line in OWN_PREDICTIONS.splitlines()]
+    for row, likely in zip(rows, (0.9, 0.4, 0.2, None), strict=True):
+        row["match_probability"] = likely
+        if row["decision"] == "no_match":
+            del row["confidence"]
+    new = score(tmp_path, "\n".join(map(json.dumps, rows)), OWN, "jsonl")
+    assert new == score(tmp_path, OWN_PREDICTIONS, OWN, "jsonl")
+
+
+def test_no_claim_of_absence_has_a_precision_where_nothing_is_absent(tmp_path: Path) -> None:
+    both = (text.splitlines()[:2] for text in (OWN_PREDICTIONS, OWN))
+    metrics = score(tmp_path, *("\n".join(lines) for lines in both), "jsonl")
+    assert metrics["not_there"] == {"precision": None, "recall": None, "claims": 1}
 
 
 def test_an_archive_without_verdicts_or_without_what_is_asked(tmp_path: Path) -> None:

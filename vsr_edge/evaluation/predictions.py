@@ -44,7 +44,7 @@ def score_predictions(
     if format == "jsonl":
         queries = clipped(queries, rows)
     score = score_qvhighlights if format == "qvhighlights" else score_archive
-    return {"metrics": score(rows, queries)}
+    return {"metrics": {**score(rows, queries)}}
 
 
 def compare_files(

@@ -78,8 +78,9 @@ class Prediction:
 
     Moment i lies in ``videos[i]`` from ``windows[i, 0]`` to ``windows[i, 1]`` seconds (float64
     [n, 2]) with ``scores[i]`` (float64 [n]). ``saliency`` scores each clip of 2 s of the given
-    video. ``decision`` is the verdict on the query, ``confidence`` in [0, 1] how sure it is to be
-    right, ``judged`` what led to it.
+    video. ``decision`` is the verdict on the query, ``judged`` what led to it, ``confidence`` in
+    [0, 1] how sure a "match" is to be right. ``match_probability`` in [0, 1] is how likely the
+    first moment shows what was asked for, whatever the verdict; None where nothing was verified.
     """
 
     qid: QueryId
@@ -91,6 +92,7 @@ class Prediction:
     decision: Decision = "unverified"
     confidence: float | None = None
     judged: tuple[Judgement, ...] = ()
+    match_probability: float | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -139,6 +139,7 @@ def prediction_of(query: Query, result: SearchResult) -> Prediction:
         scores=_ranking_scores(moments),
         decision=result.verdict.decision,
         confidence=result.verdict.confidence,
+        match_probability=moments[0].match_probability if moments else None,
         judged=tuple(_judgements(result)),
         extra=extra,
     )

@@ -6,7 +6,7 @@ absent query is on its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,29 +18,53 @@ from vsr_edge.evaluation.bootstrap import (
     ratio_differences,
     ratio_intervals,
 )
-from vsr_edge.evaluation.records import Prediction, Query
-from vsr_edge.evaluation.scoring.archive import Figures, archive_figures, score_archive
+from vsr_edge.evaluation.records import MOST_PREDICTIONS, Prediction, Query
+from vsr_edge.evaluation.scoring.archive import (
+    RECALLS,
+    Figures,
+    archive_figures,
+    recall_place,
+    score_archive,
+)
 from vsr_edge.evaluation.scoring.tables import percent
 
 # The column of a query that says what kind it is, where a set of queries has kinds.
 KIND_KEY = "kind"
 
 
-def summarize(predictions: Sequence[Prediction], queries: Sequence[Query]) -> dict[str, object]:
+def summarize(
+    predictions: Sequence[Prediction], queries: Sequence[Query], top_k: int = MOST_PREDICTIONS
+) -> dict[str, object]:
     """``metrics`` as ``score_archive`` gives them, ``intervals`` of those that are means or shares
     ([low, high] in per cent, in the same tables), and ``by_kind`` where queries have a kind.
+
+    ``top_k`` moments were asked for at most: recall among more than that is null.
     """
     figures = archive_figures(predictions, queries)
     document: dict[str, object] = {
-        "metrics": score_archive(predictions, queries, figures),
-        "intervals": intervals(figures, queries),
+        "metrics": _asked_for(top_k, score_archive(predictions, queries, figures), None),
+        "intervals": _asked_for(top_k, intervals(figures, queries), [None, None]),
     }
     kinds = dict.fromkeys(str(q.extra[KIND_KEY]) for q in queries if KIND_KEY in q.extra)
     if len(kinds) > 1:
         document["by_kind"] = {
-            kind: score_archive(*_of_kind(kind, predictions, queries)) for kind in kinds
+            kind: _asked_for(top_k, score_archive(*_of_kind(kind, predictions, queries)), None)
+            for kind in kinds
         }
     return document
+
+
+def _asked_for(
+    top_k: int, tables: Mapping[str, Mapping[str, object]], unknown: object
+) -> dict[str, dict[str, object]]:
+    """The same tables, with what needs more than ``top_k`` moments unknown."""
+    return {
+        table: {
+            name: unknown if table in RECALLS and recall_place(name) > top_k else value
+            for name, value in figures.items()
+        }
+        for table, figures in tables.items()
+    }
 
 
 def intervals(figures: Figures, queries: Sequence[Query]) -> dict[str, dict[str, object]]:
@@ -53,8 +77,9 @@ def intervals(figures: Figures, queries: Sequence[Query]) -> dict[str, dict[str,
 def compare(
     first: Sequence[Prediction], second: Sequence[Prediction], queries: Sequence[Query]
 ) -> dict[str, object]:
-    """Two runs over the same queries: ``a``, ``b`` as ``score_archive`` gives them, and
-    ``difference``, [a − b, low, high] of every figure that both have, paired, in per cent.
+    """Two runs over the same queries: ``a``, ``b`` as ``score_archive`` gives them, ``moments``,
+    how many each lists at most, and ``difference``, [a − b, low, high] of every figure that both
+    have, paired, in per cent.
     """
     figures = archive_figures(first, queries), archive_figures(second, queries)
     (names, ours), (others, theirs) = map(_flat, figures)
@@ -69,6 +94,9 @@ def compare(
     return {
         "a": score_archive(first, queries, figures[0]),
         "b": score_archive(second, queries, figures[1]),
+        "moments": {
+            name: max(map(len, run), default=0) for name, run in (("a", first), ("b", second))
+        },
         "difference": _tables(shared, [_three(found) for found in differences]),
     }
 

@@ -219,11 +219,11 @@ def _order(
     shifted = timeline.shift(packets.pts)
     known = shown & (packets.pts != UNKNOWN)
     entry_points = np.flatnonzero((packets.marks & _KEYFRAME) != 0)
-    if not TELLS_PARAMETERS and container in _NEW_PARAMETERS:
-        entry_points = entry_points[:1]
     usable = _decodable(shifted, entry_points, timeline.shifts, known & ~stray)
     if not usable.any():
         raise UnreadableMedia(path, "its timestamps make no sense")
+    if not TELLS_PARAMETERS and container in _NEW_PARAMETERS:
+        entry_points = entry_points[:1]
     positions = np.flatnonzero(usable)
     own_end = float(packets.pts[positions].max() * packets.base)
     pts, first_of = np.unique(shifted[positions], return_index=True)

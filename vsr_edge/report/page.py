@@ -6,13 +6,17 @@ import base64
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vsr_edge.errors import UsageError
 from vsr_edge.evaluation.run import Run
 from vsr_edge.evaluation.scoring.archive import query_scores
-from vsr_edge.output import clock, printable
-from vsr_edge.output_eval import evaluation_tables
+from vsr_edge.output import clock
+from vsr_edge.output_eval import evaluation_tables, summary_of
+from vsr_edge.tables import printable
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 WORST = 20
 _NEEDED = ("jinja2", "matplotlib")
@@ -33,27 +37,50 @@ def write_report(path: Path, run: Run, document: Mapping[str, Any], videos: Sequ
     from vsr_edge.report.plots import latency_histogram, recall_curves, risk_coverage_curve, surest
     from vsr_edge.report.worst import worst_queries
 
-    plots = {"Latency": latency_histogram([p.timing_ms["total"] for p in run.paths])}
-    worst = []
+    latency = latency_histogram([p.timing_ms["total"] for p in run.paths])
+    plots = {"Latency": (latency, "What searches took; the slowest in a hundred in the last bar.")}
     scores = query_scores(run.predictions, run.queries)
+    top_k = document["run"]["top_k"]
     if scores.qids:
-        first_right = dict(zip(scores.qids, scores.moments[:, 1] <= 1, strict=True))
-        sure, right, by = surest(run.predictions, run.queries, first_right)
+        sure, right, by = surest(run.predictions, run.queries)
         plots = {
-            "Recall": recall_curves(scores),
-            "Risk and coverage": risk_coverage_curve(sure, right, by),
+            "Recall": (recall_curves(scores, top_k), "R@k for every k; the higher, the better."),
+            "Risk and coverage": (
+                risk_coverage_curve(sure, right, by),
+                f"If only the first moments of the highest {by} are kept: how many of them lie in "
+                "a wrong video. Were that known for certain, the curve would lie at 0 for long.",
+            ),
             **plots,
         }
-        worst = worst_queries(run.predictions, run.queries, scores, videos, WORST)
+    worst = worst_queries(run.predictions, run.queries, scores, videos, WORST, top_k)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"clock": clock, "jpeg": _jpeg, "svg": _svg, "printable": printable}
+    environment.filters |= {
+        "clock": clock,
+        "figure": _figure,
+        "jpeg": _jpeg,
+        "svg": _svg,
+        "printable": printable,
+    }
     page = environment.from_string(_TEMPLATE.read_text("utf-8")).render(
         about=document["run"],
+        summary=summary_of(document),
+        count=len(run.queries),
         tables=evaluation_tables(document),
         plots=plots,
         worst=worst,
     )
     path.write_text(page, "utf-8")
+
+
+def _figure(cell: str) -> Markup:
+    """A figure and its interval, each of them whole where the line breaks."""
+    from markupsafe import Markup
+
+    value, bracket, interval = cell.partition(" [")
+    if not bracket:
+        return Markup("<span>{}</span>").format(cell)
+    whole = Markup('<span>{}</span> <span class="interval">[{}</span>')
+    return whole.format(value, interval)
 
 
 def _jpeg(picture: bytes) -> str:

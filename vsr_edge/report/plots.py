@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from vsr_edge.evaluation.decisions import risk_coverage
 from vsr_edge.evaluation.records import MOST_PREDICTIONS, Prediction, Query
 from vsr_edge.evaluation.retrieval import recall_at
-from vsr_edge.evaluation.scoring.archive import QueryScores, verdict_is_right
+from vsr_edge.evaluation.scoring.archive import (
+    QueryScores,
+    first_is_right,
+    match_probabilities,
+)
 
 _SIZE = (5.2, 3.4)
 # Text as outlines needs no fonts on the reader's machine; with a fixed salt the same figures give
@@ -27,26 +32,31 @@ _STYLE: Any = {
 }
 
 
-def recall_curves(scores: QueryScores) -> str:
-    """R@k over k, for the video and for the moment at each IoU threshold."""
+def recall_curves(scores: QueryScores, top_k: int) -> str:
+    """R@k over k, up to the ``top_k`` asked for, of the video and of the moment at each IoU."""
     figure, axes = _new("answers looked at (k)", "per cent of queries found")
-    ks = np.arange(1, MOST_PREDICTIONS + 1)
+    ks = np.arange(1, min(top_k, MOST_PREDICTIONS) + 1)
     curves = {"video": scores.videos} | {
         f"moment, IoU {threshold}": scores.moments[:, column]
         for column, threshold in enumerate(scores.thresholds)
     }
     for label, ranks in curves.items():
         axes.plot(ks, [100 * recall_at(ranks, int(k)) for k in ks], label=label)
-    axes.set_xscale("log")
-    axes.set_xticks([1, 5, 10, 100], ["1", "5", "10", "100"])
+    if len(ks) > 1:
+        axes.set_xscale("log")
+    ticks = [k for k in (1, 2, 5, 10, 20, 50, 100) if k <= len(ks)]
+    axes.set_xticks(ticks, [str(k) for k in ticks])
+    axes.set_xticks([], minor=True)
     axes.set_ylim(0, 100)
     axes.legend()
     return _svg(figure)
 
 
 def risk_coverage_curve(sure: Sequence[float], right: Sequence[bool], by: str) -> str:
-    """The error rate among the surest answers, over how many of them are kept."""
-    figure, axes = _new(f"per cent of answers kept, by {by}", "per cent of them wrong")
+    """The error rate among the surest first moments, over how many of them are kept."""
+    figure, axes = _new(
+        f"per cent of first moments kept, by {by}", "per cent of them in a wrong video"
+    )
     curve = risk_coverage(sure, right)
     axes.plot(100 * curve.coverage, 100 * curve.risk)
     axes.set_xlim(0, 100)
@@ -58,26 +68,22 @@ def latency_histogram(milliseconds: Sequence[float]) -> str:
     """How long searches took; the slowest in a hundred are counted in the last bar."""
     figure, axes = _new("milliseconds a search", "searches")
     values = np.asarray(milliseconds)
-    axes.hist(np.minimum(values, np.percentile(values, 99)), bins=40)
+    axes.hist(np.minimum(values, np.percentile(values, 99)), bins=min(40, 5 + len(values) // 5))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return _svg(figure)
 
 
 def surest(
-    predictions: Sequence[Prediction],
-    queries: Sequence[Query],
-    first_right: Mapping[int | str, bool],
+    predictions: Sequence[Prediction], queries: Sequence[Query]
 ) -> tuple[list[float], list[bool], str]:
-    """How sure each answer is, whether it is right, and what says how sure.
-
-    Where verdicts state a confidence: that, and the verdict. Else the best score, and whether the
-    first moment is right at IoU 0.5 (``first_right`` by query; an absent query's never is).
+    """How sure each first moment is, whether it lies in the right video (an absent query's never
+    does), and what says how sure: the match probability where there are any, else the score.
     """
-    if all(row.confidence is not None and row.decision != "unverified" for row in predictions):
-        sure = [float(row.confidence or 0.0) for row in predictions]
-        pairs = zip(predictions, queries, strict=True)
-        return sure, [verdict_is_right(row, query) for row, query in pairs], "confidence"
-    sure = [float(row.scores[0]) if len(row) else -1.0 for row in predictions]
-    return sure, [first_right.get(query.qid, False) for query in queries], "score"
+    likely, right = match_probabilities(predictions, queries)
+    if likely:
+        return likely, right, "match"
+    pairs = [(p, q) for p, q in zip(predictions, queries, strict=True) if len(p)]
+    return [float(p.scores[0]) for p, _ in pairs], [first_is_right(p, q) for p, q in pairs], "score"
 
 
 def _new(x: str, y: str) -> tuple[Figure, Axes]:

@@ -69,6 +69,31 @@ def find_bundle(name_or_path: str | Path) -> Path:
     return folder
 
 
+def bundle_name(folder: Path) -> str:
+    """What ``find_bundle`` knows the bundle in that folder by: a name, or else the path."""
+    for name in (*BUILT_IN, *installed_bundles()):
+        if find_bundle(name) == folder:
+            return name
+    return str(folder)
+
+
+def name_of_id(known: str) -> str | None:
+    """The bundle on this machine that has this id, or whose encoders have it, by its name."""
+    for name in (*BUILT_IN, *installed_bundles()):
+        try:
+            manifest = read_manifest(find_bundle(name))
+        except BundleDamaged:
+            continue
+        if known in (manifest.bundle_id, manifest.encoders_id):
+            return name
+    return None
+
+
+def bundle_title(name: str | None, bundle_id: str) -> str:
+    """A bundle for people: what to call it, and what it is."""
+    return bundle_id if name is None else f"{name} ({bundle_id})"
+
+
 def named_files(manifest: Manifest) -> list[tuple[str, BundleFile]]:
     """Every file that a manifest names, with the role it has."""
     return [

@@ -17,6 +17,16 @@ from vsr_edge.evaluation.records import (
 )
 from vsr_edge.types import Decision
 
+_OWN_KEYS = (
+    "qid",
+    "query",
+    "predictions",
+    "decision",
+    "confidence",
+    "match_probability",
+    "judged",
+)
+
 
 def read_qvhighlights(path: Path) -> dict[str, tuple[Prediction, ...]]:
     """moment_detr's predictions: ``qid, query, vid, pred_relevant_windows, pred_saliency_scores``.
@@ -80,8 +90,9 @@ def read_own(path: Path) -> dict[str, tuple[Prediction, ...]]:
     """This project's predictions, one object a line.
 
     ``{"qid", "query", "predictions": [[video, start, end, score], …], "decision", "confidence",
-    "judged": [{"video", "matched", "probability"}, …]}``, as ``Prediction`` describes them; the
-    last three may be missing.
+    "match_probability", "judged": [{"video", "matched", "probability"}, …]}``, as ``Prediction``
+    describes them; the last four may be missing. Files from before ``match_probability`` state it
+    as the confidence of a "match", and its complement as that of a "no_match".
     """
     return {"VCMR": unique((row, _own_prediction(row)) for row in json_lines(path))}
 
@@ -97,9 +108,9 @@ def _own_prediction(row: Row) -> Prediction:
     decision = row.text("decision") if row.has("decision") else "unverified"
     if decision not in get_args(Decision):
         raise row.error(f'"decision" must be one of {", ".join(get_args(Decision))}')
-    confidence = row.optional_number("confidence")
-    if confidence is not None and not 0 <= confidence <= 1:
-        raise row.error('"confidence" must lie between 0 and 1')
+    confidence, probability = _share(row, "confidence"), _share(row, "match_probability")
+    if probability is None and confidence is not None and decision != "unverified":
+        probability = confidence if decision == "match" else 1 - confidence
     judged = row.items("judged") if row.has("judged") else []
     return Prediction(
         qid=row.identifier("qid"),
@@ -110,8 +121,16 @@ def _own_prediction(row: Row) -> Prediction:
         decision=cast("Decision", decision),
         confidence=confidence,
         judged=tuple(_judgement(as_row(row.path, row.line, item)) for item in judged),
-        extra=row.extra("qid", "query", "predictions", "decision", "confidence", "judged"),
+        match_probability=probability,
+        extra=row.extra(*_OWN_KEYS),
     )
+
+
+def _share(row: Row, key: str) -> float | None:
+    value = row.optional_number(key)
+    if value is not None and not 0 <= value <= 1:
+        raise row.error(f'"{key}" must lie between 0 and 1')
+    return value
 
 
 def _judgement(row: Row) -> Judgement:
@@ -137,6 +156,8 @@ def _own_row(prediction: Prediction) -> dict[str, object]:
     }
     if prediction.confidence is not None:
         row["confidence"] = prediction.confidence
+    if prediction.match_probability is not None:
+        row["match_probability"] = prediction.match_probability
     if prediction.judged:
         row["judged"] = [
             {"video": item.video, "matched": item.matched, "probability": item.probability}

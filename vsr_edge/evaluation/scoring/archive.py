@@ -31,6 +31,8 @@ from vsr_edge.evaluation.retrieval import (
 from vsr_edge.evaluation.scoring.tables import TOP, percent
 
 THRESHOLDS: Final = (0.3, 0.5, 0.7)
+# The tables whose figures are recall among the first k.
+RECALLS: Final = ("VCMR", "VCMR_answered", "VR")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,9 +120,10 @@ def archive_figures(predictions: Sequence[Prediction], queries: Sequence[Query])
     - ``mAP``: 0.5:0.05:0.95, a moment elsewhere being wrong;
     - ``grounding``: mean IoU, in the right video, of the first moment there, where there is one;
     - ``VER``: decisions against the truth of the video judged, over all turns;
-    - ``not_there``: precision and recall of the verdict "no_match" where there was a verdict;
-    - ``confidence``: the share of right verdicts among those that state how sure they are; "match"
-      is right where the first moment lies in the right video, "no_match" where it does not.
+    - ``not_there``: precision and recall of the verdict "no_match" where there was a verdict; no
+      precision where nothing is absent, as no claim could be right;
+    - ``confidence``: the share of right verdicts; "match" is right where the first moment lies in
+      the right video, "no_match" where it does not.
 
     The first five are over the queries that the archive holds. What nothing was said about is left
     out.
@@ -144,23 +147,23 @@ def archive_figures(predictions: Sequence[Prediction], queries: Sequence[Query])
     if verdicts.given.any():
         denied = verdicts.denied
         figures["not_there"] = {
-            "precision": Ratio.mean(~present, denied),
+            "precision": Ratio.mean(~present, denied & ~present.all()),
             "recall": Ratio.mean(denied, verdicts.given & ~present),
         }
-    if verdicts.stated.any():
-        figures["confidence"] = {"accuracy": Ratio.mean(verdicts.right, verdicts.stated)}
+        figures["confidence"] = {"accuracy": Ratio.mean(verdicts.right, verdicts.given)}
     return figures
 
 
 def score_archive(
     predictions: Sequence[Prediction], queries: Sequence[Query], figures: Figures | None = None
-) -> dict[str, object]:
+) -> dict[str, dict[str, object]]:
     """Every figure of a run over queries present and absent, per cent with two decimals.
 
     Those of ``archive_figures``, and in the same tables: ``median_rank`` of the right video, null
     if that was not found; how many were ``judged``, how many ``claims`` and ``verdicts`` there
-    were; the area under the risk–coverage curve and the expected calibration error. A share of
-    nothing is null. ``figures`` are those of the same run, if known already.
+    were; and, of how likely each first moment is said to match, the area under the risk–coverage
+    curve and the expected calibration error: it is right in the right video, never for an absent
+    query. A share of nothing is null. ``figures`` are those of the same run, if known already.
     """
     figures = archive_figures(predictions, queries) if figures is None else figures
     present = _present(queries)
@@ -180,14 +183,19 @@ def score_archive(
     if "not_there" in tables:
         tables["not_there"]["claims"] = int(verdicts.denied.sum())
     if "confidence" in tables:
-        sure = verdicts.confidence[verdicts.stated]
-        right = verdicts.right[verdicts.stated]
+        likely, right = match_probabilities(predictions, queries)
         tables["confidence"] |= {
-            "risk_coverage_area": percent(risk_coverage(sure, right).area),
-            "calibration_error": percent(expected_calibration_error(sure, right)),
-            "verdicts": len(sure),
+            "risk_coverage_area": percent(risk_coverage(likely, right).area),
+            "calibration_error": percent(expected_calibration_error(likely, right)),
+            "verdicts": int(verdicts.given.sum()),
         }
-    return {"queries": counts, **tables}
+    return {"queries": {**counts}, **tables}
+
+
+def recall_place(name: str) -> int:
+    """The k of a figure of ``RECALLS``, "0.5-r10" or "r10"; 0 for the median rank."""
+    place = name.rpartition("r")[2]
+    return int(place) if place.isdigit() else 0
 
 
 def _present(queries: Sequence[Query]) -> NDArray[np.bool_]:
@@ -228,29 +236,38 @@ def _rankings(scores: QueryScores, present: NDArray[np.bool_]) -> Figures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Verdicts:
-    """The verdicts of q queries: bool [q] ``given``, ``denied`` (not there), ``right`` (about the
-    first moment) and ``stated`` (given with a confidence), float [q] ``confidence``.
+    """The verdicts of q queries: bool [q] ``given``, ``denied`` (not there) and ``right`` (about
+    the first moment).
     """
 
     given: NDArray[np.bool_]
     denied: NDArray[np.bool_]
     right: NDArray[np.bool_]
-    stated: NDArray[np.bool_]
-    confidence: NDArray[np.float64]
 
     @classmethod
     def of(cls, predictions: Sequence[Prediction], queries: Sequence[Query]) -> _Verdicts:
         given = np.array([row.decision != "unverified" for row in predictions], dtype=bool)
         denied = np.array([row.decision == "no_match" for row in predictions], dtype=bool)
         pairs = zip(predictions, queries, strict=True)
-        right = np.array([verdict_is_right(row, query) for row, query in pairs], dtype=bool)
-        confidence = np.array(
-            [np.nan if row.confidence is None else row.confidence for row in predictions]
-        )
-        return cls(given, denied, right, given & ~np.isnan(confidence), confidence)
+        found = np.array([first_is_right(row, query) for row, query in pairs], dtype=bool)
+        return cls(given, denied, found != denied)
 
 
-def verdict_is_right(prediction: Prediction, query: Query) -> bool:
-    """Is the first moment in the right video and said to match, or neither?"""
-    found = bool(prediction.first(1).in_video(query.video).any())
-    return found == (prediction.decision != "no_match")
+def first_is_right(prediction: Prediction, query: Query) -> bool:
+    """Does the first moment lie in the right video? Never for an absent query."""
+    return bool(prediction.first(1).in_video(query.video).any())
+
+
+def match_probabilities(
+    predictions: Sequence[Prediction], queries: Sequence[Query]
+) -> tuple[list[float], list[bool]]:
+    """How likely first moments are said to match, where that is said, and whether they are right.
+
+    Of what is not among the answers nothing is said: 1 − that is no probability of absence.
+    """
+    stated = [
+        (row.match_probability, first_is_right(row, query))
+        for row, query in zip(predictions, queries, strict=True)
+        if row.match_probability is not None and len(row)
+    ]
+    return [likely for likely, _ in stated], [right for _, right in stated]

@@ -1,0 +1,208 @@
+"""Tables for people that fit the terminal: a path or a number is never broken inside.
+
+Where a row does not fit, its longest columns are folded, words between words and paths at their
+separators; where that would leave them too narrow, each row becomes a paragraph of its own. What
+is no terminal has no width: there every row is one line and nothing is folded or shortened.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+Row: TypeAlias = Sequence[str]
+Kind: TypeAlias = Literal["plain", "number", "text", "path"]
+
+_GAP: Final = "  "
+# Narrower than this, a folded column is harder to read than a paragraph a row.
+_LEAST_FOLDED: Final = 20
+_PATH_PARTS: Final = r"[^/\\]*[/\\]+|[^/\\]+"
+# What is no path may be broken after a hyphen as well.
+_WORD_PARTS: Final = r"[^/\\-]*[/\\-]+\s*|[^/\\-]+"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A heading, perhaps empty, and what stands below it: numbers stand to the right; only text and
+    paths may be folded.
+    """
+
+    title: str
+    kind: Kind = "plain"
+
+    @property
+    def folds(self) -> bool:
+        return self.kind in ("text", "path")
+
+
+def print_table(
+    columns: Sequence[Column], rows: Iterable[Row], *, named_by: Sequence[int] = (0,)
+) -> None:
+    """Rows in columns on stdout; where they do not fit, paragraphs that begin with the columns
+    ``named_by``.
+    """
+    out = Console(highlight=False)
+    shown = [[printable(cell).replace("\n", "\\n") for cell in row] for row in rows]
+    for line, bold in layout(columns, shown, out.width if out.is_terminal else None, named_by):
+        # As it is: rich would fold it by rules of its own, and take [brackets] for markup.
+        out.print(Text(line, style="bold" if bold else ""), soft_wrap=True)
+
+
+def print_pairs(pairs: Mapping[str, str] | Iterable[Row]) -> None:
+    """Names and values in two columns on stdout."""
+    rows = pairs.items() if isinstance(pairs, Mapping) else pairs
+    print_table((Column(""), Column("", "text")), list(rows))
+
+
+def printable(text: str) -> str:
+    """Text that is safe to show: what is not UTF-8 in a file name, or would command a terminal,
+    becomes escapes.
+    """
+    unfit = {c for c in text if unicodedata.category(c) in {"Cc", "Cs"}} - {"\n"}
+    escapes = {ord(c): c.encode("unicode_escape").decode("ascii") for c in unfit}
+    return text.translate(escapes)
+
+
+def layout(
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    width: int | None,
+    named_by: Sequence[int] = (0,),
+) -> Iterator[tuple[str, bool]]:
+    """The lines of a table, and whether each is a heading; ``width`` None sets no limit."""
+    titles = [column.title for column in columns]
+    headed = any(titles)
+    whole = [titles, *rows] if headed else list(rows)
+    widest = [max((cell_len(row[i]) for row in whole), default=0) for i in range(len(columns))]
+    widths = _fitted(columns, widest, width)
+    if widths is None:
+        yield from _paragraphs(columns, rows, width or 1, named_by)
+        return
+    for number, row in enumerate(whole):
+        cells = [
+            fold(cell, room, column.kind) if cell_len(cell) > room else [cell]
+            for cell, room, column in zip(row, widths, columns, strict=True)
+        ]
+        for place in range(max(map(len, cells))):
+            parts = (cell[place] if place < len(cell) else "" for cell in cells)
+            aligned = (
+                _padded(part, room, to_the_right=column.kind == "number")
+                for part, room, column in zip(parts, widths, columns, strict=True)
+            )
+            yield _GAP.join(aligned).rstrip(), headed and number == 0
+
+
+def _fitted(
+    columns: Sequence[Column], widest: Sequence[int], width: int | None
+) -> list[int] | None:
+    """The width of each column, or None where they cannot stand side by side."""
+    gaps = len(_GAP) * (len(columns) - 1)
+    if width is None or sum(widest) + gaps <= width:
+        return list(widest)
+    folding = {place for place, column in enumerate(columns) if column.folds}
+    widths = [min(w, _LEAST_FOLDED) if i in folding else w for i, w in enumerate(widest)]
+    spare = width - gaps - sum(widths)
+    if spare < 0:
+        return None
+    while spare and (narrow := [i for i in folding if widths[i] < widest[i]]):
+        for place in narrow[:spare]:
+            widths[place] += 1
+        spare -= len(narrow[:spare])
+    return widths
+
+
+def _paragraphs(
+    columns: Sequence[Column], rows: Sequence[Row], width: int, named_by: Sequence[int]
+) -> Iterator[tuple[str, bool]]:
+    """Each row as what it is called, and below that what its other columns say."""
+    others = [place for place in range(len(columns)) if place not in named_by]
+    heading = _GAP.join(columns[place].title for place in named_by).strip()
+    if heading:
+        yield from ((line, True) for line in fold(heading, width, "text"))
+    room = max(width - len(_GAP), 1)
+    for row in rows:
+        name = _GAP.join(row[place] for place in named_by if row[place])
+        kind: Kind = "path" if any(columns[i].kind == "path" for i in named_by) else "text"
+        yield from ((line, False) for line in fold(name, width, kind))
+        said = [(f"{columns[i].title} {row[i]}".strip(), columns[i].kind) for i in others if row[i]]
+        line = ""
+        for text, how in said:
+            joined = f"{line}{_GAP}{text}" if line else text
+            if cell_len(joined) <= room:
+                line = joined
+                continue
+            if line:
+                yield _GAP + line, False
+            *full, line = fold(text, room, how)
+            yield from ((_GAP + one, False) for one in full)
+        if line:
+            yield _GAP + line, False
+
+
+def fold(text: str, width: int, kind: Kind = "text") -> list[str]:
+    """Text in lines of at most ``width`` cells.
+
+    Words are kept whole and paths broken after their separators only. A file name that is still
+    too long is shortened in its middle; any other word that is, is cut.
+    """
+    if kind == "path":
+        pieces = re.findall(_PATH_PARTS, text)
+    else:
+        pieces = []
+        for word in re.findall(r"\S+\s*", text):
+            pieces += re.findall(_WORD_PARTS, word) if _long(word, width) else [word]
+    lines = [""]
+    for piece in pieces:
+        if not _long(lines[-1] + piece, width):
+            lines[-1] += piece
+            continue
+        if not _long(piece, width):
+            parts = [piece]
+        elif kind == "path":
+            parts = [shortened(piece, width)]
+        else:
+            parts = list(_cut(piece, width))
+        lines += parts if lines[-1] else [lines.pop() + parts[0], *parts[1:]]
+    return [line.rstrip() for line in lines]
+
+
+def shortened(text: str, width: int) -> str:
+    """Text of at most ``width`` cells, its middle left out: what a file is of stands at its end."""
+    if cell_len(text) <= width:
+        return text
+    start = end = ""
+    for step in range(len(text)):
+        # One from the end, then one from the start.
+        first = text[: len(start) + step % 2]
+        last = text[len(text) - len(end) - 1 + step % 2 :]
+        if cell_len(first + last) >= width:
+            break
+        start, end = first, last
+    return f"{start}…{end}"
+
+
+def _cut(text: str, width: int) -> Iterator[str]:
+    part = ""
+    for character in text:
+        if part and cell_len(part + character) > width:
+            yield part
+            part = ""
+        part += character
+    if part:
+        yield part
+
+
+def _long(text: str, width: int) -> bool:
+    return cell_len(text.rstrip()) > width
+
+
+def _padded(text: str, width: int, *, to_the_right: bool) -> str:
+    space = " " * max(width - cell_len(text), 0)
+    return space + text if to_the_right else text + space
