@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from av import VideoFrame
-from skimage import data
 
 from tests.e2e.command import run
+from tests.media_files import picture
 from vsr_edge.errors import UnreadableMedia, UsageError
 from vsr_edge.media.decode import read_frames
 from vsr_edge.media.hwaccel import Device, known_devices
@@ -91,8 +91,7 @@ def test_a_broken_file_is_not_the_devices_fault(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["nv12", "nv21", "p010le", "yuv420p10le"])
 def test_pictures_as_devices_hand_them_over_become_the_same_pixels(form: str) -> None:
-    photo = data.astronaut()[:240, :320]
-    plain = VideoFrame.from_ndarray(np.ascontiguousarray(photo), format="rgb24")
+    plain = VideoFrame.from_ndarray(picture(5, 320, 240), format="rgb24")
     expected = Converter((96, 72))(plain.reformat(format="yuv420p")).astype(int)
     found = Converter((96, 72))(plain.reformat(format=form)).astype(int)
     assert np.abs(found - expected).mean() < 1.5
