@@ -129,6 +129,7 @@ def open_lite(checkpoint: Path) -> Source:
         tokenizer=minilm_folder() / "tokenizer.json",
         quantizers={IMAGE_ENCODER: quantize_image_encoder, TEXT_ENCODER: quantize_text_encoder},
         provenance={
+            "language": "en",
             "towers": ["EfficientNet-Lite2 (ImageNet)", "all-MiniLM-L6-v2"],
             "trained_on": "Flickr8k, train split",
         },

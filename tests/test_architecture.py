@@ -31,7 +31,7 @@ ROOMS = (
     {"output_eval", "progress"},
     {"demo", "doctor", "report"},
     {"terminal", "options", "help_pages"},
-    {"cli_eval", "cli_export", "cli_bundle", "cli_reindex"},
+    {"cli_eval", "cli_export", "cli_bundle", "cli_reindex", "cli_remove"},
     {"cli"},
     {"__main__"},
 )

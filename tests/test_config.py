@@ -8,8 +8,15 @@ from typing import Any
 
 import pytest
 
-from vsr_edge.config import MAX_THREADS, Settings, load_settings, usable_threads
+from vsr_edge.config import (
+    MAX_THREADS,
+    Settings,
+    bundles_folder,
+    load_settings,
+    usable_threads,
+)
 from vsr_edge.errors import UsageError
+from vsr_edge.runtime.bundle import find_bundle, installed_bundles
 from vsr_edge.types import Sampling
 
 
@@ -105,6 +112,9 @@ def test_what_the_file_says_wrongly_is_named(line: str, kind: str, file: Path) -
         ("fps", -1, "fps must be a positive number, not -1.0"),
         ("fps", float("nan"), "fps must be a positive number, not nan"),
         ("fps", float("inf"), "fps must be a positive number, not inf"),
+        ("fps", 1e308, "fps must lie between 1e-06 and 1e+06, not at 1e+308"),
+        ("fps", 1e-300, "fps must lie between 1e-06 and 1e+06, not at 1e-300"),
+        ("clip_seconds", 1e300, "clip_seconds must be at most 1e+09, not 1e+300"),
         ("clip_seconds", -4, "clip_seconds must be a positive number, not -4.0"),
         ("clip_stride", 0, "clip_stride must be a positive number, not 0.0"),
         ("threads", -1, "threads must not be negative, not -1"),
@@ -156,9 +166,45 @@ def test_one_source_may_complete_what_another_began(file: Path) -> None:
 def test_a_file_that_is_no_toml_is_named(file: Path) -> None:
     with pytest.raises(UsageError, match=r"config\.toml is not valid TOML: "):
         load(file, "fps: 2")
-    file.write_bytes(b"\xff\xfe")
+    file.write_bytes(b"\xff\xff")
     with pytest.raises(UsageError, match=r"config\.toml is not valid TOML: "):
         load_settings({}, environment={}, file=file)
+
+
+def test_a_file_as_windows_editors_save_it_is_read_or_told_of(file: Path) -> None:
+    file.write_text("fps = 2\r\n", "utf-8-sig")
+    assert load_settings({}, environment={}, file=file).fps == 2.0
+    for encoding in ("utf-16", "utf-16-be"):
+        mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
+        file.write_bytes(mark + "fps = 2".encode(encoding))
+        with pytest.raises(UsageError, match=r"config\.toml is saved as UTF-16: save it as UTF-8"):
+            load_settings({}, environment={}, file=file)
+
+
+def homeless(monkeypatch: pytest.MonkeyPatch, error: type[Exception] | None) -> None:
+    """As platformdirs answers a user without an entry and without HOME: newer and older ones."""
+
+    def folder(name: str, **_: object) -> str:
+        if error is not None:
+            raise error("no home")
+        return f"~/.local/share/{name}"
+
+    monkeypatch.setattr("platformdirs.user_data_dir", folder)
+    monkeypatch.setattr("platformdirs.user_config_dir", folder)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, None])
+def test_without_a_home_folder_only_what_lies_there_is_missed(
+    error: type[Exception] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    homeless(monkeypatch, error)
+    assert load_settings({"archive": tmp_path}, environment={}).archive == tmp_path
+    assert installed_bundles() == {}
+    assert find_bundle("lite").is_dir()
+    with pytest.raises(UsageError, match="no home folder to keep an archive in: name one with"):
+        load_settings({}, environment={})
+    with pytest.raises(UsageError, match="no home folder to install bundles in"):
+        bundles_folder()
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

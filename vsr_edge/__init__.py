@@ -1,11 +1,16 @@
 """Search a private video archive by text on the machine where it lies."""
 
+from __future__ import annotations
+
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from vsr_edge import privacy as _privacy  # noqa: F401  (before anything that it switches off)
 
+# As typing's: to import that takes longer than all of this.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from vsr_edge.archive import Archive, open_archive
     from vsr_edge.config import Settings
     from vsr_edge.errors import VsrEdgeError

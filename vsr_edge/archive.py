@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from vsr_edge.config import Settings, load_settings
 from vsr_edge.errors import ArchiveError, UsageError
-from vsr_edge.store.base import ArchiveStats, Filter, Store, open_store
-from vsr_edge.types import SearchResult, StoredVideo
+from vsr_edge.ingest.presence import PruneSummary, is_gone, missing_videos, plan_prune
+from vsr_edge.search.names import named, where_named
+from vsr_edge.store.base import ArchiveStats, Store, open_store
+from vsr_edge.types import Pixels, SearchResult, Seconds, StoredVideo
 
 if TYPE_CHECKING:
     from vsr_edge.ingest.reindex import ReindexSummary
     from vsr_edge.ingest.run import IngestSummary, Progress
     from vsr_edge.media.hwaccel import Device
     from vsr_edge.runtime.encoder import Bundle
+
+
+_PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|heif|avif)$", re.IGNORECASE)
 
 
 class Archive:
@@ -56,10 +64,14 @@ class Archive:
         Raises:
             ArchiveLocked: another process is writing.
             BundleMismatch: the archive was encoded with another bundle.
+            UsageError: a path that is the address of a stream.
+            ArchiveError: the archive was removed or replaced meanwhile.
         """
         from vsr_edge.ingest.run import ingest
+        from vsr_edge.ingest.scan import refuse_addresses
 
         named = [paths] if isinstance(paths, str | Path) else list(paths)
+        refuse_addresses(named)
         with self._decoding() as device:
             return ingest(
                 self._encoded_store(create=True),
@@ -70,6 +82,7 @@ class Archive:
                 device=device,
                 include=include,
                 exclude=exclude,
+                include_system=self.settings.include_system,
                 on_progress=on_progress,
             )
 
@@ -125,7 +138,7 @@ class Archive:
         *,
         top_k: int = 10,
         min_score: float | None = None,
-        video: str | None = None,
+        video: str | Path | Sequence[str | Path] | None = None,
         max_turns: int | None = None,
         candidates: int | None = None,
         max_ms: float | None = None,
@@ -137,7 +150,7 @@ class Archive:
         Args:
             top_k: at most so many moments.
             min_score: leave out clips with a lower inner product, in [−1, 1].
-            video: narrows the search as in :meth:`videos`.
+            video: narrows the search as in :meth:`videos`; of several, any may match.
             max_turns: retrieve at most so often, each time with a query refined anew.
             candidates: so many are verified in each turn.
             max_ms: begin no turn after so many milliseconds.
@@ -148,10 +161,16 @@ class Archive:
             ArchiveNotFound: nothing was indexed here yet.
             BundleMismatch: the archive was encoded with another bundle, or anew with one since it
             was opened.
-            UsageError: a query that is empty or no text, or a limit that cannot be.
+            UsageError: a query that is empty or no text, a limit that cannot be, or a ``video``
+            that matches nothing; the message names what is called nearly so.
         """
         from vsr_edge.search.loop import CANDIDATES, MAX_TURNS, Budget, search
 
+        if _is_picture(query.strip()):
+            raise UsageError(
+                f"{query.strip()} names a picture, and only sentences are searched for as yet: say "
+                "in words what is to be seen"
+            )
         try:
             query.encode("utf-8")
         except UnicodeEncodeError as error:
@@ -159,13 +178,13 @@ class Archive:
                 "the query is not valid UTF-8: type it anew, or set the terminal to UTF-8"
             ) from error
         store = self._encoded_store(create=False)
-        return search(
+        found = search(
             store,
             self.bundle,
             query,
             top_k=top_k,
             min_score=min_score,
-            where=_filter(store, video),
+            where=where_named(store, video),
             budget=Budget(
                 MAX_TURNS if max_turns is None else max_turns,
                 CANDIDATES if candidates is None else candidates,
@@ -174,14 +193,43 @@ class Archive:
             one_shot=one_shot,
             rocchio=rocchio,
         )
+        gone = {path: is_gone(path) for path in {moment.video for moment in found.moments}}
+        moments = tuple(replace(moment, missing=gone[moment.video]) for moment in found.moments)
+        return replace(found, moments=moments)
 
-    def videos(self, video: str | None = None) -> list[StoredVideo]:
-        """The indexed videos by path, or those that a path or a glob names.
+    def videos(self, video: str | Path | Sequence[str | Path] | None = None) -> list[StoredVideo]:
+        """The indexed videos by path, or those that a path, a folder or a glob names.
 
         The path of an indexed video means that one alone, though as a glob it may match its
-        namesakes in other folders, or not even itself.
+        namesakes in other folders, or not even itself; so does the path of a folder that holds
+        some. Looks at each file once, to tell which are ``missing``.
         """
-        return self.store.videos(_filter(self.store, video))
+        found = self.store.videos(named(self.store, video))
+        return [replace(stored, missing=is_gone(stored.video.path)) for stored in found]
+
+    def select(self, videos: Iterable[str | Path]) -> list[StoredVideo]:
+        """The indexed videos that any of the names means, as in :meth:`videos`, each once.
+
+        Raises:
+            UsageError: a name that matches nothing; the message says what is called nearly so.
+        """
+        names = list(videos)
+        return self.store.videos(where_named(self.store, names)) if names else []
+
+    def frame(self, video: str | Path, seconds: Seconds) -> Pixels:
+        """The frame of a video that is nearest to a time: upright, uint8 [H, W, 3], RGB.
+
+        The picture comes from the file, in its full size; the video need not be indexed.
+
+        Raises:
+            UsageError: a time that is no number.
+            MediaError: the file is gone, or nothing of it can be decoded.
+        """
+        from vsr_edge.media.cut import picture_at
+
+        if not math.isfinite(seconds):
+            raise UsageError(f"a time must be a number of seconds, not {seconds}")
+        return picture_at(Path(video), seconds)
 
     def remove(self, videos: Iterable[str | Path]) -> list[StoredVideo]:
         """Forget videos, named as in :meth:`videos`, with all their features.
@@ -191,15 +239,29 @@ class Archive:
         Raises:
             UsageError: a name that matches nothing; then nothing is removed.
         """
-        found: dict[int, StoredVideo] = {}
-        for name in map(str, videos):
-            matched = self.videos(name)
-            if not matched:
-                raise UsageError(f"no indexed video matches {name!r}; `vsr-edge videos` lists them")
-            found |= {stored.video_id: stored for stored in matched}
-        with self.store.writer() as writer:
-            writer.remove(found)
-        return list(found.values())
+        found = self.select(videos)
+        if found:
+            with self.store.writer() as writer:
+                writer.remove([stored.video_id for stored in found])
+        return found
+
+    def prune(self, *, dry_run: bool = False) -> PruneSummary:
+        """Forget the videos whose files were deleted (:mod:`vsr_edge.ingest.presence`).
+
+        Held back are those whose folder is gone or empty, as where a drive is not mounted:
+        :meth:`remove` forgets them too.
+
+        Args:
+            dry_run: remove nothing, and return what would be.
+
+        Raises:
+            ArchiveLocked: another process is writing.
+        """
+        plan = plan_prune(missing_videos(self.store), dry_run=dry_run)
+        if plan.removed and not dry_run:
+            with self.store.writer() as writer:
+                writer.remove([stored.video_id for stored in plan.removed])
+        return plan
 
     def stats(self) -> ArchiveStats:
         """Counts and sizes."""
@@ -264,11 +326,10 @@ class Archive:
         self.close()
 
 
-def _filter(store: Store, video: str | None) -> Filter | None:
-    if video is None:
-        return None
-    path = Path(os.path.abspath(video))  # noqa: PTH100 — as scan does
-    return Filter(video if store.find(path) is None else str(path))
+def _is_picture(query: str) -> bool:
+    """Whether a query is the name of a picture file; a sentence may end in one too."""
+    named = _PICTURE.search(query) is not None
+    return named and (" " not in query or os.path.isfile(query))  # noqa: PTH113 — never raises
 
 
 def open_settings_store(

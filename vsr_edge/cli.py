@@ -16,6 +16,7 @@ from vsr_edge.cli_bundle import bundle_app
 from vsr_edge.cli_eval import evaluate, evaluate_predictions
 from vsr_edge.cli_export import PASS_ON, export
 from vsr_edge.cli_reindex import reindex
+from vsr_edge.cli_remove import prune, remove
 from vsr_edge.help_pages import App
 from vsr_edge.options import (
     ArchiveOption,
@@ -104,6 +105,13 @@ def index(
         Optional[list[str]],  # noqa: UP045
         typer.Option(help="Glob of files and folders to leave out. Repeatable."),
     ] = None,
+    include_system: Annotated[
+        Optional[bool],  # noqa: UP045
+        typer.Option(
+            "--include-system/--no-include-system",
+            help="Also what storage systems keep: @eaDir, #recycle, $RECYCLE.BIN, .Trash, …",
+        ),
+    ] = None,
     regions: Annotated[
         Optional[bool],  # noqa: UP045
         typer.Option(
@@ -130,6 +138,7 @@ def index(
         "fps": fps,
         "clip_seconds": clip_seconds,
         "clip_stride": clip_stride,
+        "include_system": include_system,
         "regions": regions,
         "threads": threads,
         "hwaccel": hwaccel,
@@ -163,7 +172,7 @@ app.command("reindex")(reindex)
 
 @app.command()
 def search(
-    query: Annotated[str, typer.Argument(help="What is to be seen, in plain English.")],
+    query: Annotated[list[str], typer.Argument(help="What is to be seen, in plain English.")],
     archive: ArchiveOption = None,
     top_k: Annotated[
         int, typer.Option("--top-k", "-k", min=1, help="At most so many moments.")
@@ -173,9 +182,11 @@ def search(
         typer.Option(help="Leave out moments that score lower, from -1 to 1."),
     ] = None,
     video: Annotated[
-        Optional[str],  # noqa: UP045
+        Optional[list[str]],  # noqa: UP045
         typer.Option(
-            "--video", "-v", help="Path or glob of the videos to search: 'cam1/*', '*.mkv'."
+            "--video",
+            "-v",
+            help="Search only these: a path, a folder, a glob such as '*.mkv'. Repeatable.",
         ),
     ] = None,
     max_turns: MaxTurnsOption = None,
@@ -204,7 +215,7 @@ def search(
 
     with open_for_command(archive, threads=threads, provider=provider, bundle=bundle) as opened:
         result = opened.search(
-            query,
+            " ".join(query),
             top_k=top_k,
             min_score=min_score,
             video=video,
@@ -214,6 +225,8 @@ def search(
             one_shot=one_shot,
             rocchio=rocchio,
         )
+        for notice in result.notices:
+            say(notice)
         if json_output:
             from vsr_edge.documents import SearchDocument
 
@@ -221,17 +234,14 @@ def search(
         elif result.moments or explain or turns:
             print_search(result, explain=explain, trace=turns)
         if not result.moments:
-            say(_why_nothing(opened, video, min_score))
+            say(_why_nothing(opened, min_score))
         if not result.moments or result.verdict.decision == "no_match":
             raise typer.Exit(EXIT_NOTHING)
 
 
-def _why_nothing(archive: Archive, video: str | None, min_score: float | None) -> str:
+def _why_nothing(archive: Archive, min_score: float | None) -> str:
     if not archive.videos():
         return f"nothing is indexed in {archive.settings.archive} yet: vsr-edge index FOLDER"
-    if video is not None and not archive.videos(video):
-        hint = "; in a glob, [[] stands for the bracket [" if "[" in video else ""
-        return f"no indexed video matches {video!r}; `vsr-edge videos` lists them{hint}"
     if min_score is not None:
         return f"nothing scored {min_score} or more; without --min-score the best is shown"
     return "nothing matched"
@@ -239,9 +249,9 @@ def _why_nothing(archive: Archive, video: str | None, min_score: float | None) -
 
 @app.command()
 def videos(
-    pattern: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Argument(help="Path or glob: only these."),
+    names: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="[VIDEO]...", help="Paths, folders or globs: only these."),
     ] = None,
     archive: ArchiveOption = None,
     json_output: JsonOption = False,
@@ -253,15 +263,15 @@ def videos(
     from vsr_edge.output import print_json, print_videos
 
     with open_for_command(archive) as opened:
-        found = opened.videos(pattern)
+        if names:
+            opened.select(names)  # each must match something
+        found = opened.videos(names or None)
         if json_output:
             from vsr_edge.documents import Video, VideosDocument
 
             print_json(VideosDocument(videos=[Video.of(stored) for stored in found]))
         else:
             print_videos(found)
-    if pattern is not None and not found:
-        raise typer.Exit(EXIT_NOTHING)
 
 
 @app.command()
@@ -282,26 +292,8 @@ def stats(archive: ArchiveOption = None, json_output: JsonOption = False) -> Non
             print_stats(found, opened.settings.archive)
 
 
-@app.command()
-def remove(
-    names: Annotated[list[str], typer.Argument(metavar="VIDEO...", help="Paths or globs.")],
-    archive: ArchiveOption = None,
-    json_output: JsonOption = False,
-) -> None:
-    """Forget videos. The files themselves are not touched.
-
-    Example: [bold]vsr-edge remove '*/2019/*'[/bold]
-    """
-    from vsr_edge.output import print_json
-
-    with open_for_command(archive) as opened:
-        removed = opened.remove(names)
-        if json_output:
-            from vsr_edge.documents import RemoveDocument
-
-            print_json(RemoveDocument(removed=[str(stored.video.path) for stored in removed]))
-    for stored in removed:
-        say(f"removed {stored.video.path}")
+app.command("remove")(remove)
+app.command("prune")(prune)
 
 
 @app.command()

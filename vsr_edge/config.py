@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import operator
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ ENVIRONMENT_PREFIX = "VSR_EDGE_"
 EXACT_SEARCH_LIMIT = 500_000
 # Thousands of threads take minutes to start and to end.
 MAX_THREADS = 256
+# No camera records more frames a second, and fewer than one in eleven days show nothing.
+MAX_FPS, MIN_FPS = 1e6, 1e-6
+# Some thirty years: longer than any video, and short enough to calculate with.
+MAX_SECONDS = 1e9
 # Clips that share a frame; far more would take memory and find nothing new.
 MAX_OVERLAP = 100
 DEFAULT_SAMPLING = Sampling()
@@ -32,7 +37,10 @@ CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that a run may be told. ``threads`` 0 means: as many as this process may use."""
+    """All that a run may be told. ``threads`` 0 means: as many as this process may use.
+
+    ``include_system``: index what storage systems keep beside the videos too.
+    """
 
     archive: Path
     bundle: str = "lite"
@@ -45,6 +53,7 @@ class Settings:
     clip_stride: float = DEFAULT_SAMPLING.clip_stride
     regions: bool = DEFAULT_SAMPLING.regions
     exact_limit: int = EXACT_SEARCH_LIMIT
+    include_system: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -88,18 +97,46 @@ def usable_threads() -> int:
 
 
 def default_archive() -> Path:
-    """The platform's data folder for this program."""
-    return Path(platformdirs.user_data_dir(APPLICATION, appauthor=False)) / "archive"
+    """The platform's data folder for this program.
+
+    Raises:
+        UsageError: the user has no home folder, as in some containers.
+    """
+    folder = _of_the_user(platformdirs.user_data_dir)
+    if folder is None:
+        raise UsageError(
+            "there is no home folder to keep an archive in: name one with --archive or "
+            f"{ENVIRONMENT_PREFIX}ARCHIVE, or set HOME"
+        )
+    return folder / "archive"
 
 
 def bundles_folder() -> Path:
-    """Where bundles are installed, each in a folder of its name; it need not exist."""
-    return Path(platformdirs.user_data_dir(APPLICATION, appauthor=False)) / "bundles"
+    """Where bundles are installed, each in a folder of its name; it need not exist.
+
+    Raises:
+        UsageError: the user has no home folder.
+    """
+    folder = _of_the_user(platformdirs.user_data_dir)
+    if folder is None:
+        raise UsageError("there is no home folder to install bundles in: set HOME")
+    return folder / "bundles"
 
 
-def config_file() -> Path:
-    """The user's settings file; it need not exist."""
-    return Path(platformdirs.user_config_dir(APPLICATION, appauthor=False)) / "config.toml"
+def config_file() -> Path | None:
+    """The user's settings file; it need not exist. None where there is no home folder."""
+    folder = _of_the_user(platformdirs.user_config_dir)
+    return None if folder is None else folder / "config.toml"
+
+
+def _of_the_user(folder: Callable[..., str]) -> Path | None:
+    """A folder of platformdirs; None if it would lie below a home that nobody knows."""
+    try:
+        path = Path(folder(APPLICATION, appauthor=False))
+    except (RuntimeError, KeyError):
+        return None
+    # Earlier versions leave the ~ in.
+    return path if path.is_absolute() else None
 
 
 def load_settings(
@@ -115,23 +152,30 @@ def load_settings(
     """
     environment = os.environ if environment is None else environment
     file = config_file() if file is None else file
-    defaults = Settings(archive=default_archive())
+    # Where it is not needed, no default is looked for: there may be no home folder.
+    defaults = Settings(archive=Path())
     names = [field.name for field in fields(Settings)]
     found = {name: environment.get(ENVIRONMENT_PREFIX + name.upper()) for name in names}
     # Merged first and made into Settings once: one source may complete what another began.
     merged = (
-        _converted(_read(file), defaults, str(file))
+        _converted({} if file is None else _read(file), defaults, str(file))
         | _converted({k: v for k, v in found.items() if v}, defaults, "the environment")
         | _converted(
             {k: v for k, v in (options or {}).items() if v is not None}, defaults, "the options"
         )
     )
+    if "archive" not in merged:
+        merged["archive"] = default_archive()
     return replace(defaults, **merged)
 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text("utf-8"))
+        content = file.read_bytes()
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise UsageError(f"{file} is saved as UTF-16: save it as UTF-8, in Notepad by Save as")
+        # Windows' editors put a mark before the text.
+        return tomllib.loads(content.decode("utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
@@ -163,6 +207,10 @@ def _check(name: str, value: Any) -> None:
     """Raise UsageError for a value that is out of range whatever the other settings are."""
     if name in {"fps", "clip_seconds", "clip_stride"} and not 0 < value < float("inf"):
         raise UsageError(f"{name} must be a positive number, not {value}")
+    if name == "fps" and not MIN_FPS <= value <= MAX_FPS:
+        raise UsageError(f"fps must lie between {MIN_FPS:g} and {MAX_FPS:g}, not at {value}")
+    if name in {"clip_seconds", "clip_stride"} and value > MAX_SECONDS:
+        raise UsageError(f"{name} must be at most {MAX_SECONDS:g}, not {value}")
     if name in {"min_frames", "threads", "exact_limit"} and value < 0:
         raise UsageError(f"{name} must not be negative, not {value}")
     if name == "threads" and value > MAX_THREADS:

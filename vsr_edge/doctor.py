@@ -11,6 +11,7 @@ from typing import Any
 from vsr_edge.archive import open_settings_store
 from vsr_edge.config import load_settings, usable_threads
 from vsr_edge.errors import ArchiveNotFound, VsrEdgeError
+from vsr_edge.ingest.presence import missing_videos
 from vsr_edge.runtime.bundle import bundle_title
 from vsr_edge.tables import print_pairs
 
@@ -46,6 +47,7 @@ def examine(archive: Path | None) -> dict[str, Any]:
         "bundle_id": None,
         "archive": str(settings.archive),
         "archive_state": None,
+        "missing": None,
     }
     encoders_id = None
     try:
@@ -66,6 +68,11 @@ def examine(archive: Path | None) -> dict[str, Any]:
             found = store.check()
             stats = store.stats()
             report["archive_state"] = f"{stats.videos} videos, {stats.clips} clips"
+            report["missing"] = len(missing_videos(store))
+            if report["missing"]:
+                report["archive_state"] += (
+                    f"; {report['missing']} of the files are missing (`vsr-edge prune --dry-run`)"
+                )
             if stats.reindex is not None:
                 report["archive_state"] += f"; re-index with {stats.reindex.bundle_id!r} unfinished"
             problems += found

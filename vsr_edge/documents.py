@@ -33,6 +33,7 @@ from vsr_edge.types import Decision, RefinementMethod
 
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive
+    from vsr_edge.ingest.presence import PruneSummary
     from vsr_edge.store.base import ArchiveStats
     from vsr_edge.types import SearchResult, StoredVideo
 
@@ -125,7 +126,7 @@ class SearchDocument(Part):
             timing_ms=result.timing_ms,
             bundle=result.bundle,
             bundle_name=bundle_name(archive.bundle.files.folder),
-            notices=archive.notices,
+            notices=[*result.notices, *archive.notices],
         )
 
 
@@ -148,6 +149,10 @@ class _IndexCounts(Part):
     interrupted: bool
     partial: list[FileReport] = Field(description="Damaged: what can be read of them is indexed.")
     failed: list[FileReport]
+    passed_over: dict[str, int] = Field(
+        description="What lay in the folders and was not tried: files by their ending, and folders "
+        "of storage systems, with a slash."
+    )
 
 
 class IndexDocument(_IndexCounts):
@@ -198,7 +203,7 @@ class Video(Part):
             codec=video.codec,
             container=video.container,
             fingerprint=video.fingerprint,
-            missing=getattr(stored, "missing", False),
+            missing=stored.missing,
             frames=stored.frames,
             clips=stored.clips,
             partial=stored.partial,
@@ -251,6 +256,31 @@ class RemoveDocument(Part):
     removed: list[Text]
 
 
+class HeldBack(Part):
+    """Videos that were kept, though their files are gone: their folder may come back."""
+
+    folder: Text
+    reason: Text
+    videos: int
+
+
+class PruneDocument(Part):
+    """What `prune` forgot, or with `--dry-run` would."""
+
+    schema_: Literal["vsr-edge/prune/1"] = Field(default="vsr-edge/prune/1", alias="schema")
+    removed: list[Text]
+    held_back: list[HeldBack]
+    dry_run: bool
+
+    @classmethod
+    def of(cls, summary: PruneSummary) -> Self:
+        return cls(
+            removed=[str(stored.video.path) for stored in summary.removed],
+            held_back=[HeldBack.model_validate(held) for held in summary.held_back],
+            dry_run=summary.dry_run,
+        )
+
+
 class DemoDocument(Part):
     """What `demo` did: the documents of `index` and of each `search`."""
 
@@ -274,6 +304,7 @@ class DoctorDocument(Part):
     bundle_id: Text | None = Field(description="Null if it cannot be used.")
     archive: Text
     archive_state: Text | None
+    missing: int | None = Field(description="How many indexed files are gone; null: no archive.")
     problems: list[Text] = Field(description="What is wrong and what to do, a sentence each.")
 
 
@@ -293,6 +324,7 @@ DOCUMENTS: tuple[type[Part], ...] = (
     VideosDocument,
     StatsDocument,
     RemoveDocument,
+    PruneDocument,
     DemoDocument,
     DoctorDocument,
     BundleShowDocument,

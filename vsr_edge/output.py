@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vsr_edge.store.base import ArchiveStats
     from vsr_edge.types import SearchResult, StoredVideo
 
-SHOWN_A_TURN = 3
+SHOWN_A_TURN, SHOWN_KINDS = 3, 8
 # What a run says of single videos; only a re-index drops any.
 _REPORTS = ("partial", "failed", "dropped")
 
@@ -55,11 +55,13 @@ def print_search(result: SearchResult, *, explain: bool, trace: bool = False) ->
     """
     verdict = result.verdict
     if verdict.decision == "no_match":
-        messages.print(f"not there, {_percent(verdict.confidence)} sure; the nearest guesses:")
+        messages.print("nothing found that is likely enough; the nearest guesses:")
     elif verdict.decision == "unverified":
         messages.print(Text(result.turns[0].then))
     judged = verdict.threshold is not None
     figures = ("#", *(["match"] if judged else []), "score", "from", "to")
+    # A file that is gone is told apart where there is one.
+    noted = any(m.missing for m in result.moments)
     rows = []
     for m in result.moments:
         match = [_percent(m.match_probability)] if judged else []
@@ -67,9 +69,11 @@ def print_search(result: SearchResult, *, explain: bool, trace: bool = False) ->
         # What is less likely than the threshold is a guess.
         sure_enough = not judged or (m.match_probability or 0.0) >= (verdict.threshold or 0.0)
         rank = str(m.rank) if sure_enough else f"{m.rank}?"
-        rows.append((rank, *match, f"{m.score:.3f}", *span, str(m.video)))
-    columns = (*(Column(title, "number") for title in figures), Column("video", "path"))
-    print_table(columns, rows, named_by=(0, len(figures)))
+        note = ["missing" if m.missing else ""] if noted else []
+        rows.append((rank, *match, f"{m.score:.3f}", *span, *note, str(m.video)))
+    notes = [Column("note")] if noted else []
+    columns = (*(Column(title, "number") for title in figures), *notes, Column("video", "path"))
+    print_table(columns, rows, named_by=(0, len(columns) - 1))
     if explain or trace:
         _print_path(result, None if trace else SHOWN_A_TURN)
 
@@ -111,9 +115,19 @@ def _print_path(result: SearchResult, shown: int | None) -> None:
             "moments, it is no probability."
         )
     else:
-        messages.print(
-            f"verdict: {result.verdict.decision}, {_percent(result.verdict.confidence)} sure"
-        )
+        messages.print(_verdict(result))
+
+
+def _verdict(result: SearchResult) -> str:
+    """What was decided, by which numbers."""
+    likely = _percent(result.moments[0].match_probability if result.moments else None)
+    enough = _percent(result.verdict.threshold)
+    if result.verdict.decision == "match":
+        return f"verdict: match; the first moment is right with a probability of {likely}"
+    return (
+        f"verdict: no match; the likeliest guess is right with a probability of {likely}, and a "
+        f"match begins at {enough}"
+    )
 
 
 def print_videos(videos: Iterable[StoredVideo]) -> None:
@@ -126,7 +140,7 @@ def print_videos(videos: Iterable[StoredVideo]) -> None:
             stored.video.codec,
             str(stored.frames),
             str(stored.clips),
-            f"partial: {stored.partial}" if stored.partial else "",
+            _note(stored),
         )
         for stored in videos
     ]
@@ -140,6 +154,11 @@ def print_videos(videos: Iterable[StoredVideo]) -> None:
         Column("note", "text"),
     )
     print_table(columns, rows)
+
+
+def _note(stored: StoredVideo) -> str:
+    partial = [f"partial: {stored.partial}"] if stored.partial else []
+    return "; ".join([*(["missing"] if stored.missing else []), *partial])
 
 
 def print_stats(stats: ArchiveStats, folder: Path) -> None:
@@ -204,6 +223,11 @@ def print_summary(summary: IngestSummary) -> None:
     for kind in _REPORTS:
         for report in getattr(summary, kind, ()):
             messages.print(Text(printable(f"{kind}: {report.path}: {report.reason}")))
+    if summary.passed_over:
+        kinds = list(summary.passed_over.items())
+        counted = ", ".join(f"{count} {_plain_kind(kind)}" for kind, count in kinds[:SHOWN_KINDS])
+        more = f" and {len(kinds) - SHOWN_KINDS} more kinds" if len(kinds) > SHOWN_KINDS else ""
+        messages.print(Text(printable(f"passed over: {counted}{more}")))
     parts = [
         f"{summary.indexed} indexed ({len(summary.partial)} of them partial)",
         f"{summary.skipped} unchanged",
@@ -216,6 +240,10 @@ def print_summary(summary: IngestSummary) -> None:
         f"{', '.join(parts)}; {summary.hours:.2f} h of footage in {summary.seconds:.1f} s "
         f"({rate:.0f} × real time)"
     )
+
+
+def _plain_kind(kind: str) -> str:
+    return "without ending" if kind == "(none)" else kind
 
 
 def flat(value: Any, name: str = "") -> list[tuple[str, str]]:

@@ -86,7 +86,10 @@ class ClipHit:
 
 @dataclass(frozen=True, slots=True)
 class StoredVideo:
-    """One row of the archive. ``partial`` says why only a part of the file could be read, if so."""
+    """One row of the archive. ``partial`` says why only a part of the file could be read, if so.
+
+    ``missing``: no file lies there any more; only who lists videos for people looks.
+    """
 
     video_id: int
     video: Video
@@ -95,6 +98,7 @@ class StoredVideo:
     clips: int
     partial: str | None
     indexed_at: str
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,12 @@ class FrameFeatures:
         return len(self.times)
 
 
+def check_span(start: Seconds, end: Seconds) -> None:
+    """Raise ValueError unless the span begins in the video and ends after it begins."""
+    if not 0 <= start < end < float("inf"):
+        raise ValueError(f"a span from {start} to {end} s cannot be")
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A span of a video that a turn put forward; ``match_probability`` as in :class:`Moment`."""
@@ -132,14 +142,20 @@ class Candidate:
     score: float
     match_probability: float | None = None
 
+    def __post_init__(self) -> None:
+        check_span(self.start, self.end)
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A span of a video in the answer.
+    """A span of a video in the answer: 0 ≤ ``start`` < ``end`` ≤ the video's duration.
 
     ``score`` is the inner product of query and clip, or of query and best frame where a verifier
     has judged; ``match_probability``, how likely this is what was asked for, is None where none
-    has.
+    has. ``missing``: no file lies at ``video`` any more (or its drive is not mounted).
+
+    Raises:
+        ValueError: a span that ends before it starts, or starts before the video does.
     """
 
     rank: int
@@ -148,15 +164,20 @@ class Moment:
     end: Seconds
     score: float
     match_probability: float | None = None
+    missing: bool = False
+
+    def __post_init__(self) -> None:
+        check_span(self.start, self.end)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The answer to "is it there?".
 
-    ``confidence`` is the probability that the verdict on the first moment is right. Moments with a
-    match probability below ``threshold`` are guesses; on "no_match" all are. Both are None where
-    nothing was verified.
+    On "match", ``confidence`` is the probability that the first moment is right. It is None
+    otherwise: that the best guess is likely wrong does not say how likely nothing is there.
+    Moments with a match probability below ``threshold`` are guesses; on "no_match" all are. The
+    threshold is None where nothing was verified.
     """
 
     decision: Decision
@@ -201,6 +222,8 @@ class Turn:
 class SearchResult:
     """The whole answer to one query, with the path that led to it; ``timing_ms`` by stage, and in
     total.
+
+    ``notices`` are sentences about the query: what of it the bundle does not know, or cut off.
     """
 
     query: str
@@ -209,3 +232,4 @@ class SearchResult:
     turns: tuple[Turn, ...]
     timing_ms: dict[str, float]
     bundle: str
+    notices: tuple[str, ...] = ()

@@ -1,7 +1,9 @@
-"""Build the benchmark archive, or the list of concepts that refinements are explained by.
+"""Build the benchmark archive, the list of concepts that refinements are explained by, or that of
+words that queries may use without a notice.
 
     python -m models.data build-benchmark --images IMAGES --captions captions.csv --out benchmark
     python -m models.data concepts --captions captions.csv --split train --out concepts.txt
+    python -m models.data words --captions captions.csv --sentences more.txt.gz --out english.txt
 
 The captions are CSV with the columns image and caption, one row a caption; with ``--split``, also a
 column split. The same photos, options and seed give the same archive.
@@ -20,6 +22,7 @@ from rich.progress import Progress
 from models.data.benchmark import BenchmarkOptions, build_benchmark
 from models.data.concepts import list_concepts
 from models.data.photos import read_captions
+from models.data.words import list_words, read_lines
 
 MEANING = {
     "videos": "video files",
@@ -39,12 +42,17 @@ def parse() -> argparse.Namespace:
     commands = p.add_subparsers(required=True, metavar="COMMAND", dest="command")
     build = commands.add_parser("build-benchmark", help="captioned photos → videos and queries")
     concepts = commands.add_parser("concepts", help="captions → words and phrases, one a line")
-    for command in (build, concepts):
+    words = commands.add_parser("words", help="captions → words of several tokens, one a line")
+    words.add_argument(
+        "--sentences", type=Path, nargs="*", default=[], help="more captions, one a line; .gz"
+    )
+    for command in (build, concepts, words):
         command.add_argument(
             "--captions", type=Path, required=True, help="CSV: image, caption, split"
         )
         command.add_argument("--split", help="use only the rows of this split")
-    concepts.add_argument("--out", type=Path, required=True, help="text file")
+    for command in (concepts, words):
+        command.add_argument("--out", type=Path, required=True, help="text file")
     build.add_argument("--images", type=Path, required=True, help="folder of the photos")
     build.add_argument("--out", type=Path, required=True, help="new folder")
     for option in fields(BenchmarkOptions):
@@ -59,11 +67,16 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    if args.command == "concepts":
-        captions = read_captions(args.captions, args.split).values()
-        found = list_concepts(caption for group in captions for caption in group)
+    if args.command in {"concepts", "words"}:
+        groups = read_captions(args.captions, args.split).values()
+        captions = [caption for group in groups for caption in group]
+        if args.command == "concepts":
+            found = list_concepts(captions)
+        else:
+            captions += [line for path in args.sentences for line in read_lines(path)]
+            found = list_words(captions)
         args.out.write_text("\n".join(found) + "\n", "utf-8")
-        print(f"{args.out}: {len(found)} concepts")
+        print(f"{args.out}: {len(found)} {args.command}")
         return
     chosen = {option.name: getattr(args, option.name) for option in fields(BenchmarkOptions)}
     messages = Console(stderr=True)

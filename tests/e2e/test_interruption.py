@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def test_killing_it_at_any_moment_loses_nothing_that_was_finished(
         assert now >= most
         most = now
         if most == VIDEOS:  # The later kills shall find something to interrupt.
-            succeed("remove", "*", "--archive", archive)
+            succeed("remove", "*", "--yes", "--archive", archive)
             most = 0
     succeed("index", videos, "--archive", archive, *OPTIONS)
     assert content(archive) == undisturbed.content
@@ -113,7 +114,7 @@ def test_a_second_run_is_told_of_the_first_and_searching_works_meanwhile(
         wait_until(lambda: stored(archive) > 0, first)
         first.send_signal(signal.SIGSTOP)
         before = stored(archive)
-        for command in (("index", videos), ("remove", "*")):
+        for command in (("index", videos), ("remove", "*", "--yes")):
             refused = run(*command, "--archive", archive)
             assert (refused.code, refused.out) == (1, "")
             assert f"is being written by process {first.pid} on " in refused.err
@@ -126,3 +127,39 @@ def test_a_second_run_is_told_of_the_first_and_searching_works_meanwhile(
         first.send_signal(signal.SIGCONT)
         assert finish(first).code == 0
     assert content(archive) == undisturbed.content
+
+
+def test_ctrl_c_amid_imports_leaves_no_traceback(demo_archive: Path) -> None:
+    """From the first line of ours on."""
+    started = (
+        *(sys.executable, "-c"),
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from vsr_edge.__main__ import main; print('started', flush=True); main()",
+    )
+    chance, codes = random.Random(3), []
+    for _ in range(25):
+        command = ("search", "a man", "--archive", demo_archive, "--one-shot")
+        with running(*command, command=started) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"started\n"
+            time.sleep(chance.uniform(0, 1.2))
+            process.send_signal(signal.SIGINT)
+            ended = finish(process)
+        assert ended.code in (130, 0), ended
+        if ended.code == 130:
+            assert ended.err.strip() in ("", "interrupted", "error: interrupted"), ended
+        codes.append(ended.code)
+    assert 130 in codes
+
+
+def test_an_ignored_ctrl_c_stays_ignored(demo_archive: Path) -> None:
+    started = (
+        *(sys.executable, "-c"),
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN);"
+        "from vsr_edge.__main__ import main; print('started', flush=True); main()",
+    )
+    with running("stats", "--archive", demo_archive, command=started) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"started\n"
+        process.send_signal(signal.SIGINT)
+        assert finish(process).code == 0

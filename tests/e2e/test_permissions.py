@@ -52,7 +52,7 @@ def test_an_archive_that_may_only_be_read_is_searched_and_not_changed(archive: P
     ended = as_anybody("search", QUERY, "--one-shot", "--archive", archive, "--json")
     assert ended.code == 0
     assert ended.document["moments"]
-    for command in (["index", archive], ["remove", "*"]):
+    for command in (["index", archive], ["remove", "*", "--yes"]):
         ended = as_anybody(*command, "--archive", archive)
         assert (ended.code, ended.out) == (1, "")
         assert "cannot be written" in ended.err

@@ -9,7 +9,7 @@ import pytest
 import vsr_edge
 from tests.ingest.archives import footage
 from vsr_edge.config import load_settings
-from vsr_edge.errors import ArchiveNotFound, UsageError
+from vsr_edge.errors import ArchiveNotFound, MediaError, UsageError
 
 
 def test_index_search_list_remove(tmp_path: Path, demo_clips: list[Path]) -> None:
@@ -80,3 +80,22 @@ def test_a_bundle_encodes_sentences_on_its_own() -> None:
     with vsr_edge.load_bundle(load_settings().bundle) as bundle:
         vectors = bundle.encode_text(["a red car", "a cat"])
     assert vectors.shape == (2, bundle.dim)
+
+
+def test_a_frame_of_a_video_is_a_picture_of_its_full_size(demo_clips: list[Path]) -> None:
+    with vsr_edge.open_archive("none") as archive:
+        picture = archive.frame(demo_clips[0], 8.0)
+        assert (picture.shape, picture.dtype) == ((272, 640, 3), "uint8")
+        assert archive.frame(str(demo_clips[0]), 2.0).tobytes() != picture.tobytes()
+        with pytest.raises(MediaError, match="gone"):
+            archive.frame("gone.mp4", 1.0)
+        with pytest.raises(UsageError, match="a number of seconds, not nan"):
+            archive.frame(demo_clips[0], float("nan"))
+
+
+def test_any_of_several_videos_is_searched(demo_archive: Path, demo_clips: list[Path]) -> None:
+    with vsr_edge.open_archive(demo_archive) as archive:
+        found = archive.search("a man", video=["bikes.mp4", demo_clips[1]], one_shot=True)
+        assert {moment.video for moment in found.moments} == set(demo_clips[:2])
+        with pytest.raises(UsageError, match=r"no indexed video matches 'nope'"):
+            archive.search("a man", video=["bikes.mp4", "nope"])

@@ -72,6 +72,7 @@ def test_the_archive_is_changed_over_and_searched_with_the_new_bundle(
         "up_to_date",
         "waiting",
         "dropped",
+        "passed_over",
     }
     assert (document["indexed"], document["switched"]) == (len(demo_clips), True)
     assert document["bundle_id"] == ENCODERS

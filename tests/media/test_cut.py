@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.media_files import constant_rate, is_upright, number_of, write_video
+from tests.media_files import constant_rate, is_upright, number_of, write_turned, write_video
 from vsr_edge.errors import UnreadableMedia
-from vsr_edge.media.cut import jpeg, thumbnails
+from vsr_edge.media.cut import jpeg, picture_at, thumbnails
 
 
 def opened(picture: bytes) -> np.ndarray:
@@ -25,6 +25,16 @@ def test_each_picture_is_the_nearest_frame(tmp_path: Path) -> None:
     assert shown == [30, 0, 59, 59, 30]
     assert all(is_upright(opened(picture)) for picture in pictures)
     assert opened(pictures[0]).shape == (96, 160, 3)
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180])
+def test_a_single_picture_is_upright_and_of_full_size(degrees: int, tmp_path: Path) -> None:
+    path = write_turned(tmp_path / "a.mp4", constant_rate(60), degrees)
+    for time, number in ((3.02, 30), (0.0, 0), (-5.0, 0), (99.0, 59)):
+        picture = picture_at(path, time)
+        assert (picture.dtype, number_of(picture)) == (np.uint8, number)
+        assert is_upright(picture)
+        assert picture.shape == ((160, 96, 3) if degrees == 90 else (96, 160, 3))
 
 
 def test_what_lies_in_a_lost_part_is_shown_by_its_neighbour(tmp_path: Path) -> None:

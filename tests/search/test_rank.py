@@ -117,7 +117,7 @@ SPANS = st.lists(
         lambda video, start, length: Span(video, start, start + length, 0.0),
         st.integers(1, 2),
         st.floats(0, 20),
-        st.floats(0, 10),
+        st.floats(0.01, 10),
     ),
     max_size=12,
 )

@@ -99,7 +99,7 @@ def look_without_rights(pipe: Connection, folder: Path) -> None:
     try:
         with open_store(folder, bundle_id=BUNDLE, dim=DIM) as store:
             hits = store.search(query, 5)
-            few = store.search(query, 5, Filter("*/b.mp4"))
+            few = store.search(query, 5, Filter(("*/b.mp4",)))
             problems = store.check()
             try:
                 with store.writer():

@@ -68,12 +68,15 @@ def test_search_finds_what_brute_force_finds(
         store.search(queries[0], 1)
         with store.writer() as writer:
             writer.remove([ids[i] for i in removed if i < len(ids)])
-        found = store.search_many(queries, k, Filter(pattern))
+        found = store.search_many(queries, k, Filter(() if pattern is None else (pattern,)))
         for hits, query in zip(found, queries, strict=True):
             expected = brute_force(Path(place), query, k, pattern)
             assert [(hit.clip.clip_id, hit.score) for hit in hits] == expected
         with open_archive(Path(place)) as again:
-            assert again.search_many(queries, k, Filter(pattern)) == found
+            assert (
+                again.search_many(queries, k, Filter(() if pattern is None else (pattern,)))
+                == found
+            )
 
 
 def graph_in_use(folder: Path) -> bool:
@@ -107,7 +110,7 @@ def test_a_graph_is_built_beyond_the_limit_and_keeps_up(tmp_path: Path) -> None:
     with open_archive(tmp_path, exact_limit=150, threads=1) as store:
         assert len(store.search(a_query(), 1000)) == 500
         assert (
-            store.search(a_query(), 9, Filter("/v/3.mp4"))
+            store.search(a_query(), 9, Filter(("/v/3.mp4",)))
             == [hit for hit in store.search(a_query(), 1000) if hit.clip.video_id == ids[3]][:9]
         )
         with store.writer() as writer:

@@ -11,7 +11,7 @@ import queue
 import stat
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -26,6 +26,8 @@ from vsr_edge.types import FrameBatch, Sampling, StoredVideo, Video
 
 QUEUE_EVENTS = 6
 POLL_SECONDS = 0.2
+# What SQLite can hold: a file may claim to be of the year 2300.
+_LATEST_NS = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,23 +160,26 @@ class Reader:
         if isinstance(file, Unreachable):
             yield Failed(file, file.reason)
             return
+        reading = False
         try:
             status = file.path.stat()
             if not stat.S_ISREG(status.st_mode):
                 # Reading a pipe or a device may never end.
                 yield Failed(file, "a pipe, a socket or a device, not a file")
                 return
+            modified_ns = max(-_LATEST_NS, min(status.st_mtime_ns, _LATEST_NS))
             stored = self._store.find(file.path)
-            if stored is not None and self._is_current(stored, status.st_size, status.st_mtime_ns):
+            if stored is not None and self._is_current(stored, status.st_size, modified_ns):
                 yield Known(file)
                 return
             content = fingerprint(file.path)
             alike = self._store.find_fingerprint(content)
             if content in self._scheduled or any(v.sampling == self._sampling for v in alike):
-                yield SameContent(file, content, status.st_mtime_ns)
+                yield SameContent(file, content, modified_ns)
                 return
+            reading = True
             video = probe(file.path, known_fingerprint=content)
-            plan = plan_video(video, self._sampling)
+            plan = plan_video(replace(video, modified_ns=modified_ns), self._sampling)
             with read_frames(
                 plan,
                 size=self._size,
@@ -192,8 +197,19 @@ class Reader:
             yield Failed(file, error.reason)
         except OSError as error:
             yield Failed(file, error.strerror or str(error))
+        except Exception as error:
+            if not reading:  # the archive's, which no other file would be spared
+                raise
+            yield Failed(file, unexpected(error))
 
     def _is_current(self, stored: StoredVideo, size_bytes: int, modified_ns: int) -> bool:
         video = stored.video
         same_file = (video.size_bytes, video.modified_ns) == (size_bytes, modified_ns)
         return same_file and stored.sampling == self._sampling
+
+
+def unexpected(error: Exception) -> str:
+    """The reason for a file that failed as no file should; it must not end the run."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
+    return f"unexpected {type(error).__name__}: {error}"

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from vsr_edge.ingest.reader import Ended, Event, Failed, Frames, Known, Reader, SameContent, Started
+from vsr_edge.errors import VsrEdgeError
+from vsr_edge.ingest.presence import is_gone
+from vsr_edge.ingest.reader import (
+    Ended,
+    Event,
+    Failed,
+    Frames,
+    Known,
+    Reader,
+    SameContent,
+    Started,
+    unexpected,
+)
 from vsr_edge.ingest.scan import FoundFile, Unreachable, scan
 from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.sampling import clip_windows
@@ -40,7 +54,11 @@ class FileReport:
 
 @dataclass(slots=True)
 class IngestSummary:
-    """What a run did. ``hours`` is newly encoded footage; ``seconds`` the run's wall time."""
+    """What a run did. ``hours`` is newly encoded footage; ``seconds`` the run's wall time.
+
+    ``passed_over`` counts what lay in the folders and was not tried: files by their ending, and
+    the folders of storage systems (``@eaDir/``).
+    """
 
     indexed: int = 0
     skipped: int = 0
@@ -52,6 +70,7 @@ class IngestSummary:
     interrupted: bool = False
     partial: list[FileReport] = field(default_factory=list)
     failed: list[FileReport] = field(default_factory=list)
+    passed_over: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +97,7 @@ def ingest(
     device: Device | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    include_system: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IngestSummary:
     """Bring the archive up to date with the files; what is known and unchanged is skipped.
@@ -89,8 +109,12 @@ def ingest(
         ArchiveLocked: another process is writing.
         ArchiveError: the archive cannot be written.
     """
-    files = list(scan(paths, include, exclude))
+    passed_over: Counter[str] = Counter()
+    files = list(
+        scan(paths, include, exclude, include_system=include_system, passed_over=passed_over)
+    )
     run = _Run(store, bundle, sampling, files, on_progress)
+    run.summary.passed_over = dict(passed_over.most_common())
     pending: Sequence[FoundFile | Unreachable] = files
     with store.writer() as writer:
         try:
@@ -108,8 +132,18 @@ def ingest(
                     pending = run.consume(writer, iter(reader))
         except KeyboardInterrupt:
             run.summary.interrupted = True
+        except _ElsewhereError as error:
+            raise error.error from None
     run.summary.seconds = time.monotonic() - run.started
     return run.summary
+
+
+class _ElsewhereError(Exception):
+    """Around an error that is no video's fault: of the reader, or of who is told of progress."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
 
 
 class _Run:
@@ -143,7 +177,10 @@ class _Run:
                     self.summary.skipped += 1
                     self._finished(file)
                 case SameContent(file):
-                    if self._reuse(writer, event):
+                    known = True
+                    with self._failing(file.path):
+                        known = self._reuse(writer, event)
+                    if known:
                         self._finished(file)
                     else:
                         again.append(file)
@@ -159,32 +196,54 @@ class _Run:
 
     def _encode(self, writer: Writer, started: Started, events: Iterator[Event]) -> None:
         """Encode and store one video, up to its ``Ended`` or ``Failed``."""
-        video, sampling = started.video, self.sampling
-        times: list[Times] = []
-        vectors: list[HalfVectors] = []
+        video = started.video
         read = 0
-        with writer.begin(video, sampling) as target:
-            while isinstance(event := next(events), Frames):
-                features = self._features(event.batch)
-                target.add_frames(features)
-                times.append(features.times)
-                vectors.append(features.vectors)
-                read += len(features)
-                self._report(started, read)
-            if isinstance(event, Failed):
-                self._fail(video.path, event.reason)
-                return
-            assert isinstance(event, Ended)
-            windows = clip_windows(
-                np.concatenate(times), video.duration, sampling.clip_seconds, sampling.clip_stride
-            )
-            clips = clip_vectors(np.concatenate(vectors), windows)
-            target.finish(windows, clips, partial=event.partial)
-        self.summary.indexed += 1
-        self.summary.frames += read
-        self.summary.hours += video.duration / 3600
-        if event.partial:
-            self.summary.partial.append(FileReport(video.path, event.partial))
+        event: Event | None = None
+        with self._failing(video.path):
+            with writer.begin(video, self.sampling) as target:
+                times: list[Times] = []
+                vectors: list[HalfVectors] = []
+                while isinstance(event := _next(events), Frames):
+                    features = self._features(event.batch)
+                    target.add_frames(features)
+                    times.append(features.times)
+                    vectors.append(features.vectors)
+                    read += len(features)
+                    self._report(started, read)
+                if isinstance(event, Failed):
+                    self._fail(video.path, event.reason)
+                    return
+                assert isinstance(event, Ended)
+                windows = clip_windows(
+                    np.concatenate(times),
+                    video.duration,
+                    self.sampling.clip_seconds,
+                    self.sampling.clip_stride,
+                )
+                clips = clip_vectors(np.concatenate(vectors), windows)
+                target.finish(windows, clips, partial=event.partial)
+            self.summary.indexed += 1
+            self.summary.frames += read
+            self.summary.hours += video.duration / 3600
+            if event.partial:
+                self.summary.partial.append(FileReport(video.path, event.partial))
+            return
+        # It failed amid its frames: the rest of them is of no use.
+        while not isinstance(event, Ended | Failed):
+            event = _next(events)
+
+    @contextmanager
+    def _failing(self, path: Path) -> Iterator[None]:
+        """Whatever goes wrong with one video is reported, and the next one's turn comes.
+
+        What is wrong with the archive, the bundle or the provider ends the run.
+        """
+        try:
+            yield
+        except (_ElsewhereError, VsrEdgeError):
+            raise
+        except Exception as error:
+            self._fail(path, unexpected(error))
 
     def _features(self, batch: FrameBatch) -> FrameFeatures:
         vectors, regions = self.bundle.encode_frames(batch.pixels, regions=self.sampling.regions)
@@ -208,7 +267,7 @@ class _Run:
             return False
         stamp = {"size_bytes": size, "modified_ns": event.modified_ns}
         here = next((v for v in twins if v.video.path == path), None)
-        gone = next((v for v in twins if _is_gone(v.video.path)), None)
+        gone = next((v for v in twins if is_gone(v.video.path)), None)
         if here is not None:
             writer.touch(here.video_id, **stamp)
             self.summary.skipped += 1
@@ -252,30 +311,29 @@ class _Run:
         self._send(started.file.path, done, read, share * started.video.duration)
 
     def _send(self, path: Path, done: float, frames: int, media_seconds: Seconds) -> None:
-        if self._on_progress is not None:
-            self._on_progress(
-                Progress(
-                    path=path,
-                    done_files=self._done_files,
-                    total_files=self._total_files,
-                    done_bytes=done,
-                    total_bytes=self._total_bytes,
-                    frames=self.summary.frames + frames,
-                    media_seconds=self.summary.hours * 3600 + media_seconds,
-                    elapsed=time.monotonic() - self.started,
-                )
-            )
+        if self._on_progress is None:
+            return
+        now = Progress(
+            path=path,
+            done_files=self._done_files,
+            total_files=self._total_files,
+            done_bytes=done,
+            total_bytes=self._total_bytes,
+            frames=self.summary.frames + frames,
+            media_seconds=self.summary.hours * 3600 + media_seconds,
+            elapsed=time.monotonic() - self.started,
+        )
+        try:
+            self._on_progress(now)
+        except Exception as error:
+            raise _ElsewhereError(error) from error
 
 
-def _is_gone(path: Path) -> bool:
-    """Whether nothing lies there any more, as far as can be told; what is hidden is not gone."""
+def _next(events: Iterator[Event]) -> Event:
     try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
+        return next(events)
+    except Exception as error:
+        raise _ElsewhereError(error) from error
 
 
 def clip_vectors(frames: HalfVectors, windows: Sequence[ClipWindow]) -> HalfVectors:

@@ -5,6 +5,7 @@ FFmpeg reads a Matroska or fast-start MP4 file that was cut short without a word
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from itertools import islice
@@ -87,6 +88,7 @@ def _declared_duration(container: InputContainer, stream: VideoStream) -> Second
 
 def mp4_boxes(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Where each box ends, and its kind."""
+    size_of_file = _size(file)
     position, kind = 0, b""
     while header := file.read(16):
         if len(header) < 8:
@@ -103,21 +105,34 @@ def mp4_boxes(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         if not kind.isalnum():
             return
         yield position, kind
+        if position >= size_of_file:
+            return
         file.seek(position)
 
 
 def _riff_chunks(file: BinaryIO) -> Iterator[int]:
     """Where each RIFF chunk ends; AVI files above 1 GB have several."""
+    size_of_file = _size(file)
     position = 0
     while len(header := file.read(8)) == 8 and header[:4] == b"RIFF":
         (size,) = struct.unpack_from("<I", header, 4)
         position += 8 + size
         yield position
+        if position >= size_of_file:
+            return
         file.seek(position)
+
+
+def _size(file: BinaryIO) -> int:
+    """How long it is; left at its beginning. Behind it, not every place can be sought."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size
 
 
 def matroska_segments(file: BinaryIO) -> Iterator[int]:
     """Where each segment ends, unless it was written to a stream and its size left open."""
+    size_of_file = _size(file)
     for _ in range(_MOST_ELEMENTS):
         identifier = _vint(file, keep_marker=True)
         size = _vint(file, keep_marker=False)
@@ -127,6 +142,8 @@ def matroska_segments(file: BinaryIO) -> Iterator[int]:
         if identifier == _SEGMENT:
             yield end
         elif identifier not in _BETWEEN_SEGMENTS:
+            return
+        if end >= size_of_file:
             return
         file.seek(end)
 

@@ -16,7 +16,7 @@ from vsr_edge.media.decode import read_frames
 from vsr_edge.media.index import scan
 from vsr_edge.media.plan import VideoPlan, plan_frames
 from vsr_edge.media.probe import probe
-from vsr_edge.types import Pixels, Sampling, Seconds
+from vsr_edge.types import Pixels, Sampling, Seconds, Video
 
 # FFmpeg's scale for JPEG, from 1, the best, to 31.
 _QUALITY = 5
@@ -30,17 +30,35 @@ def thumbnails(path: Path, times: Sequence[Seconds], width: int = 240) -> list[b
         NoVideoStream: a media file without pictures.
     """
     video = probe(path)
+    height = max(2, round(width * video.height / video.width / 2) * 2)
+    return [jpeg(picture) for picture in _pictures(video, times, (width, height))]
+
+
+def picture_at(path: Path, time: Seconds) -> Pixels:
+    """The frame nearest to a time, upright, in full size: uint8 [H, W, 3] RGB.
+
+    Raises:
+        UnreadableMedia: the file is gone, or no frame near can be read.
+        NoVideoStream: a media file without pictures.
+    """
+    video = probe(path)
+    (picture,) = _pictures(video, [time], (video.width, video.height))
+    return picture
+
+
+def _pictures(video: Video, times: Sequence[Seconds], size: tuple[int, int]) -> list[Pixels]:
+    """The frames nearest to the times, each decoded once, (width, height) pixels large."""
+    path = video.path
     index = scan(path)
     nearest = np.abs(index.times[None] - np.asarray(times, dtype=np.float64)[:, None]).argmin(
         axis=1
     )
     chosen = np.unique(nearest)
     plan = VideoPlan(video, Sampling(), plan_frames(index, chosen, fps=1.0), index.damage)
-    height = max(2, round(width * video.height / video.width / 2) * 2)
-    found: dict[float, bytes] = {}
-    with read_frames(plan, size=(width, height), batch_frames=1) as batches:
+    found: dict[float, Pixels] = {}
+    with read_frames(plan, size=size, batch_frames=1) as batches:
         for batch in batches:
-            found[float(batch.times[0])] = jpeg(batch.pixels[0])
+            found[float(batch.times[0])] = batch.pixels[0]
     if not found:
         raise UnreadableMedia(path, "not one of the wanted frames can be decoded")
     read = np.array(list(found))

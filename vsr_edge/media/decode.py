@@ -16,6 +16,7 @@ from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.opening import open_video
 from vsr_edge.media.picture import Converter
 from vsr_edge.media.plan import FramePlan, VideoPlan
+from vsr_edge.media.source import memory_is_short, unavailable
 from vsr_edge.types import FrameBatch, Seconds
 
 
@@ -38,6 +39,7 @@ def read_frames(
 
     Iterating raises:
         UnreadableMedia: not one frame can be decoded, or the file is gone.
+        MediaUnavailable: the operating system refuses to give it, or memory.
     """
     return FrameReader(
         plan, size=size, crop=crop, threads=threads, device=device, batch_frames=batch_frames
@@ -110,7 +112,9 @@ class FrameReader:
         for time, frame in self._planned():
             try:
                 picture = self._convert(frame)
-            except (av.FFmpegError, ValueError):
+            except (av.FFmpegError, ValueError, MemoryError) as error:
+                if memory_is_short():
+                    raise unavailable(self._plan.video.path, error) from error
                 continue
             self._found += 1
             # A batch is one array: it ends where the size of the picture changes.

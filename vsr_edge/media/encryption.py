@@ -64,9 +64,7 @@ def is_encrypted(source: SourceFile) -> bool:
 def _mp4(source: SourceFile) -> bool:
     position = 0
     for _ in range(_MOST_BOXES):
-        source.seek(position)
-        header = source.read(16)
-        if len(header) < 8:
+        if source.seek(position) < 0 or len(header := source.read(16)) < 8:
             return False
         size, kind = struct.unpack_from(">I4s", header)
         if size == 1 and len(header) == 16:

@@ -61,7 +61,8 @@ class FrameIndex:
     ``strays`` [j]: the packets whose pts are not to be believed.
     ``parameters`` [p]: the packets that bring the decoder new parameters, a new size perhaps.
     ``sets``: by packet, the parameter sets that belong before it and are elsewhere in the file.
-    ``damage``: what is missing of the file, in words, if anything.
+    ``damage``: what is missing of the file, in words, if anything; ``left_out``: further video
+    streams in it.
     """
 
     times: Times
@@ -78,6 +79,7 @@ class FrameIndex:
     parameters: NDArray[np.int64]
     sets: Mapping[int, bytes]
     damage: str | None
+    left_out: str | None = None
 
     def __len__(self) -> int:
         return len(self.times)
@@ -129,7 +131,8 @@ def scan(path: Path) -> FrameIndex:
             damage.append(f"places in the file that cannot be read: {failures}")
         if missing:
             damage.append(missing)
-    return replace(index, damage="; ".join(damage) or None)
+        left_out = video.left_out
+    return replace(index, damage="; ".join(damage) or None, left_out=left_out)
 
 
 def brings_parameters(packet: Packet[VideoStream]) -> bool:

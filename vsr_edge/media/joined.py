@@ -77,7 +77,11 @@ def _mp4_headers(file: BinaryIO, kind: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _matroska_headers(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    size = file.seek(0, 2)
+    file.seek(0)
     for end in matroska_segments(file):
+        if end >= size:
+            return
         file.seek(end)
         header = file.read(_HEADER_BYTES)
         if not header.startswith(_EBML):

@@ -16,13 +16,15 @@ from av.video.stream import VideoStream
 from vsr_edge.errors import UnreadableMedia
 from vsr_edge.media.encryption import is_encrypted
 from vsr_edge.media.hwaccel import Device
-from vsr_edge.media.source import SourceFile, is_want_of_memory, unavailable
+from vsr_edge.media.source import SourceFile, memory_is_short, unavailable
 from vsr_edge.media.streams import (
     check_streams,
-    main_stream,
+    describe,
     moving_streams,
     packet_counts,
+    running_streams,
     split_stream,
+    with_stream,
 )
 
 _LIST = "a playlist, which only names other files: index those"
@@ -57,9 +59,9 @@ class OpenVideo:
     """A file open as video, with the stream that was chosen.
 
     The scan and the decoder read through this same class: what one counts, the other finds again
-    at the same place. ``number`` is the stream's among the video streams. ``failures`` counts the
-    places that could not be read, ``failures_at_end`` those of them behind the last
-    packet but one.
+    at the same place. ``number`` is the stream's among the video streams, ``others`` are those
+    of further ones that run. ``failures`` counts the places that could not be read,
+    ``failures_at_end`` those of them behind the last packet but one.
     """
 
     def __init__(
@@ -69,14 +71,23 @@ class OpenVideo:
         container: InputContainer,
         stream: VideoStream,
         number: int,
+        others: list[int],
     ) -> None:
         self.path = path
         self.file = source.path
         self.container = container
         self.stream = stream
         self.number = number
+        self.others = others
         self.failures = self.failures_at_end = 0
         self._source = source
+
+    @property
+    def left_out(self) -> str | None:
+        """The further video streams in words, where the file alone was named, and there are any."""
+        if not self.others or self.path != self.file:
+            return None
+        return ", ".join(describe(self.container, number) for number in self.others)
 
     def packets(self) -> Iterator[Packet[VideoStream]]:
         """The non-empty packets of the stream, in file order, past damage.
@@ -115,7 +126,7 @@ class OpenVideo:
     def check(self, error: BaseException | None = None) -> None:
         """Raise ``MediaUnavailable`` if it is the system that failed, and not the file."""
         self._source.check()
-        if error is not None and is_want_of_memory(error):
+        if error is not None and memory_is_short():
             raise unavailable(self.path, error) from error
 
 
@@ -135,21 +146,32 @@ def open_video(path: Path, device: Device | None = None) -> Iterator[OpenVideo]:
     file, number = split_stream(path)
     with closing(SourceFile(file)) as source:
         container = _container(source, device)
-        candidates = moving_streams(container)
-        if number is None and len(candidates) > 1:
+        running = moving_streams(container)
+        if len(running) > 1:
             with container:
-                number = main_stream(container, packet_counts(container))
+                running = running_streams(container, packet_counts(container))
             # Read to some place in the middle, which is none to count packets from.
             source.seek(0)
             container = _container(source, device)
         with container:
             check_streams(path, container)
-            number = candidates[0] if number is None else number
-            if number not in candidates:
+            if number is not None and number not in moving_streams(container):
                 raise UnreadableMedia(path, f"there is no video stream {number} in {file.name}")
-            stream = container.streams.video[number]
+            chosen = running[0] if number is None else number
+            stream = container.streams.video[chosen]
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-            yield OpenVideo(path, source, container, stream, number)
+            others = [other for other in running if other != chosen]
+            yield OpenVideo(path, source, container, stream, chosen, others)
+
+
+def streams_of(path: Path) -> list[Path]:
+    """A path for each video stream of a file: first the file itself, which means its main one.
+
+    Raises:
+        MediaError: as :func:`open_video`.
+    """
+    with open_video(path) as video:
+        return [path, *(with_stream(path, number) for number in video.others)]
 
 
 def _container(source: SourceFile, device: Device | None = None) -> InputContainer:
@@ -176,7 +198,7 @@ def _container(source: SourceFile, device: Device | None = None) -> InputContain
             container = _container(source)
             device.give_up(explain(error))
             return container
-        if is_want_of_memory(error):
+        if memory_is_short():
             raise unavailable(path, error) from error
         raise UnreadableMedia(path, explain(error)) from error
     problem = None

@@ -69,12 +69,16 @@ class FramePlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoPlan:
-    """A video and what to read of it. ``damage``: what of the file is missing, if anything."""
+    """A video and what to read of it.
+
+    ``damage``: what of the file is missing, if anything; ``left_out``: further video streams in it.
+    """
 
     video: Video
     sampling: Sampling
     frames: FramePlan
     damage: str | None
+    left_out: str | None = None
 
 
 def plan_video(source: Path | Video, sampling: Sampling) -> VideoPlan:
@@ -97,7 +101,8 @@ def plan_video(source: Path | Video, sampling: Sampling) -> VideoPlan:
         keyframes=index.keyframes,
     )
     frames = plan_frames(index, chosen, fps=sampling.fps)
-    return VideoPlan(replace(video, duration=index.duration), sampling, frames, index.damage)
+    measured = replace(video, duration=index.duration)
+    return VideoPlan(measured, sampling, frames, index.damage, index.left_out)
 
 
 def plan_frames(index: FrameIndex, chosen: NDArray[np.int64], *, fps: float) -> FramePlan:

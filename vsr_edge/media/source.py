@@ -42,7 +42,11 @@ class SourceFile:
             return b""
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
+        """The new place; below 0 where a damaged header asks for one that cannot be."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, OverflowError):
+            return -errno.EINVAL
 
     def tell(self) -> int:
         return self._file.tell()
@@ -58,16 +62,17 @@ class SourceFile:
 
 def unavailable(path: Path, error: BaseException) -> MediaUnavailable:
     """The error for what the system refused while ``path`` was read."""
-    if is_want_of_memory(error):
+    if memory_is_short():
         return MediaUnavailable(path, "there is not enough memory to read it")
     said = getattr(error, "strerror", None) or str(error)
     return MediaUnavailable(path, f"the file cannot be read now ({said})")
 
 
-def is_want_of_memory(error: BaseException) -> bool:
-    """Whether memory is short, and not only asked for by a damaged header that wants gigabytes."""
-    if not isinstance(error, MemoryError) and getattr(error, "errno", None) != errno.ENOMEM:
-        return False
+def memory_is_short() -> bool:
+    """Whether memory is what FFmpeg wanted when it failed; its errors seldom say so.
+
+    Damaged headers that ask for gigabytes fail in the same way, but leave enough.
+    """
     try:
         bytearray(_PROBED_BYTES)
     except MemoryError:

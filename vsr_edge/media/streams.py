@@ -76,11 +76,11 @@ def packet_counts(container: InputContainer) -> list[int]:
     return [counts[stream.index] for stream in streams]
 
 
-def main_stream(container: InputContainer, counts: Sequence[int]) -> int:
-    """The number of the stream that the file alone means.
+def running_streams(container: InputContainer, counts: Sequence[int]) -> list[int]:
+    """The numbers of the streams that run, and do not show a picture now and then.
 
-    Of those that run, not show a picture now and then: one that the container marks as default,
-    then the one with the larger picture, then the first.
+    First comes the one that the file alone means: one that the container marks as default, then
+    the one with the larger picture, then the first.
     """
     streams = container.streams.video
     candidates = moving_streams(container)
@@ -92,7 +92,7 @@ def main_stream(container: InputContainer, counts: Sequence[int]) -> int:
         default = bool(_disposition(streams[number]) & _DEFAULT)
         return default, codec.width * codec.height, -number
 
-    return max(running, key=worth)
+    return sorted(running, key=worth, reverse=True)
 
 
 def describe(container: InputContainer, number: int) -> str:

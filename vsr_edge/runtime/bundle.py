@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from vsr_edge.config import bundles_folder
-from vsr_edge.errors import BundleDamaged, BundleNotFound
+from vsr_edge.errors import BundleDamaged, BundleNotFound, UsageError
 from vsr_edge.runtime.manifest import BundleFile, Manifest, read_manifest
 
 BUILT_IN = ("lite",)
@@ -34,8 +35,8 @@ def installed_bundles() -> dict[str, Path]:
     """Name → folder of every bundle that `vsr-edge bundle pull` installed, in order of name."""
     try:
         folders = sorted(path for path in bundles_folder().iterdir() if path.is_dir())
-    except OSError:
-        return {}  # nothing was installed yet
+    except (OSError, UsageError):
+        return {}  # nothing was installed yet, or there is no home folder
     # What an interrupted installation left behind begins with a dot.
     return {path.name: path for path in folders if not path.name.startswith(".")}
 
@@ -55,7 +56,9 @@ def find_bundle(name_or_path: str | Path) -> Path:
             return Path(str(resources.files("vsr_edge") / "bundles" / name_or_path))
         if (installed := installed_bundles()).get(name_or_path):
             return installed[name_or_path]
-    folder = Path(name_or_path).expanduser()
+    folder = Path(name_or_path)
+    with suppress(RuntimeError):  # the home of nobody: no folder is found there
+        folder = folder.expanduser()
     try:
         found = folder.is_dir()
     except OSError as error:

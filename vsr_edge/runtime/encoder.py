@@ -30,6 +30,7 @@ from vsr_edge.runtime.pictures import Picture, check_pictures
 from vsr_edge.runtime.preprocess import to_input
 from vsr_edge.runtime.session import Session, open_session
 from vsr_edge.runtime.tokens import set_up_tokenizer, tokenize
+from vsr_edge.runtime.words import Reading, read
 from vsr_edge.types import Pixels, Vectors
 
 if TYPE_CHECKING:
@@ -130,6 +131,13 @@ class Bundle:
         )
         soft_mask = np.ones(soft_tokens.shape[:2], np.int64)
         return TextEncoding(vectors, states, np.concatenate([tokens.mask, soft_mask], 1))
+
+    def read_query(self, text: str) -> Reading:
+        """What of a sentence the text encoder does not know, and what is beyond its length."""
+        manifest = self.manifest
+        rooms = (manifest.dimensions.max_tokens, manifest.text.positions)
+        room = min(room for room in rooms if room is not None)
+        return read(self._tokenizer, text, room, manifest.language)
 
     def encode_images(self, images: Pixels | Sequence[Picture]) -> Vectors:
         """Pictures → unit vectors float32 [n, D].

@@ -166,6 +166,7 @@ class Manifest:
 
     ``encoders_id`` names what the stored vectors depend on: bundles that differ in their heads
     alone can search the same archive. ``calibration`` is None where nothing can be verified.
+    ``language``, as in "en", is that of the sentences it reads; None where nobody says.
     """
 
     bundle_id: str
@@ -180,6 +181,12 @@ class Manifest:
     golden_texts: tuple[GoldenText, ...]
     golden_images: tuple[GoldenImage, ...]
     raw: Mapping[str, Any]
+
+    @property
+    def language(self) -> str | None:
+        provenance = self.raw.get("provenance")
+        found = provenance.get("language") if isinstance(provenance, Mapping) else None
+        return found if isinstance(found, str) else None
 
 
 def read_manifest(folder: Path) -> Manifest:

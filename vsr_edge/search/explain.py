@@ -1,13 +1,16 @@
-"""What a refinement did to a query: how far it moved, and towards and away from what."""
+"""What is to be said of a query: what of it is not understood, and what a refinement did to it."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from vsr_edge.runtime.encoder import Concepts
+from vsr_edge.runtime.encoder import Bundle, Concepts
+from vsr_edge.runtime.words import ENGLISH
 from vsr_edge.types import Refinement, RefinementMethod, Vectors
 
 NAMED = 5
+# Of a long query, so much is quoted.
+UNKNOWN_NAMED, CUT_SHOWN = 12, 200
 
 
 def refinement(
@@ -24,3 +27,25 @@ def refinement(
     gained = [concepts.names[i] for i in order[:NAMED] if moved[i] > 0]
     lost = [concepts.names[i] for i in order[::-1][:NAMED] if moved[i] < 0]
     return Refinement(method, float(before @ after), tuple(gained), tuple(lost))
+
+
+def notices_about(bundle: Bundle, query: str) -> tuple[str, ...]:
+    """What of the query the bundle does not know, and what it left out, in sentences."""
+    reading = bundle.read_query(query)
+    model = f"the model {bundle.manifest.name!r}"
+    notices = []
+    if reading.unknown:
+        shown = ", ".join(reading.unknown[:UNKNOWN_NAMED])
+        more = len(reading.unknown) - UNKNOWN_NAMED
+        shown += f" and {more} more" if more > 0 else ""
+        if bundle.manifest.language == ENGLISH:
+            notices.append(
+                f"{model} reads English, and does not know: {shown}. Say it in common English words"
+            )
+        else:
+            notices.append(f"{model} does not know: {shown}. It searches as if that were not there")
+    if reading.cut:
+        cut = reading.cut
+        cut = cut if len(cut) <= CUT_SHOWN else f"{cut[:CUT_SHOWN]}…"
+        notices.append(f"the query is longer than {model} reads; left out was: {cut}")
+    return tuple(notices)

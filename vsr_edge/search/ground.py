@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from vsr_edge.search.rank import ScoredFrames, Span, extent, moments, without_repeats
+from vsr_edge.search.rank import (
+    ScoredFrames,
+    Span,
+    extent,
+    moments,
+    stretch,
+    without_repeats,
+)
 from vsr_edge.search.verify import Judged
 from vsr_edge.store.base import Store
 from vsr_edge.types import ClipHit, Seconds, StoredVideo, Vectors
@@ -50,24 +57,48 @@ def _span(store: Store, one: Judged, query: Vectors) -> Span:
     the query as the best one. And where these end inside its span at a change of the picture, the
     moment ends there.
     """
-    window, times = one.shown.window, one.shown.frames.times
+    window = one.shown.window
     video = window.video
-    start, end = 0.0, video.video.duration
-    if one.first > 0:
-        start = float(times[one.first - 1] + times[one.first]) / 2
-    if one.last + 1 < len(times):
-        end = float(times[one.last] + times[one.last + 1]) / 2
+    span = grounded(one)
     frames, first = _scored_frames(store, video, window.first, window.last, query)
     place = window.best - first
     if place < len(frames.times):  # unless another process removed the video
-        begins, ends = extent(frames, place)
+        run = extent(frames, place)
         goes_back = one.first == 0 and window.first > 0
-        goes_on = one.last + 1 == len(times) and window.last + 1 < video.frames
+        goes_on = one.last + 1 == len(one.shown.frames) and window.last + 1 < video.frames
         if goes_back or goes_on:
-            return Span(video.video_id, begins, ends, window.score)
-        start = begins if start < begins and _changes_at(begins, one) else start
-        end = ends if ends < end and _changes_at(ends, one) else end
-    return Span(video.video_id, start, end, window.score)
+            span = run
+        else:
+            span = narrowed(span, run, lambda time: _changes_at(time, one))
+    return Span(video.video_id, *span, window.score)
+
+
+def grounded(one: Judged) -> tuple[Seconds, Seconds]:
+    """What the grounder says, in seconds, as far as it saw the video."""
+    window, times = one.shown.window, one.shown.frames.times
+    begin = 0.0 if window.first == 0 else float(times[0])
+    all_seen = window.last + 1 >= window.video.frames
+    end = window.video.video.duration if all_seen else float(times[-1])
+    return stretch(times, one.first, one.last, begin, end)
+
+
+def narrowed(
+    span: tuple[Seconds, Seconds],
+    run: tuple[Seconds, Seconds],
+    changes_at: Callable[[Seconds], bool],
+) -> tuple[Seconds, Seconds]:
+    """A span, cut where a run of frames that score alike ends inside it at a change of the picture.
+
+    The run is the one around the best frame, which may lie outside the grounder's span: what ends
+    there says nothing of the span, and it stays as it is.
+    """
+    (start, end), (begins, ends) = span, run
+    if begins >= end or ends <= start:
+        return span
+    return (
+        begins if start < begins and changes_at(begins) else start,
+        ends if ends < end and changes_at(ends) else end,
+    )
 
 
 def _changes_at(time: Seconds, one: Judged) -> bool:
@@ -90,4 +121,5 @@ def _scored_frames(
     scores = frames.vectors.astype(np.float32) @ query
     whole = last >= video.frames - 1 or not len(frames)
     duration = video.video.duration if whole else float(frames.times[-1])
-    return ScoredFrames(frames.times, scores, duration), first
+    begin = 0.0 if first == 0 or not len(frames) else float(frames.times[0])
+    return ScoredFrames(frames.times, scores, duration, begin), first

@@ -19,11 +19,11 @@ from vsr_edge.runtime.encoder import Bundle, TextEncoding
 from vsr_edge.runtime.heads import refine
 from vsr_edge.runtime.manifest import REFINER, Calibration
 from vsr_edge.search.clock import Clock
-from vsr_edge.search.explain import refinement
+from vsr_edge.search.explain import notices_about, refinement
 from vsr_edge.search.feedback import fed_back, only_new
 from vsr_edge.search.footage import Candidates, best_frames, show
-from vsr_edge.search.ground import moments_of_hits, moments_of_judged
-from vsr_edge.search.rank import without_repeats
+from vsr_edge.search.ground import grounded, moments_of_hits, moments_of_judged
+from vsr_edge.search.rank import inside, without_repeats
 from vsr_edge.search.verify import Judged, verify
 from vsr_edge.store.base import Filter, Store
 from vsr_edge.types import (
@@ -61,8 +61,8 @@ class Budget:
         for name, value in (("max_turns", self.turns), ("candidates", self.candidates)):
             if value < 1:
                 raise UsageError(f"{name} must be at least 1, not {value}")
-        if self.milliseconds is not None and not self.milliseconds > 0:
-            raise UsageError(f"max_ms must be above 0, not {self.milliseconds}")
+        if self.milliseconds is not None and not 0 < self.milliseconds < float("inf"):
+            raise UsageError(f"max_ms must be a number above 0, not {self.milliseconds}")
 
 
 def search(
@@ -95,6 +95,8 @@ def search(
         raise UsageError("the query is empty: say in a few words what is to be seen")
     if top_k < 1:
         raise UsageError(f"top_k must be at least 1, not {top_k}")
+    if min_score is not None and not -1 <= min_score <= 1:
+        raise UsageError(f"min_score must lie between -1 and 1, not at {min_score}")
     budget = budget or Budget()
     clock = Clock()
     with clock.stage("encode"):
@@ -182,6 +184,7 @@ def search(
         turns=tuple(turns),
         timing_ms=clock.milliseconds(),
         bundle=bundle.bundle_id,
+        notices=notices_about(bundle, query),
     )
 
 
@@ -229,9 +232,10 @@ def _refined(
 
 
 def _candidate(one: Judged) -> Candidate:
-    window, times = one.shown.window, one.shown.frames.times
-    start, end = float(times[one.first]), float(times[one.last])
-    return Candidate(window.video.video.path, start, end, window.score, one.probability)
+    window = one.shown.window
+    video = window.video.video
+    span = inside(*grounded(one), video.duration)
+    return Candidate(video.path, *span, window.score, one.probability)
 
 
 def _candidates(moments: Sequence[Moment]) -> tuple[Candidate, ...]:
@@ -260,7 +264,8 @@ def _moments(
             probability = probabilities[place] if place < len(probabilities) else None
             path = video.video.path
             rank = len(found) + 1
-            found.append(Moment(rank, path, span.start, span.end, span.score, probability))
+            start, end = inside(span.start, span.end, video.video.duration)
+            found.append(Moment(rank, path, start, end, span.score, probability))
     return found
 
 
@@ -280,4 +285,4 @@ def _verdict(judged: Sequence[Judged], calibration: Calibration | None) -> Verdi
     best, threshold = judged[0].probability, calibration.threshold
     if best >= threshold:
         return Verdict("match", best, threshold)
-    return Verdict("no_match", 1 - best, threshold)
+    return Verdict("no_match", None, threshold)

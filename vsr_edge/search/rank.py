@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr_edge.types import ClipHit, Seconds, Times
+from vsr_edge.types import ClipHit, Seconds, Times, check_span
 
 # A frame belongs to the moment while its score has fallen by less than this share of the way from
 # the moment's peak to the video's usual level,
@@ -17,27 +17,41 @@ SHARE_OF_CONTRAST = 0.5
 WAVERING = 0.05
 # Of two spans that share so much of the shorter one, the better one stands for both.
 MOST_SHARED = 0.5
+# No frame is shown for less; frames with one time stamp, or a video of no length, would give spans
+# of no length.
+LEAST_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredFrames:
     """Frames around a hit: ``times`` float64 [n] and ``scores`` float [n], inner products with the
     query.
+
+    ``begin`` and ``duration`` are the bounds of a moment that reaches the first or the last of
+    them: those of the video, or of the frames where the video goes on.
     """
 
     times: Times
     scores: NDArray[np.floating]
     duration: Seconds
+    begin: Seconds = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of one video with the score of the best clip in it."""
+    """A stretch of one video with the score of the best clip in it.
+
+    Raises:
+        ValueError: it ends before it starts, or starts before the video.
+    """
 
     video_id: int
     start: Seconds
     end: Seconds
     score: float
+
+    def __post_init__(self) -> None:
+        check_span(self.start, self.end)
 
     def touches(self, other: Span) -> bool:
         """Same video, and overlapping or adjacent."""
@@ -57,8 +71,7 @@ def moments(
     """
     spans: list[Span] = []
     for hit in hits:
-        window = hit.clip.window
-        clip = Span(hit.clip.video_id, window.start, window.end, hit.score)
+        clip = _whole_clip(hit)
         if any(clip.touches(span) for span in spans):
             continue
         if len(spans) == limit:
@@ -88,8 +101,12 @@ def _shared(one: Span, other: Span) -> float:
     if one.video_id != other.video_id:
         return 0.0
     overlap = min(one.end, other.end) - max(one.start, other.start)
-    shorter = min(one.end - one.start, other.end - other.start)
-    return overlap / shorter if shorter > 0 else float(overlap >= 0)
+    return overlap / min(one.end - one.start, other.end - other.start)
+
+
+def _whole_clip(hit: ClipHit) -> Span:
+    window = hit.clip.window
+    return Span(hit.clip.video_id, *inside(window.start, window.end, window.end), hit.score)
 
 
 def _union(spans: list[Span]) -> Span:
@@ -108,10 +125,10 @@ def fit_span(hit: ClipHit, frames: ScoredFrames) -> Span:
     """
     window = hit.clip.window
     times, scores = frames.times, frames.scores
-    inside = np.flatnonzero((times >= window.start) & (times <= window.end))
-    if not len(inside):
-        return Span(hit.clip.video_id, window.start, window.end, hit.score)
-    peak = int(inside[scores[inside].argmax()])
+    within = np.flatnonzero((times >= window.start) & (times <= window.end))
+    if not len(within):
+        return _whole_clip(hit)
+    peak = int(within[scores[within].argmax()])
     return Span(hit.clip.video_id, *extent(frames, peak), hit.score)
 
 
@@ -127,6 +144,32 @@ def extent(frames: ScoredFrames, peak: int) -> tuple[Seconds, Seconds]:
         first -= 1
     while last + 1 < len(times) and alike[last + 1]:
         last += 1
-    start = 0.0 if first == 0 else float(times[first - 1] + times[first]) / 2
-    end = frames.duration if last + 1 == len(times) else float(times[last] + times[last + 1]) / 2
-    return start, end
+    return stretch(times, first, last, frames.begin, frames.duration)
+
+
+def stretch(
+    times: Times, first: int, last: int, begin: Seconds, end: Seconds
+) -> tuple[Seconds, Seconds]:
+    """Start and end of frames ``first`` to ``last`` of ``times``, both included.
+
+    A boundary lies half-way to the next frame outside; where there is none, it is ``begin`` or
+    ``end``.
+    """
+    start = float(min(begin, times[0]) if first == 0 else (times[first - 1] + times[first]) / 2)
+    stop = float(
+        max(end, times[-1]) if last + 1 == len(times) else (times[last] + times[last + 1]) / 2
+    )
+    return inside(start, stop, stop)
+
+
+def inside(start: Seconds, end: Seconds, duration: Seconds) -> tuple[Seconds, Seconds]:
+    """A span cut to [0, ``duration``], and widened if nothing is left of it.
+
+    A video of no length counts as ``LEAST_SECONDS`` long.
+    """
+    duration = max(duration, LEAST_SECONDS)
+    start, end = max(start, 0.0), min(end, duration)
+    if start < end:
+        return start, end
+    start = min(start, duration - LEAST_SECONDS)
+    return start, min(max(end, start + LEAST_SECONDS), duration)

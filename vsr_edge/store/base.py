@@ -30,15 +30,15 @@ from vsr_edge.types import (
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which videos count; None does not narrow.
+    """Which videos count: those that any of the patterns matches; without any, all.
 
-    ``video`` is a GLOB (``*`` any characters, also ``/``; ``?`` one; ``[a-z]`` a range; case
-    matters). It matches the whole stored path or its last components: ``*.mp4``, ``cam1/*`` and
-    ``door.mkv`` find ``/archive/cam1/door.mkv`` files wherever they lie. A path that is stored
-    literally always matches itself.
+    A pattern is a GLOB (``*`` any characters, also ``/``; ``?`` one; ``[a-z]`` a range; case
+    matters), or stands for itself. It matches the whole stored path, its last components, or a
+    folder that the path lies in: ``*.mp4``, ``cam1/*``, ``cam1`` and ``door.mkv`` find
+    ``/archive/cam1/door.mkv`` files wherever they lie. With a slash at its end it is a folder.
     """
 
-    video: str | None = None
+    videos: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

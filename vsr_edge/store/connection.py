@@ -99,7 +99,10 @@ def explained(folder: Path) -> Iterator[None]:
 
 def _explain(folder: Path, error: sqlite3.Error) -> ArchiveError:
     # A vector of the wrong length is found by us, and has no code.
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    if code == sqlite3.SQLITE_READONLY_DBMOVED:
+        return moved(folder)
+    code &= 0xFF
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}:
         return damaged(folder, str(error))
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
@@ -119,6 +122,14 @@ def damaged(folder: Path, reason: str) -> ArchiveDamaged:
     return ArchiveDamaged(
         f"{folder / DATABASE_FILE} is damaged ({reason}): restore it from a copy, or delete "
         f"{folder} and index the videos again; the videos themselves are not affected"
+    )
+
+
+def moved(folder: Path) -> ArchiveError:
+    """The error for a database that was taken away while it was open."""
+    return ArchiveError(
+        f"{folder} was removed or replaced while it was written, and what was stored is lost with "
+        "it: run the same command again"
     )
 
 

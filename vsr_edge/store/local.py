@@ -22,6 +22,7 @@ from vsr_edge.store.connection import (
     connect,
     damaged,
     explained,
+    moved,
     transaction,
 )
 from vsr_edge.store.lock import UPKEEP, WriterLock
@@ -114,12 +115,14 @@ class LocalStore:
             )
         with WriterLock(self._folder), explained(self._folder):
             connection = connect(self._folder / DATABASE_FILE)
+            opened = self._identity()
             try:
                 self._check_current(connection)
                 before = generation(connection)
                 yield connection
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+                self._check_there(opened)
                 if generation(connection) != before:
                     # Not the one that this store searches with: building a graph takes minutes,
                     # and other threads go on searching.
@@ -128,9 +131,26 @@ class LocalStore:
                     retrieval = self._new_retrieval(dim)
                     retrieval.open(connection)
                     retrieval.save(connection, build_graph=True)
+                    self._check_there(opened)
             finally:
                 # Takes back what is not committed.
                 connection.close()
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Which file lies at the database's path now; None if none does."""
+        try:
+            status = (self._folder / DATABASE_FILE).stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _check_there(self, opened: tuple[int, int] | None) -> None:
+        """What was written into a file that nobody can find again was not stored.
+
+        An open database goes on working when its folder is removed or another takes its place.
+        """
+        if opened is None or self._identity() != opened:
+            raise moved(self._folder)
 
     def videos(self, where: Filter | None = None) -> list[StoredVideo]:
         condition, parameters = where_video(where)

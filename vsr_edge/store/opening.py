@@ -128,5 +128,6 @@ def _unfinished(connection: sqlite3.Connection) -> bool:
 
 def not_found(folder: Path) -> ArchiveNotFound:
     return ArchiveNotFound(
-        f"{folder} holds no archive yet: index some videos into it first, or name another folder"
+        f"{folder} holds no archive yet: index some videos into it first with `vsr-edge index "
+        "FOLDER`, or name another archive with --archive"
     )

@@ -61,7 +61,7 @@ class Retrieval:
         index = self._refresh(connection)
         keep = None if len(self._live) == len(index) else self._live
         exact = len(self._live) <= self._exact_limit
-        if where is not None and where.video is not None:
+        if where is not None and where.videos:
             keep, exact = _clips_of(connection, where), True
         found = [index.candidates(vector, k, keep, exact=exact) for vector in vectors]
         return [

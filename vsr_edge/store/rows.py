@@ -97,17 +97,35 @@ def clip(row: Sequence[Any]) -> Clip:
 
 def where_video(where: Filter | None) -> tuple[str, list[bytes]]:
     """The SQL condition on ``videos`` for a filter, with its parameters."""
-    if where is None or where.video is None:
+    if where is None or not where.videos:
         return "1", []
-    pattern = os.fsencode(where.video)
-    pattern = pattern.replace(b"\\", b"/") if os.name == "nt" else pattern
-    pattern = pattern.removeprefix(b"./")
-    text = "replace(CAST(path AS TEXT), '\\', '/')" if os.name == "nt" else "CAST(path AS TEXT)"
+    conditions, parameters = [], []
+    for pattern in where.videos:
+        condition, values = _matches(pattern)
+        conditions.append(condition)
+        parameters += values
+    return f"({' OR '.join(conditions)})", parameters
+
+
+def _matches(pattern: str) -> tuple[str, list[bytes]]:
+    text = "CAST(path AS TEXT)"
+    if os.name == "nt":
+        pattern, text = pattern.replace("\\", "/"), "replace(CAST(path AS TEXT), '\\', '/')"
+    name = pattern.rstrip("/").removeprefix("./")
+    if not name:
+        return ("1" if pattern else "0"), []
     # Parameters are bytes cast to text: a pattern, like a path, need not be UTF-8.
-    return (
-        f"({text} GLOB CAST(? AS TEXT) OR {text} GLOB '*/' || CAST(? AS TEXT)"
-        f" OR {text} = CAST(? AS TEXT))"
-    ), [pattern, pattern, pattern]
+    this = "CAST(? AS TEXT)"
+    itself = [f"{text} GLOB {this}", f"{text} GLOB '*/' || {this}", f"{text} = {this}"]
+    inside = [f"{text} GLOB {this} || '/*'", f"{text} GLOB '*/' || {this} || '/*'"]
+    # Whatever brackets mean in a glob, a folder with brackets in its name means itself.
+    inside.append(
+        f"substr({text}, 1, length({this}) + 1) = {this} || '/'"
+        if os.path.isabs(name)  # noqa: PTH117 — a pattern is no path
+        else f"instr({text}, '/' || {this} || '/') > 0"
+    )
+    condition = " OR ".join(inside if pattern.endswith("/") else [*itself, *inside])
+    return f"({condition})", [os.fsencode(name)] * condition.count("?")
 
 
 def half(vectors: NDArray[Any], what: str, shape: tuple[int | None, ...]) -> HalfVectors:
