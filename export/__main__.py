@@ -1,10 +1,12 @@
 """Turn checkpoints into bundles.
 
-python -m export encoder SOURCE --out BUNDLE          a dual encoder, our own or Transformers'
-python -m export grounding CHECKPOINT … --out PARTS   the trained loop's heads, one by one
-python -m export refiner CHECKPOINT … --out PARTS
-python -m export bundle --base BUNDLE --parts PARTS … encoders and heads, calibrated
-python -m export all RUN … --out BUNDLE               all of it, from a training run's folder
+vsr-edge export encoder SOURCE --out BUNDLE          a dual encoder, our own or Transformers'
+vsr-edge export grounding CHECKPOINT … --out PARTS   the trained loop's heads, one by one
+vsr-edge export refiner CHECKPOINT … --out PARTS
+vsr-edge export bundle --base BUNDLE --parts PARTS … encoders and heads, calibrated
+vsr-edge export all RUN … --out BUNDLE               all of it, from a training run's folder
+
+In a checkout `python -m export` is the same.
 """
 
 from __future__ import annotations
@@ -27,14 +29,14 @@ from export.sources import ExportError, open_source
 from vsr_edge.config import load_settings
 from vsr_edge.errors import VsrEdgeError
 from vsr_edge.evaluation.formats import read_queries
+from vsr_edge.help_pages import App
 from vsr_edge.runtime.encoder import Bundle
 from vsr_edge.runtime.manifest import GROUNDING, REFINER
 
-app = typer.Typer(
+app = App(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Export checkpoints as quantised bundles for the runtime.",
 )
 
 
@@ -95,7 +97,10 @@ DEFAULT_WORK = Path("runs/export")
 
 @app.callback()
 def main() -> None:
-    """Export checkpoints as quantised bundles for the runtime."""
+    """Export checkpoints as quantised bundles for the runtime.
+
+    Example: vsr-edge export encoder ./checkpoint --out ./my-bundle
+    """
 
 
 @app.command()
@@ -141,7 +146,7 @@ def encoder(
 ) -> None:
     """Export a dual encoder: fp32 ONNX → int8 → parity gate → manifest.
 
-    Example: python -m export encoder openai/clip-vit-base-patch32 --out clip-b32 --photos ~/frames
+    Example: vsr-edge export encoder openai/clip-vit-base-patch32 --out clip-b32 --photos ~/frames
     """
     with _errors_as_exit_codes():
         if out.resolve() == Path(source).expanduser().resolve():
@@ -182,7 +187,7 @@ def grounding(
 ) -> None:
     """Export the verifier and grounder of a trained loop.
 
-    Example: python -m export grounding runs/sft/loop.safetensors --archive val-archive
+    Example: vsr-edge export grounding runs/sft/loop.safetensors --archive val-archive
     --queries val/queries.jsonl --out parts
     """
     with _errors_as_exit_codes():
@@ -206,7 +211,7 @@ def refiner(
 ) -> None:
     """Export the refiner of a trained loop.
 
-    Example: python -m export refiner runs/sft/loop.safetensors --archive val-archive
+    Example: vsr-edge export refiner runs/sft/loop.safetensors --archive val-archive
     --queries val/queries.jsonl --out parts
     """
     with _errors_as_exit_codes():
@@ -238,7 +243,7 @@ def bundle(
 ) -> None:
     """Put heads and encoders together, calibrate them by real searches, and verify the bundle.
 
-    Example: python -m export bundle --base lite --parts parts --archive val-archive
+    Example: vsr-edge export bundle --base lite --parts parts --archive val-archive
     --queries val/queries.jsonl --out my-loop
     """
     with _errors_as_exit_codes():
@@ -285,7 +290,7 @@ def export_all(
 ) -> None:
     """The whole chain for a training run: encoder, heads, calibration.
 
-    Example: python -m export all models/checkpoints --videos val/videos
+    Example: vsr-edge export all models/checkpoints --videos val/videos
     --queries val/queries.jsonl --out my-bundle
     """
     from export.chain import export_run

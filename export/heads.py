@@ -128,7 +128,7 @@ def read_parts(folder: Path) -> dict[str, Part]:
             ) from error
     if GROUNDING not in parts:
         raise ExportError(
-            f"{folder} holds no {HEADS[GROUNDING]}: `python -m export grounding` writes it"
+            f"{folder} holds no {HEADS[GROUNDING]}: `vsr-edge export grounding` writes it"
         )
     return parts
 

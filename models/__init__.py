@@ -1,0 +1,3 @@
+"""PyTorch: what is trained, and how it is measured."""
+
+import vsr_edge  # noqa: F401  (switches telemetry off before anything imports onnxruntime)

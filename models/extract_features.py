@@ -1,6 +1,6 @@
 """Encode captioned photos once: what the loop's training reads instead of pixels.
 
-    python -m export encoder runs/fold0/encoder.safetensors --out runs/fold0/bundle --photos PHOTOS
+    vsr-edge export encoder runs/fold0/encoder.safetensors --out runs/fold0/bundle --photos PHOTOS
     python -m models.extract_features --data FLICKR8K --split train --fold 0/2 \\
         --bundle runs/fold0/bundle --out runs/features/fold0.safetensors
 

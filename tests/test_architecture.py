@@ -16,7 +16,7 @@ PROJECT = PACKAGE.parent
 
 # Lower rooms first; a room may import itself and those before it.
 ROOMS = (
-    {"types", "errors"},
+    {"types", "errors", "privacy"},
     {"config"},
     {"media"},
     {"runtime"},
@@ -31,7 +31,7 @@ ROOMS = (
     {"output_eval", "progress"},
     {"demo", "doctor", "report"},
     {"terminal", "options", "help_pages"},
-    {"cli_eval", "cli_bundle", "cli_reindex", "cli_remove"},
+    {"cli_eval", "cli_export", "cli_bundle", "cli_reindex", "cli_remove"},
     {"cli"},
     {"__main__"},
 )
@@ -95,6 +95,16 @@ def test_training_and_export_import_in_one_direction(folder: str) -> None:
         tops = {name.split(".")[0] for name in imports_of(path)}
         if folder == "models":
             assert "export" not in tops, f"{path} imports export"
+
+
+@pytest.mark.parametrize("package", ["export", "models", "tests"])
+def test_no_package_imports_onnxruntime_before_its_telemetry_is_off(package: str) -> None:
+    """`vsr_edge` switches it off when it is imported, and a package's first file runs first."""
+    first = ast.parse((PROJECT / package / "__init__.py").read_text("utf-8"))
+    imports = [node for node in first.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = [alias.name for node in imports for alias in node.names]
+    assert "vsr_edge" in names
+    assert not any(name.split(".")[0] in {"onnxruntime", "optimum"} for name in names)
 
 
 def test_importing_the_command_line_loads_nothing_heavy() -> None:

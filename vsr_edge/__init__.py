@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from vsr_edge import privacy as _privacy  # noqa: F401  (before anything that it switches off)
+
 # As typing's: to import that takes longer than all of this.
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ from vsr_edge.types import Pixels, SearchResult, Seconds, StoredVideo
 if TYPE_CHECKING:
     from vsr_edge.ingest.reindex import ReindexSummary
     from vsr_edge.ingest.run import IngestSummary, Progress
+    from vsr_edge.media.hwaccel import Device
     from vsr_edge.runtime.encoder import Bundle
 
 
@@ -75,18 +77,20 @@ class Archive:
 
         named = [paths] if isinstance(paths, str | Path) else list(paths)
         refuse_addresses(named)
-        return ingest(
-            self._encoded_store(create=True),
-            self.bundle,
-            [Path(path) for path in named],
-            self.settings.sampling,
-            threads=self.settings.threads,
-            include=include,
-            exclude=exclude,
-            include_system=self.settings.include_system,
-            stream=stream,
-            on_progress=on_progress,
-        )
+        with self._decoding() as device:
+            return ingest(
+                self._encoded_store(create=True),
+                self.bundle,
+                [Path(path) for path in named],
+                self.settings.sampling,
+                threads=self.settings.threads,
+                device=device,
+                include=include,
+                exclude=exclude,
+                include_system=self.settings.include_system,
+                stream=stream,
+                on_progress=on_progress,
+            )
 
     def reindex(
         self,
@@ -111,15 +115,28 @@ class Archive:
         bundle = self.bundle
         self._close_store()  # It may be one of before the archive was last changed over.
         try:
-            return reindex(
-                self.store,
-                bundle,
-                threads=self.settings.threads,
-                drop_missing=drop_missing,
-                on_progress=on_progress,
-            )
+            with self._decoding() as device:
+                return reindex(
+                    self.store,
+                    bundle,
+                    threads=self.settings.threads,
+                    device=device,
+                    drop_missing=drop_missing,
+                    on_progress=on_progress,
+                )
         finally:
             self._close_store()
+
+    @contextmanager
+    def _decoding(self) -> Iterator[Device]:
+        """What one run decodes on; what is to be said of it joins the notices."""
+        from vsr_edge.media.hwaccel import Device
+
+        device = Device(self.settings.hwaccel)
+        try:
+            yield device
+        finally:
+            self._notices += device.notices
 
     def search(
         self,

@@ -14,6 +14,7 @@ import typer
 # needs it, so that `--help` answers at once.
 from vsr_edge.cli_bundle import bundle_app
 from vsr_edge.cli_eval import evaluate, evaluate_predictions
+from vsr_edge.cli_export import PASS_ON, export
 from vsr_edge.cli_reindex import reindex
 from vsr_edge.cli_remove import prune, remove
 from vsr_edge.errors import UsageError
@@ -22,6 +23,7 @@ from vsr_edge.options import (
     ArchiveOption,
     BundleOption,
     CandidatesOption,
+    HwaccelOption,
     JsonOption,
     MaxMsOption,
     MaxTurnsOption,
@@ -126,6 +128,7 @@ def index(
         ),
     ] = None,
     threads: ThreadsOption = None,
+    hwaccel: HwaccelOption = None,
     provider: ProviderOption = None,
     bundle: BundleOption = None,
     json_output: JsonOption = False,
@@ -147,6 +150,7 @@ def index(
         "include_system": include_system,
         "regions": regions,
         "threads": threads,
+        "hwaccel": hwaccel,
         "provider": provider,
         "bundle": bundle,
     }
@@ -375,6 +379,7 @@ def doctor(archive: ArchiveOption = None, json_output: JsonOption = False) -> No
 
 app.command("eval")(evaluate)
 app.command("eval-predictions")(evaluate_predictions)
+app.command("export", context_settings=PASS_ON)(export)
 app.add_typer(bundle_app, name="bundle")
 
 

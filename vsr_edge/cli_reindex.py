@@ -9,6 +9,7 @@ import typer
 from vsr_edge.options import (
     ArchiveOption,
     BundleOption,
+    HwaccelOption,
     JsonOption,
     ProviderOption,
     ThreadsOption,
@@ -35,6 +36,7 @@ def reindex(
         ),
     ] = False,
     threads: ThreadsOption = None,
+    hwaccel: HwaccelOption = None,
     provider: ProviderOption = None,
     bundle: BundleOption = None,
     json_output: JsonOption = False,
@@ -53,7 +55,7 @@ def reindex(
     if bundle is None:
         # The default may be what an unfinished run was to change from.
         raise typer.BadParameter("say which bundle to change over to", param_hint="--bundle")
-    given = {"threads": threads, "provider": provider, "bundle": bundle}
+    given = {"threads": threads, "hwaccel": hwaccel, "provider": provider, "bundle": bundle}
     with open_for_command(archive, **given) as opened, terminate_like_ctrl_c():
         with indexing_progress() as report:
             summary = opened.reindex(drop_missing=drop_missing, on_progress=report)

@@ -45,6 +45,7 @@ class Settings:
     archive: Path
     bundle: str = "lite"
     provider: str = "cpu"
+    hwaccel: str = "none"
     threads: int = 0
     fps: float = DEFAULT_SAMPLING.fps
     min_frames: int = DEFAULT_SAMPLING.min_frames

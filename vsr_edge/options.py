@@ -37,6 +37,13 @@ ProviderOption = Annotated[
         "\\[default: cpu]",
     ),
 ]
+HwaccelOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--hwaccel",
+        help="Device to decode on: auto, none, cuda, … \\[default: none]",
+    ),
+]
 ThreadsOption = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option("--threads", "-t", min=0, help="0: all that this process may use. \\[default: 0]"),

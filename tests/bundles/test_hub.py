@@ -128,13 +128,13 @@ def test_a_bundle_of_the_registry_is_pulled_by_its_name(hub: Hub, site: Path) ->
 def test_a_source_of_the_registry_explains_its_export(hub: Hub, site: Path, asked_as: str) -> None:
     known = Source("base", CHECKPOINT, "clip", "MIT", 151, "", OTHER_COMMIT)
     how = {"registry": Registry({}, {"base": known})}
-    command = f"python -m export encoder {CHECKPOINT} --revision {OTHER_COMMIT} --out ./base"
+    command = f"vsr-edge export encoder {CHECKPOINT} --revision {OTHER_COMMIT} --out ./base"
     assert_refused(hub, site, asked_as, BundleNotFound, command, **how)
     assert hub.requests == []
 
 
 def test_a_repository_without_a_manifest_explains_the_export(hub: Hub, site: Path) -> None:
-    command = f"python -m export encoder {CHECKPOINT} --revision {COMMIT} --out DIR"
+    command = f"vsr-edge export encoder {CHECKPOINT} --revision {COMMIT} --out DIR"
     assert_refused(hub, site, CHECKPOINT, HubNotFound, command)
 
 

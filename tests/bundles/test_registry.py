@@ -28,7 +28,7 @@ def test_the_packaged_one_holds_sources_with_their_licences() -> None:
         assert source.licence in {"MIT", "Apache-2.0"}
         assert source.family in FAMILIES
         assert registry.source(source.name) == registry.source(source.repository) == source
-        assert f"python -m export encoder {source.repository}" in source.export_command()
+        assert f"vsr-edge export encoder {source.repository}" in source.export_command()
     assert registry.source("someone/else") is None
 
 

@@ -153,5 +153,5 @@ def test_the_option_goes_before_the_environment_and_offline_before_both(
     assert hub.requests == []
     ended = run(*pull, environment=environment | {"HF_HUB_OFFLINE": "0"})
     assert ended.code == 1
-    assert "python -m export encoder someone/checkpoint" in ended.err
+    assert "vsr-edge export encoder someone/checkpoint" in ended.err
     assert list(bundles(home).iterdir()) == []

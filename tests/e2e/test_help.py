@@ -35,12 +35,14 @@ COMMANDS = (
     "doctor",
     "eval",
     "eval-predictions",
+    "export",
     "bundle",
 )
 PAGES = (
     "",
     *COMMANDS,
     *("bundle show", "bundle verify", "bundle list", "bundle pack", "bundle pull"),
+    *("export encoder", "export grounding", "export refiner", "export bundle", "export all"),
 )
 
 

@@ -35,7 +35,7 @@ def test_from_a_checkpoint_to_a_search_in_three_commands(
     for clip in demo_clips:
         (tmp_path / "videos" / clip.name).symlink_to(clip)
     export, index, search = commands(chapter("Bring your own checkpoint"))
-    assert export.startswith("python -m export encoder ")
+    assert " export encoder " in export
     said = []
     for command in (export, index, search):
         words = shlex.split(command)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import tracemalloc
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.media.reading import read_back
 from tests.media_files import constant_rate, number_of, picture, write_video
 from vsr_edge.media.decode import read_frames
 from vsr_edge.media.plan import plan_video
+from vsr_edge.media.probe import probe
 from vsr_edge.types import Sampling
 
 
@@ -111,3 +116,24 @@ def test_a_ribbon_takes_no_more_memory_than_others(tmp_path: Path) -> None:
     path = write_video(tmp_path / "ribbon.mp4", constant_rate(10), width=2048, height=16)
     (batch,) = read_frames(plan_video(path, Sampling()), size=(64, 64), crop=True)
     assert batch.pixels.shape[1:] == (64, 64, 3)
+
+
+def test_frames_that_carry_exif_are_read(tmp_path: Path) -> None:
+    """As cameras' motion JPEG does; some versions of PyAV have no name for it."""
+    path = tmp_path / "camera.avi"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("mjpeg", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for number in range(5):
+            exif = Image.Exif()
+            exif[0x010F] = "a camera's maker"
+            jpeg = io.BytesIO()
+            Image.new("RGB", (64, 48), (40 * number, 0, 0)).save(jpeg, "JPEG", exif=exif)
+            packet = av.Packet(jpeg.getvalue())
+            packet.stream, packet.pts, packet.dts = stream, number, number
+            packet.time_base = Fraction(1, 1)
+            output.mux(packet)
+    plan = plan_video(probe(path), Sampling())
+    with read_frames(plan) as reader:
+        assert sum(len(batch.times) for batch in reader) == 5
+        assert reader.partial is None

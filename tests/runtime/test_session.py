@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from vsr_edge.runtime.session import (
     PROVIDERS,
     Choice,
     Kind,
+    Session,
+    _providers,
     available_providers,
     open_session,
     parse_provider,
@@ -167,6 +170,85 @@ def test_a_provider_that_does_not_start_prints_nothing(
         open_session({"int8": Path("/no/such/graph")}, provider="directml")
     out, err = capfd.readouterr()
     assert out == err == ""
+
+
+def test_what_a_provider_logs_becomes_the_errors_reason(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """onnxruntime's native code writes to the terminal itself, and starts another provider."""
+    kind = Kind("CPUExecutionProvider", "x")
+    monkeypatch.setitem(PROVIDERS, "directml", kind)
+    monkeypatch.setattr("vsr_edge.runtime.session.CPU", "another")
+    start = ort.InferenceSession
+
+    def fail(*arguments: object, **options: object) -> None:
+        text = (
+            "\x1b[1;31m2026-01-02 03:04:05.678901234 [E:onnxruntime:Default, a.cc:2458 operator()] "
+            "/src/a.cc:20 void f() [ONNXRuntimeError] : 1 : FAIL : Failed to load libabacus.so\n"
+            "\x1b[m\n"
+        )
+        os.write(2, text.encode())
+        start(*arguments, **options)
+
+    monkeypatch.setattr(ort, "InferenceSession", fail)
+    with pytest.raises(
+        ProviderError, match=r"not start .*\(Failed to load libabacus.so\)"
+    ) as caught:
+        open_session({"int8": Path("/no/such/graph")}, provider="directml")
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_cudnn_does_not_search_its_algorithms_unless_it_is_told_to() -> None:
+    """Searched anew for each shape of a batch, they cost an H200 sixteen seconds."""
+    ((name, options), (_, none)) = _providers(Choice("cuda", {"device_id": "1"}))
+    assert name == "CUDAExecutionProvider"
+    assert options == {"cudnn_conv_algo_search": "DEFAULT", "device_id": "1"}
+    assert none == {}
+    told = Choice("cuda", {"cudnn_conv_algo_search": "EXHAUSTIVE"})
+    assert _providers(told)[0][1] == {"cudnn_conv_algo_search": "EXHAUSTIVE"}
+    assert _providers(Choice("cpu", {"use_arena": "0"})) == [
+        ("CPUExecutionProvider", {"use_arena": "0"})
+    ]
+
+
+@pytest.mark.parametrize("short", PROVIDERS)
+def test_batches_are_filled_up_to_few_sizes(short: str) -> None:
+    kind = PROVIDERS[short]
+    filled = {kind.filled(count) for count in range(1, kind.batch + 1)}
+    if kind.sizes:
+        assert filled == set(kind.sizes)
+        assert max(filled) == kind.batch
+        assert len(filled) <= 2
+    else:
+        assert len(filled) == kind.batch
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 7])
+def test_filled_batches_give_the_same_vectors(
+    count: int, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the code that a GPU's batches take, on the processor."""
+    kind = Kind("CPUExecutionProvider", "x", batch=5, sizes=(2, 5))
+    monkeypatch.setitem(PROVIDERS, "directml", kind)
+    pictures = np.random.default_rng(0).integers(0, 256, (count, 40, 60, 3), dtype=np.uint8)
+    shapes: list[int] = []
+    run = Session.run
+
+    def watch(self: Session, outputs: list[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        shapes.append(len(feeds["pixels"]))
+        return run(self, outputs, feeds)
+
+    monkeypatch.setattr(Session, "run", watch)
+    with load_bundle(bundle.files.folder, provider="directml") as filled:
+        vectors, regions = filled.encode_frames(pictures)
+    assert shapes == {1: [2], 3: [5], 4: [5], 7: [5, 2]}[count]
+    expected, cells = bundle.encode_frames(pictures)
+    assert regions is not None
+    assert cells is not None
+    assert vectors.shape == expected.shape
+    assert (vectors * expected).sum(1).min() > 0.999
+    assert (regions * cells).sum(2).min() > 0.99
 
 
 def test_auto_passes_over_what_has_no_graph_for_it(

@@ -87,7 +87,7 @@ class HubParcel:
         if MANIFEST_FILE not in self._listed:
             raise HubNotFound(
                 f"{self.repository} has no {MANIFEST_FILE}, so it holds no bundle. If it is a "
-                "Transformers checkpoint, make a bundle of it: python -m export encoder "
+                "Transformers checkpoint, make a bundle of it: vsr-edge export encoder "
                 f"{self.repository} --revision {self.commit} --out DIR"
             )
         self._download(MANIFEST_FILE, folder, at_most=MAX_MANIFEST_BYTES)

@@ -47,7 +47,7 @@ class Source:
         pinned = f" --revision {self.revision}" if self.revision else ""
         return (
             "pip install 'vsr-edge[export]' && "
-            f"python -m export encoder {self.repository}{pinned} --out ./{self.name}"
+            f"vsr-edge export encoder {self.repository}{pinned} --out ./{self.name}"
         )
 
 

@@ -18,6 +18,7 @@ from typing import Literal, Self, TypeAlias
 from vsr_edge.errors import MediaError
 from vsr_edge.ingest.scan import FoundFile, Unreachable
 from vsr_edge.media.decode import read_frames
+from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.names import split_stream
 from vsr_edge.media.opening import stream_of, streams_of
 from vsr_edge.media.plan import plan_video
@@ -101,6 +102,7 @@ class Reader:
         batch: int,
         threads: int,
         stream: int | Literal["all"] | None = None,
+        device: Device | None = None,
     ) -> None:
         self._files = files
         self._store = store
@@ -110,6 +112,7 @@ class Reader:
         self._batch = batch
         self._threads = threads
         self._stream = stream
+        self._device = device
         self._queue: queue.Queue[Event | BaseException | None] = queue.Queue(QUEUE_EVENTS)
         self._stop = threading.Event()
         self._scheduled: set[str] = set()
@@ -206,6 +209,7 @@ class Reader:
                 size=self._size,
                 crop=self._crop,
                 threads=self._threads,
+                device=self._device,
                 batch_frames=self._batch,
             ) as frames:
                 left_out = plan.left_out if self._stream is None else None

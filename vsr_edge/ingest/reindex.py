@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vsr_edge.ingest.run import FileReport, IngestSummary, Progress, ingest
+from vsr_edge.media.hwaccel import Device
 from vsr_edge.runtime.encoder import Bundle
 from vsr_edge.store.base import Store, Succession
 from vsr_edge.types import Sampling, StoredVideo
@@ -39,6 +40,7 @@ def reindex(
     bundle: Bundle,
     *,
     threads: int = 0,
+    device: Device | None = None,
     drop_missing: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> ReindexSummary:
@@ -62,7 +64,9 @@ def reindex(
             summary.up_to_date = True
         else:
             try:
-                _replace(store, bundle, succession, summary, threads, drop_missing, on_progress)
+                _replace(
+                    store, bundle, succession, summary, threads, device, drop_missing, on_progress
+                )
             except KeyboardInterrupt:
                 summary.interrupted = True
             # The switch itself cannot be interrupted: Ctrl-C amid it is heard when it is done.
@@ -81,12 +85,13 @@ def _replace(
     succession: Succession,
     summary: ReindexSummary,
     threads: int,
+    device: Device | None,
     drop_missing: bool,
     on_progress: Callable[[Progress], None] | None,
 ) -> None:
     stored = store.videos()
     with succession.open(bundle.encoders_id, bundle.dim) as successor:
-        reasons = _encode(stored, bundle, successor, summary, threads, on_progress)
+        reasons = _encode(stored, bundle, successor, summary, threads, device, on_progress)
         if summary.interrupted:
             return
         wanted = {one.video.path for one in stored}
@@ -115,6 +120,7 @@ def _encode(
     successor: Store,
     summary: ReindexSummary,
     threads: int,
+    device: Device | None,
     on_progress: Callable[[Progress], None] | None,
 ) -> dict[Path, str]:
     """Bring the second generation up to the videos; returns why some could not be read."""
@@ -134,6 +140,7 @@ def _encode(
             [path for path in paths if path not in folders],
             sampling,
             threads=threads,
+            device=device,
             on_progress=overall,
         )
         reasons |= {report.path: report.reason for report in done.failed}

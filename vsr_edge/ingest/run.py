@@ -26,6 +26,7 @@ from vsr_edge.ingest.reader import (
     unexpected,
 )
 from vsr_edge.ingest.scan import FoundFile, Unreachable, scan
+from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.sampling import clip_windows
 from vsr_edge.runtime.encoder import Bundle
 from vsr_edge.store.base import Store, Writer
@@ -96,6 +97,7 @@ def ingest(
     sampling: Sampling,
     *,
     threads: int = 0,
+    device: Device | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     include_system: bool = False,
@@ -134,6 +136,7 @@ def ingest(
                     batch=bundle.image_batch,
                     threads=threads,
                     stream=stream,
+                    device=device,
                 ) as reader:
                     pending = run.consume(writer, iter(reader))
         except KeyboardInterrupt:

@@ -12,6 +12,7 @@ from av import VideoFrame
 
 from vsr_edge.errors import UnreadableMedia
 from vsr_edge.media.decoder import MarksMeanNothing, PlannedDecoder
+from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.opening import open_video
 from vsr_edge.media.picture import Converter
 from vsr_edge.media.plan import FramePlan, VideoPlan
@@ -25,6 +26,7 @@ def read_frames(
     size: tuple[int, int] | None = None,
     crop: bool = False,
     threads: int = 0,
+    device: Device | None = None,
     batch_frames: int = 16,
 ) -> FrameReader:
     """Read the frames of ``plan``, in batches of at most ``batch_frames``.
@@ -33,12 +35,15 @@ def read_frames(
     video.
     crop: keep the shape instead, and see the middle.
     threads: of the decoder; 0 means as many as FFmpeg finds processors.
+    device: to decode on, if not the processor.
 
     Iterating raises:
         UnreadableMedia: not one frame can be decoded, or the file is gone.
         MediaUnavailable: the operating system refuses to give it, or memory.
     """
-    return FrameReader(plan, size=size, crop=crop, threads=threads, batch_frames=batch_frames)
+    return FrameReader(
+        plan, size=size, crop=crop, threads=threads, device=device, batch_frames=batch_frames
+    )
 
 
 class FrameReader:
@@ -55,11 +60,13 @@ class FrameReader:
         size: tuple[int, int] | None,
         crop: bool,
         threads: int,
+        device: Device | None,
         batch_frames: int,
     ) -> None:
         self._plan = plan
         self._convert = Converter(size, crop=crop)
         self._threads = threads
+        self._device = device
         self._batch_frames = max(batch_frames, 1)
         self._batches = self._read()
         self._decoder: PlannedDecoder | None = None
@@ -136,7 +143,7 @@ class FrameReader:
             yield from self._due_among(self._decoded(frames.whole))
 
     def _decoded(self, frames: FramePlan) -> Iterator[tuple[int, VideoFrame]]:
-        with open_video(self._plan.video.path) as video:
+        with open_video(self._plan.video.path, self._device) as video:
             self._decoder = PlannedDecoder(frames, video, self._threads)
             yield from self._decoder
 

@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from vsr_edge.errors import UnreadableMedia
 from vsr_edge.media.encryption import is_encrypted
+from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.names import split_stream, with_stream
 from vsr_edge.media.source import SourceFile, memory_is_short, unavailable
 from vsr_edge.media.streams import (
@@ -129,10 +130,11 @@ class OpenVideo:
 
 
 @contextmanager
-def open_video(path: Path) -> Iterator[OpenVideo]:
+def open_video(path: Path, device: Device | None = None) -> Iterator[OpenVideo]:
     """Open ``path`` and choose its video stream; both are closed on leaving.
 
     path: of a file, or of one of several video streams in it (:mod:`vsr_edge.media.streams`).
+    device: to decode on, if not the processor.
     Nothing but this file is read: one that names others, as playlists do, is refused.
 
     Raises:
@@ -142,14 +144,14 @@ def open_video(path: Path) -> Iterator[OpenVideo]:
     """
     file, number = split_stream(path)
     with closing(SourceFile(file)) as source:
-        container = _container(source)
+        container = _container(source, device)
         running = moving_streams(container)
         if len(running) > 1:
             with container:
                 running = running_streams(container, packet_counts(container))
             # Read to some place in the middle, which is none to count packets from.
             source.seek(0)
-            container = _container(source)
+            container = _container(source, device)
         with container:
             check_streams(path, container)
             if number is not None and number not in moving_streams(container):
@@ -185,7 +187,7 @@ def stream_of(path: Path, number: int) -> Path:
         return video.path
 
 
-def _container(source: SourceFile) -> InputContainer:
+def _container(source: SourceFile, device: Device | None = None) -> InputContainer:
     path = source.path
     if _names_others(source):
         raise UnreadableMedia(path, _LIST)
@@ -201,9 +203,16 @@ def _container(source: SourceFile) -> InputContainer:
             # while it looks into the file, that writes past their memory.
             container_options={"protocol_whitelist": "none"},
             **_BROKEN_TAGS,
+            **(device.options() if device else {}),
         )
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         source.check()
+        if device and device.name:
+            # Whether the file or the device is at fault shows without the device.
+            source.seek(0)
+            container = _container(source)
+            device.give_up(explain(error))
+            return container
         if memory_is_short():
             raise unavailable(path, error) from error
         raise UnreadableMedia(path, explain(error)) from error

@@ -31,11 +31,14 @@ def orientation(frame: VideoFrame) -> tuple[int, bool]:
 
     Returns (0, 90, 180 or 270; mirrored).
     """
-    side_data: Any = frame.side_data
     try:
+        side_data: Any = frame.side_data
         matrix = _MATRIX.unpack_from(bytes(side_data[Type.DISPLAYMATRIX]))
     except (KeyError, struct.error):
         return 0, False
+    except ValueError:
+        # PyAV 18 knows no name for EXIF, and then gives nothing that a frame carries but the angle.
+        return -frame.rotation % 360, False
     # A pixel at (x, y), y downwards, is shown at (ax + cy, bx + dy).
     a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
     mirrored = a * d - b * c < 0

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vsr_edge import privacy
+from vsr_edge.config import usable_threads
 from vsr_edge.errors import BundleDamaged, UsageError
 from vsr_edge.runtime.bundle import BundleFiles, verify_bundle
 from vsr_edge.runtime.manifest import (
@@ -24,6 +26,7 @@ from vsr_edge.runtime.manifest import (
     TOKENIZER,
     Manifest,
 )
+from vsr_edge.runtime.pictures import Picture, check_pictures
 from vsr_edge.runtime.preprocess import to_input
 from vsr_edge.runtime.session import Session, open_session
 from vsr_edge.runtime.tokens import set_up_tokenizer, tokenize
@@ -66,7 +69,7 @@ class Bundle:
         self.threads = threads
         self._sessions: dict[str, Session] = {}
         self._loading = threading.Lock()
-        self._notices: list[str] = []
+        self._notices: list[str] = [] if privacy.IN_TIME else [privacy.TOO_LATE]
 
     @property
     def manifest(self) -> Manifest:
@@ -136,35 +139,43 @@ class Bundle:
         room = min(room for room in rooms if room is not None)
         return read(self._tokenizer, text, room, manifest.language)
 
-    def encode_images(self, images: Pixels | Sequence[Pixels]) -> Vectors:
-        """Pictures uint8 [n, H, W, 3] RGB, or a list of [H, W, 3], → unit vectors [n, D]."""
+    def encode_images(self, images: Pixels | Sequence[Picture]) -> Vectors:
+        """Pictures → unit vectors float32 [n, D].
+
+        Args:
+            images: uint8 [n, H, W, 3] RGB, or a list whose members are arrays uint8 [H, W, 3],
+                images of Pillow, or paths of files, in any mixture; the latter two are turned as
+                their EXIF says. Files are read a batch at a time.
+
+        Raises:
+            UsageError: something among them is no picture.
+            UnreadableMedia: a file holds no picture; names it.
+        """
         return self.encode_frames(images, regions=False)[0]
 
     def encode_frames(
-        self, images: Pixels | Sequence[Pixels], *, regions: bool = True
+        self, images: Pixels | Sequence[Picture], *, regions: bool = True
     ) -> tuple[Vectors, NDArray[np.float32] | None]:
         """Like :meth:`encode_images`, with region vectors float32 [n, R, D] beside them."""
+        check_pictures(images)
         count = len(images)
         dims = self.manifest.dimensions
         vectors = np.empty((count, dims.embedding), np.float32)
         cells = np.empty((count, dims.regions, dims.embedding), np.float32) if regions else None
         names = ["vector", "regions"] if regions else ["vector"]
         session = self._session(IMAGE_ENCODER)
-        batch = session.choice.kind.batch
-        for start in range(0, count, batch):
-            part = slice(start, start + batch)
-            outputs = session.run(names, {"pixels": self._pixels(images[part])})
-            vectors[part] = outputs[0]
+        kind = session.choice.kind
+        threads = self.threads or usable_threads()
+        for start in range(0, count, kind.batch):
+            part = slice(start, start + kind.batch)
+            pixels = to_input(
+                images[part], self.image_side, self.manifest.preprocessing, threads=threads
+            )
+            outputs = session.run(names, {"pixels": _filled(pixels, kind.filled(len(pixels)))})
+            vectors[part] = outputs[0][: len(pixels)]
             if cells is not None:
-                cells[part] = outputs[1]
+                cells[part] = outputs[1][: len(pixels)]
         return vectors, cells
-
-    def _pixels(self, images: Pixels | Sequence[Pixels]) -> NDArray[np.float32]:
-        numbers = self.manifest.preprocessing
-        if isinstance(images, np.ndarray):
-            return to_input(_checked(images, 4), self.image_side, numbers)
-        squares = [to_input(_checked(i, 3)[None], self.image_side, numbers) for i in images]
-        return np.concatenate(squares)
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -287,18 +298,11 @@ def check_graph(session: Session, role: str, manifest: Manifest) -> None:
                 )
 
 
-def _checked(pixels: Pixels, axes: int) -> Pixels:
-    if (
-        pixels.dtype != np.uint8
-        or pixels.ndim != axes
-        or pixels.shape[-1] != 3
-        or 0 in pixels.shape
-    ):
-        raise UsageError(
-            f"pictures must be uint8 [{'n, ' * (axes - 3)}H, W, 3], not "
-            f"{pixels.dtype} {list(pixels.shape)}"
-        )
-    return pixels
+def _filled(pixels: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """A batch with as many empty pictures behind it as make ``count``."""
+    if count == len(pixels):
+        return pixels
+    return np.concatenate([pixels, np.zeros((count - len(pixels), *pixels.shape[1:]), np.float32)])
 
 
 def _as_list(texts: Sequence[str]) -> list[str]:

@@ -2,63 +2,74 @@
 
 A picture becomes a square as in the encoder's training: stretched, or the middle of its longer side
 cropped. The filter that resizes it widens when it shrinks (as Pillow's do, and
-``torch.nn.functional.interpolate(antialias=True)``). It is separable, so each axis is one small
-matrix. Frames that were decoded at the right size pass through untouched.
+``torch.nn.functional.interpolate(antialias=True)``). Frames that were decoded at the right size
+pass through untouched.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr_edge.runtime.manifest import FilterKind, Preprocessing
+from vsr_edge.runtime.manifest import Preprocessing
+from vsr_edge.runtime.pictures import Picture, as_pixels
 from vsr_edge.types import Pixels
 
 
-def to_input(pixels: Pixels, side: int, numbers: Preprocessing) -> NDArray[np.float32]:
-    """Frames uint8 [n, H, W, 3] RGB → float32 [n, 3, side, side]."""
-    squares = resize(crop(pixels) if numbers.fit == "crop" else pixels, side, numbers.filter)
-    mean = np.asarray(numbers.mean, np.float32)
-    scale = np.asarray(numbers.scale, np.float32)
-    x = (squares.astype(np.float32) - mean) / scale
-    return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+def to_input(
+    pictures: Pixels | Sequence[Picture], side: int, numbers: Preprocessing, *, threads: int = 1
+) -> NDArray[np.float32]:
+    """Pictures uint8 [n, H, W, 3] RGB, or n of any shapes and kinds → float32 [n, 3, side, side].
+
+    Raises:
+        UsageError: something among them is no picture.
+        UnreadableMedia: a file holds no picture.
+    """
+    squares = np.empty((len(pictures), 3, side, side), np.float32)
+
+    def prepare(picture: Picture, square: NDArray[np.float32]) -> None:
+        planes = fit(as_pixels(picture), side, numbers)
+        np.subtract(planes, _by_channel(numbers.mean), out=square, dtype=np.float32)
+        square /= _by_channel(numbers.scale)
+
+    if threads > 1 and any(getattr(one, "shape", ())[:2] != (side, side) for one in pictures):
+        # Decoders, the scaler and NumPy's loops let go of Python's lock.
+        list(_workers(threads).map(prepare, pictures, squares))
+    else:
+        for picture, square in zip(pictures, squares, strict=True):
+            prepare(picture, square)
+    return squares
 
 
-def crop(pixels: Pixels) -> Pixels:
-    """The middle square of frames uint8 [n, H, W, 3]."""
-    _, height, width, _ = pixels.shape
+def fit(picture: Pixels, side: int, numbers: Preprocessing) -> Pixels:
+    """A picture uint8 [H, W, 3] → its planes uint8 [3, side, side], fitted as the manifest says."""
+    if numbers.fit == "crop":
+        picture = crop(picture)
+    if picture.shape[:2] == (side, side):
+        return picture.transpose(2, 0, 1)
+    # Searching needs no pictures, and FFmpeg takes a while to load.
+    from vsr_edge.media.resize import resize
+
+    return resize(picture, side, numbers.filter)
+
+
+def crop(picture: Pixels) -> Pixels:
+    """The middle square of a picture uint8 [H, W, 3]."""
+    height, width, _ = picture.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    return pixels[:, top : top + side, left : left + side]
+    return picture[top : top + side, left : left + side]
 
 
-def resize(pixels: Pixels, side: int, kind: FilterKind = "bilinear") -> Pixels:
-    """Frames uint8 [n, H, W, 3] → uint8 [n, side, side, 3]."""
-    _, height, width, _ = pixels.shape
-    if (height, width) == (side, side):
-        return pixels
-    x = np.tensordot(
-        pixels.astype(np.float32), _filter(width, side, kind), axes=(2, 1)
-    )  # [n, H, 3, side]
-    x = np.tensordot(x, _filter(height, side, kind), axes=(1, 1))  # [n, 3, side, side(y)]
-    return np.rint(x.transpose(0, 3, 2, 1)).clip(0, 255).astype(np.uint8)
+def _by_channel(values: tuple[float, float, float]) -> NDArray[np.float32]:
+    return np.asarray(values, np.float32)[:, None, None]
 
 
-@lru_cache(maxsize=32)
-def _filter(source: int, target: int, kind: FilterKind) -> NDArray[np.float32]:
-    """The filter as a matrix [target, source] whose rows sum to one."""
-    ratio = source / target
-    centres = (np.arange(target) + 0.5) * ratio
-    distance = np.abs(np.arange(source) + 0.5 - centres[:, None]) / max(ratio, 1.0)
-    weights = np.clip(1.0 - distance, 0.0, None) if kind == "bilinear" else _cubic(distance)
-    matrix: NDArray[np.float32] = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
-    return matrix
-
-
-def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keys' kernel with a = −1/2, for distances x ≥ 0."""
-    near = 1.5 * x**3 - 2.5 * x**2 + 1
-    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
-    return np.where(x < 1, near, np.where(x < 2, far, 0.0))
+@cache
+def _workers(threads: int) -> ThreadPoolExecutor:
+    """Kept, because each of its threads keeps a scaler."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="resize")

@@ -19,36 +19,58 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from vsr_edge.config import usable_threads
 from vsr_edge.errors import BundleDamaged, ProviderError, UsageError
+from vsr_edge.runtime.native import Caught, native_stderr
+
+with native_stderr():  # some versions log there that they found no GPU
+    import onnxruntime as ort
+# `vsr_edge.privacy` stops telemetry where onnxruntime keeps its own; this, the events that Windows
+# may collect, and most of it where a program imported onnxruntime before us.
+ort.disable_telemetry_events()
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """An execution provider: onnxruntime's name, the pip package that brings it, what it is best
-    given: graphs of these precisions, the first there is, and so many pictures at once.
+    given: graphs of these precisions, the first there is; so many pictures at once; options of its
+    own.
+
+    ``sizes``: batches are filled up to one of these, the smallest that holds them; none, and each
+    batch is taken as it is.
     """
 
     name: str
     package: str
     precisions: tuple[str, ...] = ("int8", "fp32", "fp16")
     batch: int = 8
+    sizes: tuple[int, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def filled(self, count: int) -> int:
+        """As how many pictures a batch of ``count`` is run."""
+        return next((size for size in self.sizes if size >= count), count)
 
 
 # The CPU's batch keeps its cores busy and stays in cache (tests/bench). GPUs want more, and their
 # half precision; int8 graphs are made for CPUs, and most other providers hand parts of them back.
 _HALF, _FLOAT = ("fp16", "fp32", "int8"), ("fp32", "fp16", "int8")
+# GPUs choose their kernels, or compile them, anew for each shape of a batch: they see two shapes, a
+# small one for single pictures and short videos.
+_TWO = (8, 64)
+# cuDNN's own default tries every algorithm of every convolution on every shape: an index of three
+# short clips took 16-20 s on an H200, and 4.2 s so (HEURISTIC: 14.6 s).
+_CUDNN = {"cudnn_conv_algo_search": "DEFAULT"}
 PROVIDERS = {
     "cpu": Kind("CPUExecutionProvider", "onnxruntime"),
-    "cuda": Kind("CUDAExecutionProvider", "onnxruntime-gpu", _HALF, 64),
-    "tensorrt": Kind("TensorrtExecutionProvider", "onnxruntime-gpu", _HALF, 64),
-    "migraphx": Kind("MIGraphXExecutionProvider", "onnxruntime-migraphx", _HALF, 64),
+    "cuda": Kind("CUDAExecutionProvider", "onnxruntime-gpu", _HALF, 64, _TWO, _CUDNN),
+    "tensorrt": Kind("TensorrtExecutionProvider", "onnxruntime-gpu", _HALF, 64, _TWO),
+    "migraphx": Kind("MIGraphXExecutionProvider", "onnxruntime-migraphx", _HALF, 64, _TWO),
     "openvino": Kind("OpenVINOExecutionProvider", "onnxruntime-openvino", _FLOAT),
     "coreml": Kind("CoreMLExecutionProvider", "onnxruntime", _FLOAT, 16),
-    "directml": Kind("DmlExecutionProvider", "onnxruntime-directml", _HALF, 32),
+    "directml": Kind("DmlExecutionProvider", "onnxruntime-directml", _HALF, 32, (8, 32)),
     "qnn": Kind("QNNExecutionProvider", "onnxruntime-qnn"),
 }
 # TensorRT builds an engine for minutes before the first picture, and Qualcomm's runs what was made
@@ -202,29 +224,42 @@ def _start(path: Path, choice: Choice, precision: str, threads: int) -> Session:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     if choice.short == "directml":
         options.enable_mem_pattern = False  # it refuses to start otherwise
-    providers: list[tuple[str, dict[str, str]]] = [(name, dict(choice.options))]
-    if choice.short == "tensorrt" and "cuda" in available_providers():
-        # For the nodes that it does not take.
-        device = {k: v for k, v in choice.options.items() if k == "device_id"}
-        providers.append((PROVIDERS["cuda"].name, device))
-    if name != CPU:
-        providers.append((CPU, {}))
+    caught = Caught()
     try:
-        # Its own fallback prints to stdout, and becomes the CPU.
-        session = ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+        with nullcontext(caught) if name == CPU else native_stderr() as caught:
+            # Its own fallback prints to stdout, and becomes the CPU.
+            session = ort.InferenceSession(
+                str(path), options, providers=_providers(choice), enable_fallback=0
+            )
     except Exception as error:  # onnxruntime raises its own untyped exceptions
         if name == CPU:
             raise BundleDamaged(f"{path} cannot be loaded: {error}") from error
         raise ProviderError(
-            f"{name} does not start on this machine ({said or _first_line(error)}); use "
-            "--provider cpu"
+            f"{name} does not start on this machine "
+            f"({said or caught.reason or _first_line(error)}); use --provider cpu"
         ) from error
     if session.get_providers()[0] != name:
         raise ProviderError(
             f"{name} is installed but does not start on this machine "
-            f"({said or 'driver or library missing?'}); use --provider cpu"
+            f"({said or caught.reason or 'driver or library missing?'}); use --provider cpu"
         )
+    if name != CPU:
+        # What a provider logs while it runs comes as an exception too.
+        ort.set_default_logger_severity(4)
     return Session(session, choice, precision)
+
+
+def _providers(choice: Choice) -> list[tuple[str, dict[str, str]]]:
+    """What onnxruntime is to try, in order, each with its options; what the user says wins."""
+    chosen = [(choice.kind.name, {**choice.kind.options, **choice.options})]
+    if choice.short == "tensorrt" and "cuda" in available_providers():
+        # For the nodes that it does not take.
+        cuda = PROVIDERS["cuda"]
+        device = {k: v for k, v in choice.options.items() if k == "device_id"}
+        chosen.append((cuda.name, {**cuda.options, **device}))
+    if choice.kind.name != CPU:
+        chosen.append((CPU, {}))
+    return chosen
 
 
 @cache
