@@ -82,6 +82,13 @@ def errors_as_exit_codes() -> Iterator[None]:
     except OSError as error:
         # What the machine refuses (a permission, a disk) is no defect that a traceback would mend.
         fail(error, EXIT_ERROR)
+    except MemoryError as error:
+        fail(MemoryError(str(error) or "there is not enough memory"), EXIT_ERROR)
+    except ImportError as error:
+        # How the loader says that it has no room for a library.
+        if "failed to map segment" not in str(error):
+            raise
+        fail(MemoryError(f"there is not enough memory to load {error.path or error}"), EXIT_ERROR)
     except KeyboardInterrupt as error:
         fail(error, EXIT_INTERRUPTED)
 

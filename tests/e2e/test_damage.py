@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ def test_doctor_finds_a_sound_archive_sound(demo_archive: Path) -> None:
         "bundle_id",
         "archive",
         "archive_state",
+        "missing",
         "problems",
     }
     assert report["problems"] == []
@@ -102,3 +104,15 @@ def test_doctor_names_a_damaged_bundle(demo_archive: Path, tmp_path: Path) -> No
     assert ended.code == 1
     assert "has no manifest.json" in ended.err
     assert "3 videos" in ended.out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits on memory are Linux's")
+def test_want_of_memory_is_named_and_is_no_defect(demo_clips: list[Path], tmp_path: Path) -> None:
+    codes = []
+    for kilobytes in (200_000, 300_000, 400_000, 600_000):
+        limited = ("bash", "-c", f'ulimit -v {kilobytes}; exec "$@"', "bash")
+        command = ("index", demo_clips[0], "--archive", tmp_path / str(kilobytes))
+        ended = run(*command, under=limited)
+        assert ended.code == 0 or "not enough memory" in ended.err, ended.err
+        codes.append(ended.code)
+    assert codes[0] == 1

@@ -154,6 +154,7 @@ class Session:
 
         Raises:
             ProviderError: the provider failed, for want of memory perhaps.
+            MemoryError: there is too little of it on the processor's side.
         """
         try:
             with self._alone:
@@ -162,6 +163,7 @@ class Session:
                 return list(self._session.run(list(outputs), dict(feeds)))
         except Exception as error:  # onnxruntime raises its own untyped exceptions
             if self.choice.short == "cpu":
+                _check_memory(error, "run the model")
                 raise
             raise ProviderError(
                 f"{self.choice.kind.name} failed while running ({_first_line(error)}); "
@@ -232,6 +234,7 @@ def _start(path: Path, choice: Choice, precision: str, threads: int) -> Session:
                 str(path), options, providers=_providers(choice), enable_fallback=0
             )
     except Exception as error:  # onnxruntime raises its own untyped exceptions
+        _check_memory(error, f"load {path}")
         if name == CPU:
             raise BundleDamaged(f"{path} cannot be loaded: {error}") from error
         raise ProviderError(
@@ -271,6 +274,12 @@ def _preload() -> str:
     with redirect_stdout(printed):
         ort.preload_dlls()
     return " ".join(printed.getvalue().split())
+
+
+def _check_memory(error: Exception, what: str) -> None:
+    """Raise MemoryError where that is what onnxruntime wants; it has no type for it."""
+    if "bad_alloc" in str(error) or "Failed to allocate memory" in str(error):
+        raise MemoryError(f"there is not enough memory to {what}") from error
 
 
 def _first_line(error: Exception) -> str:
