@@ -63,8 +63,10 @@ def test_doctor_finds_a_sound_archive_sound(demo_archive: Path) -> None:
         "bundle_id",
         "archive",
         "archive_state",
+        "missing",
         "problems",
     }
+    assert report["missing"] == 0
     assert report["problems"] == []
     assert report["bundle"].endswith(": sound")
     assert report["archive_state"] == "3 videos, 7 clips"

@@ -86,14 +86,14 @@ def test_a_search_may_be_narrowed_to_one_by_its_path(
 
 def test_a_bracket_in_a_glob_that_matches_nothing_gets_a_hint(archive: Path) -> None:
     ended = run("search", "blocks", "--one-shot", "--archive", archive, "--video", "[red].mp4")
-    assert ended.code == 3
+    assert ended.code == 2
     assert "[[] stands for the bracket [" in ended.err
 
 
 def test_they_are_removed_by_name(archive: Path, videos: Path, tmp_path: Path) -> None:
     archive, left = shutil.copytree(archive, tmp_path / "archive"), NAMES[2]
     named = [os.fsencode(name) for name in NAMES if name != left]
-    ended = succeed("remove", "--archive", archive, "--json", "--", *named, cwd=videos)
+    ended = succeed("remove", "--yes", "--archive", archive, "--json", "--", *named, cwd=videos)
     assert {os.fsencode(path) for path in ended.document["removed"]} == {
         os.fsencode(videos / name) for name in NAMES if name != left
     }

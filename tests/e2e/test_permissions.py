@@ -89,7 +89,7 @@ def test_videos_that_may_not_be_read_are_named_and_the_rest_indexed(
         assert ended.document["indexed"] == 1
         failed = {Path(one["video"]).name: one["reason"] for one in ended.document["failed"]}
         assert failed == {
-            "b.mp4": "the file cannot be read (Permission denied)",
+            "b.mp4": "the file cannot be opened (Permission denied)",
             "closed": "Permission denied",
         }
 

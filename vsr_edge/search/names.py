@@ -41,7 +41,10 @@ def _unmatched(store: Store, name: str) -> UsageError:
         return UsageError("nothing is indexed in this archive yet: vsr-edge index FOLDER")
     similar = _similar(name, videos)
     near = f"; nearly so are called: {', '.join(similar)}" if similar else ""
-    return UsageError(f"no indexed video matches {name!r}{near}; `vsr-edge videos` lists them")
+    hint = "; in a glob, [[] stands for the bracket [" if "[" in name else ""
+    return UsageError(
+        f"no indexed video matches {name!r}{near}{hint}; `vsr-edge videos` lists them"
+    )
 
 
 def named(store: Store, video: Names | None) -> Filter | None:
