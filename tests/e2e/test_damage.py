@@ -67,6 +67,7 @@ def test_doctor_finds_a_sound_archive_sound(demo_archive: Path) -> None:
         "missing",
         "problems",
     }
+    assert report["missing"] == 0
     assert report["problems"] == []
     assert report["bundle"].endswith(": sound")
     assert report["archive_state"] == "3 videos, 7 clips"

@@ -43,7 +43,7 @@ def _unmatched(store: Store, name: str) -> UsageError:
     near = f"; nearly so are called: {', '.join(similar)}" if similar else ""
     hint = "; in a glob, [[] stands for the bracket [" if "[" in name else ""
     return UsageError(
-        f"no indexed video matches {name!r}{near}; `vsr-edge videos` lists them{hint}"
+        f"no indexed video matches {name!r}{near}{hint}; `vsr-edge videos` lists them"
     )
 
 
