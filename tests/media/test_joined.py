@@ -154,6 +154,15 @@ def test_reordered_presentation_times_are_no_jumps(gaps: list[int], reordered: i
     assert not timeline.strays.any()
 
 
+def test_frames_of_a_time_lapse_keep_their_times(tmp_path: Path) -> None:
+    times = np.cumsum([0, *[30, 45, 20, 60] * 5]).astype(float).tolist()
+    for name in ("a.ts", "a.mkv", "a.mp4"):
+        found = read_back(write_video(tmp_path / name, times), fps=0.1)
+        assert found.partial is None
+        assert found.times == pytest.approx([times[n] for n in found.numbers], abs=0.002)
+        assert len(found.numbers) == len(times)
+
+
 def test_unknown_timestamps_stay_unknown() -> None:
     clock = np.array([0, 40, UNKNOWN, 120, 5_000_000, UNKNOWN, 5_000_080])
     timeline = one_timeline(clock, np.full(7, 40), second=1000, ahead=10_000)

@@ -18,6 +18,8 @@ UNKNOWN = -(2**62)
 # Also what a damaged header may say: beyond it, differences of timestamps would overflow.
 LIMIT = 2**61
 
+# In time lapses frames lie far apart, and some farther than others.
+_USUAL_STEPS = 10
 # So many stretches ahead the former clock is looked for behind damaged timestamps.
 _LOOK_AHEAD = 8
 
@@ -73,6 +75,7 @@ def one_timeline(
     forward = steps[steps > 0]
     usual = int(np.median(forward)) if len(forward) else 0
     jumps = _reordered_jumps(stamps, second, reordered) if reordered else _jumps(stamps, second)
+    ahead = max(ahead, _USUAL_STEPS * usual)
     stretches = _stretches(stamps, lengths[known], jumps, ahead)
     shifts = _join(stretches, usual, second, known, strays)
     return Timeline(shifts, strays)
