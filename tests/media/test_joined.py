@@ -142,6 +142,23 @@ def test_a_few_damaged_timestamps_are_left_out_and_move_nothing(
     assert np.flatnonzero(timeline.strays).tolist() == list(range(before, before + damaged))
 
 
+@pytest.mark.parametrize("seconds", [15, 45])
+def test_what_comes_behind_a_loss_of_reception_is_read(seconds: int, tmp_path: Path) -> None:
+    times = [*TENTHS[:35], *(time + seconds for time in TENTHS[35:])]
+    found = read_back(write_video(tmp_path / "a.ts", times, keyframe_interval=30), fps=10)
+    assert found.partial is None
+    assert found.numbers == list(range(60))
+    assert found.times == pytest.approx(times, abs=0.002)
+
+
+def test_recordings_that_ffmpeg_does_not_reach_are_told(tmp_path: Path) -> None:
+    for ending, copies in (("mkv", 3), ("mp4", 2)):
+        one = write_video(tmp_path / f"1.{ending}", TENTHS)
+        found = read_back(joined(tmp_path / f"joined.{ending}", [one] * copies))
+        assert found.partial is not None
+        assert "recordings behind the first that cannot be read: 1" in found.partial
+
+
 @given(st.lists(st.integers(1, 3000), min_size=30, max_size=60), st.integers(1, 4))
 def test_reordered_presentation_times_are_no_jumps(gaps: list[int], reordered: int) -> None:
     shown = np.cumsum(gaps)
@@ -154,10 +171,17 @@ def test_reordered_presentation_times_are_no_jumps(gaps: list[int], reordered: i
     assert not timeline.strays.any()
 
 
-def test_frames_of_a_time_lapse_keep_their_times(tmp_path: Path) -> None:
-    times = np.cumsum([0, *[30, 45, 20, 60] * 5]).astype(float).tolist()
-    for name in ("a.ts", "a.mkv", "a.mp4"):
-        found = read_back(write_video(tmp_path / name, times), fps=0.1)
+PYRAMID = {"preset": "medium", "x264-params": "bframes=5:b-pyramid=normal:b-adapt=0:scenecut=0"}
+
+
+@pytest.mark.parametrize("options", [{}, PYRAMID], ids=["plain", "pyramid"])
+@pytest.mark.parametrize("name", ["a.ts", "a.mkv", "a.mp4"])
+def test_frames_of_a_time_lapse_keep_their_times(
+    name: str, options: dict[str, str], tmp_path: Path
+) -> None:
+    for gaps in ([30, 45, 20, 60], [2, 3, 2, 4]):
+        times = np.cumsum([0, *gaps * 10]).astype(float).tolist()
+        found = read_back(write_video(tmp_path / name, times, options=options), fps=0.5)
         assert found.partial is None
         assert found.times == pytest.approx([times[n] for n in found.numbers], abs=0.002)
         assert len(found.numbers) == len(times)

@@ -169,16 +169,21 @@ class Reader:
             self._stream is None
             or isinstance(file, Unreachable)
             or split_stream(file.path)[1] is not None
-            or not file.path.is_file()
         ):
             return [file]
         try:
+            if not stat.S_ISREG(file.path.stat().st_mode):
+                return [file]
             if self._stream == "all":
                 _, *others = streams_of(file.path)
                 return [file, *(replace(file, path=other, further=True) for other in others)]
             return [replace(file, path=stream_of(file.path, self._stream))]
         except MediaError as error:
             return [Unreachable(file.path, error.reason)]
+        except OSError as error:
+            return [Unreachable(file.path, error.strerror or str(error))]
+        except Exception as error:
+            return [Unreachable(file.path, unexpected(error))]
 
     def _events(self, file: FoundFile | Unreachable) -> Iterator[Event]:
         if isinstance(file, Unreachable):

@@ -27,6 +27,7 @@ TOLERANCE_SHARE = 0.01
 _MAX_CHUNKS = 1_000_000
 # More than the unit that any disk or recorder writes by.
 _PADDING_BYTES = 1 << 16
+_RIFF_SLACK = 16
 _MOST_ELEMENTS = 10_000
 _SEGMENT = 0x18538067
 # EBML's header, Void, CRC-32: whatever else follows a segment is none.
@@ -116,8 +117,11 @@ def _riff_chunks(file: BinaryIO) -> Iterator[int]:
     position = 0
     while len(header := file.read(8)) == 8 and header[:4] == b"RIFF":
         (size,) = struct.unpack_from("<I", header, 4)
+        if size == 0xFFFFFFFF:
+            return  # never filled in
         position += 8 + size
-        yield position
+        # Some writers count the head, and pad behind the end.
+        yield position - _RIFF_SLACK
         if position >= size_of_file:
             return
         file.seek(position)

@@ -10,13 +10,14 @@ import av
 import numpy as np
 from av import VideoFrame
 from av.video.codeccontext import VideoCodecContext
+from numpy.typing import NDArray
 
 from vsr_edge.errors import UnreadableMedia
 from vsr_edge.media.decode import read_frames
 from vsr_edge.media.index import scan
 from vsr_edge.media.plan import VideoPlan, plan_frames
 from vsr_edge.media.probe import probe
-from vsr_edge.types import Pixels, Sampling, Seconds, Video
+from vsr_edge.types import Pixels, Sampling, Seconds, Times, Video
 
 # FFmpeg's scale for JPEG, from 1, the best, to 31.
 _QUALITY = 5
@@ -50,9 +51,7 @@ def _pictures(video: Video, times: Sequence[Seconds], size: tuple[int, int]) -> 
     """The frames nearest to the times, each decoded once, (width, height) pixels large."""
     path = video.path
     index = scan(path)
-    nearest = np.abs(index.times[None] - np.asarray(times, dtype=np.float64)[:, None]).argmin(
-        axis=1
-    )
+    nearest = _nearest(index.times, np.asarray(times, dtype=np.float64))
     chosen = np.unique(nearest)
     plan = VideoPlan(video, Sampling(), plan_frames(index, chosen, fps=1.0), index.damage)
     found: dict[float, Pixels] = {}
@@ -65,6 +64,14 @@ def _pictures(video: Video, times: Sequence[Seconds], size: tuple[int, int]) -> 
     pictures = list(found.values())
     # A frame that is damaged is replaced by the nearest that could be read.
     return [pictures[int(np.abs(read - index.times[n]).argmin())] for n in nearest]
+
+
+def _nearest(times: Times, wanted: Times) -> NDArray[np.int64]:
+    """For each wanted time the place of the nearest among ``times``, which increase."""
+    after = np.clip(np.searchsorted(times, wanted), 1, max(len(times) - 1, 1))
+    later = np.minimum(after, len(times) - 1)
+    nearer = np.abs(times[later] - wanted) < np.abs(times[after - 1] - wanted)
+    return np.where(nearer, later, after - 1).astype(np.int64)
 
 
 def jpeg(pixels: Pixels) -> bytes:

@@ -81,12 +81,19 @@ class FrameReader:
             reasons.append("decoding was given up after too many failures in a row")
         elif self._decoder is not None and self._decoder.failures:
             reasons.append(f"packets that cannot be decoded: {self._decoder.failures}")
-        if self._replaced:
+        if self._replaced and not self._repeats:
             reasons.append(f"damaged frames: {self._replaced}")
         wanted = len(self._plan.frames)
-        if self._ended and self._found < wanted:
+        if self._ended and self._found < wanted and not self._repeats:
             reasons.append(f"missing frames: {wanted - self._found} of {wanted}")
         return "; ".join(reasons) or None
+
+    @property
+    def _repeats(self) -> bool:
+        """Whether a frame that did not come is none: its packet says to go on showing the last."""
+        decoder = self._decoder
+        sound = decoder is not None and not (decoder.failures or decoder.corrupt)
+        return sound and len(self._plan.frames.order) > 0
 
     def __iter__(self) -> Iterator[FrameBatch]:
         return self._batches

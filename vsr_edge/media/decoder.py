@@ -16,6 +16,7 @@ from itertools import chain
 from typing import TypeAlias
 
 import av
+import numpy as np
 from av import VideoFrame
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -187,13 +188,20 @@ class PlannedDecoder:
         stamped = []
         for frame in frames:
             self._in_a_row = 0
-            self._count += 1
-            stamp = self._count if self._plan.counted else frame.pts
+            stamp = self._number(frame) if self._plan.counted else frame.pts
             if frame.is_corrupt:
                 self.corrupt += 1
             elif stamp is not None:
                 stamped.append((stamp, frame))
         return stamped
+
+    def _number(self, frame: VideoFrame) -> int:
+        """Which frame of a counted file it is: the next, or the one that its packet says."""
+        self._count += 1
+        order = self._plan.order
+        if len(order) and frame.dts is not None:
+            self._count = max(self._count, int(np.searchsorted(order, frame.dts)))
+        return self._count
 
     def _choose_effort(self, packet: Packet[VideoStream], fully: bool) -> None:
         """Leave out frames that are neither wanted nor needed by another."""

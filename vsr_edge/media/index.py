@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from vsr_edge.errors import UnreadableMedia
 from vsr_edge.media.completeness import ends_in_padding, missing_end
-from vsr_edge.media.joined import later_parameters
+from vsr_edge.media.joined import later_parameters, recordings_behind
 from vsr_edge.media.opening import OpenVideo, open_video, rational
 from vsr_edge.media.source import unavailable
-from vsr_edge.media.timeline import LIMIT, UNKNOWN, Timeline, one_timeline
+from vsr_edge.media.timeline import LIMIT, UNKNOWN, Timeline, one_timeline, reordering
 from vsr_edge.types import Seconds, Times
 
 # AVI stores no presentation times: FFmpeg guesses them, wrongly where frames are reordered, and its
@@ -34,10 +34,10 @@ _MOSTLY = 0.05
 
 # These store presentation times alone; what FFmpeg gives as decoding times are guesses.
 _WITHOUT_DTS = frozenset({"matroska,webm", "asf", "ogg", "ivf", "nut", "rm"})
-# How far ahead a clock may jump before that is no pause any more. Broadcast streams never pause,
-# and FFmpeg's own limit for them is the same; in other files nothing may happen for long.
+# How far ahead a clock may jump before that is no pause any more. Broadcast streams seldom pause,
+# but reception may fail for a while; in other files nothing may happen for long.
 _BROADCAST = frozenset({"mpegts", "mpeg"})
-_PAUSE_SECONDS, _BROADCAST_PAUSE_SECONDS = 3600, 10
+_PAUSE_SECONDS, _BROADCAST_PAUSE_SECONDS = 3600, 60
 _DEFAULT_RATE = Fraction(25)
 
 _KEYFRAME, _DISCARD = 1, 2
@@ -57,6 +57,7 @@ class FrameIndex:
     ``alone``: every frame is coded by itself, none builds on another.
     ``counted``: the file has no usable pts, so the n-th frame that the decoder puts out is the n-th
     here.
+    ``order``: of a counted file whose frames are shown as they are stored, their dts; else empty.
     ``shifts`` [k, 2]: from which packet on how much is added to its pts, where the clock restarts.
     ``strays`` [j]: the packets whose pts are not to be believed.
     ``parameters`` [p]: the packets that bring the decoder new parameters, a new size perhaps.
@@ -74,6 +75,7 @@ class FrameIndex:
     time_base: Fraction
     alone: bool
     counted: bool
+    order: NDArray[np.int64]
     shifts: NDArray[np.int64]
     strays: NDArray[np.int64]
     parameters: NDArray[np.int64]
@@ -96,7 +98,8 @@ class _Packets:
     base: Fraction
     parameters: NDArray[np.int64]
     sets: Mapping[int, bytes]
-    reordered: int
+    end: int
+    reordered: bool
 
 
 def scan(path: Path) -> FrameIndex:
@@ -122,6 +125,8 @@ def scan(path: Path) -> FrameIndex:
         damage = [] if index.damage is None else [index.damage]
         failures = video.failures
         try:
+            if behind := recordings_behind(video.file, container.format.name, packets.end):
+                damage.append(f"recordings behind the first that cannot be read: {behind}")
             if video.failures_at_end and ends_in_padding(video.file):
                 failures -= video.failures_at_end
             missing = missing_end(video.file, container, stream, end)
@@ -153,7 +158,11 @@ def _read(video: OpenVideo) -> _Packets:
             parameters.append(position)
     stream = video.stream
     sets = {}
-    for offset, found in later_parameters(video.file, video.container.format.name, stream):
+    try:
+        later = later_parameters(video.file, video.container.format.name, stream)
+    except OSError as error:
+        raise unavailable(video.path, error) from error
+    for offset, found in later:
         behind = np.flatnonzero(np.frombuffer(places, np.int64) >= offset)
         if len(behind):
             sets[int(behind[0])] = found
@@ -165,8 +174,8 @@ def _read(video: OpenVideo) -> _Packets:
         rational(stream.time_base) or Fraction(1, 1000),
         np.array(sorted({*parameters, *sets}), np.int64),
         sets,
-        # At least one: FFmpeg counts those that it has met when it opens the file.
-        max(stream.codec_context.has_b_frames, 1),
+        max(places, default=0),
+        bool(stream.codec_context.has_b_frames),
     )
 
 
@@ -178,19 +187,21 @@ def _timeline(packets: _Packets, container: str) -> Timeline:
     second = max(int(1 / packets.base), 1)
     pause = _BROADCAST_PAUSE_SECONDS if container in _BROADCAST else _PAUSE_SECONDS
     shown = container in _WITHOUT_DTS
+    known = packets.pts[packets.pts != UNKNOWN]
     return one_timeline(
         packets.pts if shown else packets.dts,
         packets.lengths,
         second=second,
         ahead=pause * second,
-        reordered=packets.reordered if shown else 0,
+        # At least one, should FFmpeg have met no such frame when it opened the file.
+        reordered=max(reordering(known) if packets.reordered else 0, 1) if shown else 0,
     )
 
 
 def _decodable(
     pts: NDArray[np.int64],
     entry_points: NDArray[np.int64],
-    shifts: NDArray[np.int64],
+    parts: NDArray[np.int64],
     known: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
     """Which packets can be decoded: not what comes, in the file or on the screen, before the first
@@ -199,7 +210,7 @@ def _decodable(
     usable = known.copy()
     if not len(entry_points):
         return usable
-    starts = [0, *shifts[:, 0].tolist(), len(pts)]
+    starts = [0, *parts.tolist(), len(pts)]
     for start, end in pairwise(starts):
         place = int(np.searchsorted(entry_points, start))
         first = int(entry_points[place]) if place < len(entry_points) else end
@@ -222,7 +233,7 @@ def _order(
     shifted = timeline.shift(packets.pts)
     known = shown & (packets.pts != UNKNOWN)
     entry_points = np.flatnonzero((packets.marks & _KEYFRAME) != 0)
-    usable = _decodable(shifted, entry_points, timeline.shifts, known & ~stray)
+    usable = _decodable(shifted, entry_points, timeline.parts, known & ~stray)
     if not usable.any():
         raise UnreadableMedia(path, "its timestamps make no sense")
     if not TELLS_PARAMETERS and container in _NEW_PARAMETERS:
@@ -244,6 +255,7 @@ def _order(
         time_base=packets.base,
         alone=stream.codec_context.codec.intra_only,
         counted=False,
+        order=np.zeros(0, np.int64),
         shifts=timeline.shifts,
         strays=np.flatnonzero(stray),
         parameters=packets.parameters,
@@ -264,7 +276,9 @@ def _count(
     del path, container
     stamps = np.sort(packets.dts[shown])
     base = packets.base
+    order = np.zeros(0, np.int64) if packets.reordered else stamps
     if stamps[0] == UNKNOWN or (np.diff(stamps) <= 0).any():
+        order = np.zeros(0, np.int64)
         stamps = np.arange(len(stamps), dtype=np.int64)
         base = 1 / (rational(stream.average_rate) or rational(stream.guessed_rate) or _DEFAULT_RATE)
     times = (stamps - stamps[0]) * float(base)
@@ -278,6 +292,7 @@ def _count(
         time_base=base,
         alone=False,
         counted=True,
+        order=order,
         shifts=np.zeros((0, 2), np.int64),
         strays=np.zeros(0, np.int64),
         parameters=np.zeros(0, np.int64),

@@ -7,9 +7,11 @@ of H.264 (ISO/IEC 14496-15) and HEVC take at any time.
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -18,7 +20,7 @@ from av.video.stream import VideoStream
 
 from vsr_edge.media.completeness import matroska_segments, mp4_boxes
 
-_HEADER_BYTES = 16 << 20
+_HEADER_BYTES = 4 << 20
 _EBML = b"\x1a\x45\xdf\xa3"
 _MP4_CONFIGURATION = {"h264": b"avcC", "hevc": b"hvcC"}
 # CodecPrivate, with a size of one or two bytes, of a configuration in its only version.
@@ -34,21 +36,18 @@ def later_parameters(path: Path, container: str, stream: VideoStream) -> list[tu
     first = codec.extradata
     if codec.name not in _MP4_CONFIGURATION or not first or first[0] != 1:
         return []
+    found = []
+    width = first[4 if codec.name == "h264" else 21] % 4 + 1
     with path.open("rb") as file:
-        if "mp4" in container:
-            headers = _mp4_headers(file, _MP4_CONFIGURATION[codec.name])
-        elif "matroska" in container:
-            headers = _matroska_headers(file)
-        else:
-            return []
-        found = []
-        for offset, configuration in headers:
+        for start, header in _later_headers(file, container):
+            configuration = _configuration(header, container, codec.name)
+            if configuration is None:
+                continue
             try:
                 sets = _parameter_sets(configuration, codec.name)
             except (IndexError, struct.error):
                 continue
-            width = first[4 if codec.name == "h264" else 21] % 4 + 1
-            found.append((offset, b"".join(len(s).to_bytes(width, "big") + s for s in sets)))
+            found.append((start, b"".join(len(s).to_bytes(width, "big") + s for s in sets)))
     return found
 
 
@@ -59,37 +58,60 @@ def with_parameters(packet: Packet[VideoStream], sets: bytes) -> Packet[VideoStr
     return cast("Packet[VideoStream]", whole)
 
 
-def _mp4_headers(file: BinaryIO, kind: bytes) -> Iterator[tuple[int, bytes]]:
-    before = 0
-    first = True
-    for end, box in mp4_boxes(file):
-        start, before = before, end
-        if box != b"moov":
-            continue
-        if not first:
-            file.seek(start)
-            moov = file.read(min(end - start, _HEADER_BYTES))
-            at = moov.find(kind)
-            if at >= 4:
-                (size,) = struct.unpack_from(">I", moov, at - 4)
-                yield start, moov[at + 4 : at - 4 + size]
-        first = False
+def recordings_behind(path: Path, container: str, last: int) -> int:
+    """How many further recordings begin behind ``last``, the place of the last packet.
+
+    FFmpeg reads two joined Matroska files, and of MP4 only fragments behind the first.
+    """
+    with path.open("rb") as file:
+        return sum(start > last for start, _ in _later_headers(file, container))
 
 
-def _matroska_headers(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    size = file.seek(0, 2)
-    file.seek(0)
+def _later_headers(file: BinaryIO, container: str) -> Iterator[tuple[int, bytes]]:
+    """Where each header but the first begins, with its bytes."""
+    if "mp4" in container:
+        boxes = mp4_boxes(file)
+        later = (span for span, kind in _spans(boxes) if kind == b"moov")
+        next(later, None)
+    elif "matroska" in container:
+        later = ((end, following) for end, following in pairwise(_segment_ends(file)))
+    else:
+        return
+    for start, end in later:
+        file.seek(start)
+        header = file.read(min(end - start, _HEADER_BYTES))
+        if "mp4" in container or header.startswith(_EBML):
+            yield start, header
+        file.seek(end)
+
+
+def _spans(boxes: Iterator[tuple[int, bytes]]) -> Iterator[tuple[tuple[int, int], bytes]]:
+    start = 0
+    for end, kind in boxes:
+        yield (start, end), kind
+        start = end
+
+
+def _segment_ends(file: BinaryIO) -> Iterator[int]:
+    """Where each segment of a Matroska file ends, and where the file does."""
+    size = file.seek(0, os.SEEK_END)
     for end in matroska_segments(file):
         if end >= size:
-            return
-        file.seek(end)
-        header = file.read(_HEADER_BYTES)
-        if not header.startswith(_EBML):
-            return
+            break
+        yield end
+    yield size
+
+
+def _configuration(header: bytes, container: str, codec: str) -> bytes | None:
+    """The decoder's configuration in a header, from its version on."""
+    if "matroska" in container:
         found = _MATROSKA_CONFIGURATION.search(header)
-        if found is not None:
-            yield end, found[1]
-        file.seek(end)
+        return None if found is None else found[1]
+    at = header.find(_MP4_CONFIGURATION[codec])
+    if at < 4:
+        return None
+    (size,) = struct.unpack_from(">I", header, at - 4)
+    return header[at + 4 : at - 4 + size]
 
 
 def _parameter_sets(configuration: bytes, codec: str) -> list[bytes]:

@@ -14,8 +14,11 @@ def split_stream(path: Path) -> tuple[Path, int | None]:
     ``cars.mp4#1`` is the second video stream of ``cars.mp4``, unless there is a file of that name.
     """
     found = _NUMBERED.fullmatch(path.name)
-    if found is None or path.exists():
-        return path, None
+    try:
+        if found is None or path.exists():
+            return path, None
+    except OSError:
+        return path, None  # opening it will say why
     return path.with_name(found["file"]), int(found["number"])
 
 

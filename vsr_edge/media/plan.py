@@ -31,6 +31,8 @@ class FramePlan:
     between the runs is skipped undecoded. ``firsts`` int64 [k]: the stamp of the first planned
     frame of each run, NO_FRAME where none is planned; ``earlier`` int64 [k]: from which packet on
     to decode everything, should that frame not come. ``alone``: every frame is coded by itself.
+    ``order``: with ``counted``, the dts of all frames where these tell the number of a frame, for
+    a packet may hold none; else empty.
     ``shifts`` int64 [j, 2]: from which packet on how much is added to pts, where the clock
     restarts.
     ``strays`` int64 [s]: the packets whose pts are not to be believed.
@@ -45,6 +47,7 @@ class FramePlan:
     earlier: NDArray[np.int64]
     alone: bool
     counted: bool
+    order: NDArray[np.int64]
     shifts: NDArray[np.int64]
     strays: NDArray[np.int64]
     sets: Mapping[int, bytes]
@@ -118,13 +121,22 @@ def plan_frames(index: FrameIndex, chosen: NDArray[np.int64], *, fps: float) -> 
         earlier=_earlier(index.entry_points, runs),
         alone=index.alone,
         counted=index.counted,
+        order=index.order,
         shifts=index.shifts,
         strays=index.strays,
         sets=index.sets,
         start=int(index.pts[0]),
         time_base=index.time_base,
-        tolerance=0 if index.counted else int(half_interval),
+        tolerance=_tolerance(index, half_interval),
     )
+
+
+def _tolerance(index: FrameIndex, half_interval: Fraction) -> int:
+    if not index.counted:
+        return int(half_interval)
+    # In frames; and none where frames are merely counted: the next is the next.
+    usual = index.duration / len(index)
+    return int(half_interval * index.time_base / Fraction(usual)) if len(index.order) else 0
 
 
 def _runs(index: FrameIndex, chosen: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from vsr_edge.media.index import scan
 from vsr_edge.media.names import split_stream
 from vsr_edge.media.opening import OpenVideo, open_video, rational
 from vsr_edge.media.picture import orientation
-from vsr_edge.media.source import SourceFile
+from vsr_edge.media.source import SourceFile, unavailable
 from vsr_edge.types import Seconds, Video
 
 _HASHED_BYTES = 1 << 20
@@ -69,7 +69,10 @@ def probe(path: Path, *, known_fingerprint: str | None = None) -> Video:
             rotation, _ = orientation(frame)
     if rotation in (90, 270):
         width, height = height, width
-    status = split_stream(path)[0].stat()
+    try:
+        status = split_stream(path)[0].stat()
+    except OSError as error:
+        raise unavailable(path, error) from error
     return Video(
         path=path,
         fingerprint=known_fingerprint or fingerprint(path),
@@ -102,7 +105,8 @@ def _first_frame(opened: OpenVideo) -> VideoFrame | None:
     for number, packet in enumerate(opened.packets()):
         try:
             frames = codec.decode(packet)
-        except (av.FFmpegError, ValueError):
+        except (av.FFmpegError, ValueError, MemoryError) as error:
+            opened.check(error)
             frames = []
         if frames:
             return frames[0]
