@@ -24,7 +24,9 @@ _EXTRAS = ("torch", "transformers", "onnx")
 _NEED_EXTRAS = (
     "models",
     "export",
+    "bench/test_encoding.py",
     "bench/test_export.py",
+    "bench/test_providers.py",
     "e2e/test_readme.py",
     "runtime/test_bundle.py",
     "runtime/test_heads.py",

@@ -128,8 +128,9 @@ def test_an_error_is_a_document_too(
     ended = run(*arguments, environment=environment, cwd=tmp_path)
     document = described(ended, "error")
     assert (ended.code, document["exit_code"], document["kind"]) == (code, code, kind)
-    assert said in document["message"]
-    assert said in ended.err
+    # Some versions of click name a missing argument in capitals.
+    assert said.lower() in document["message"].lower()
+    assert said.lower() in ended.err.lower()
     without = [word for word in arguments if word not in ("--json", "-j")]
     assert run(*without, environment=environment, cwd=tmp_path).out == ""
 

@@ -47,6 +47,7 @@ def test_nothing_but_the_package_itself_is_installed(installed: Path) -> None:
 
 
 def test_the_export_runs_from_an_empty_folder(installed: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     shown = started(installed, tmp_path, "export", "encoder", "--help")
     assert shown.code == 0, shown.err
     assert "vsr-edge export encoder" in shown.out
@@ -58,6 +59,7 @@ def test_the_export_runs_from_an_empty_folder(installed: Path, tmp_path: Path) -
 
 
 def test_files_of_the_users_do_not_stand_in_its_way(installed: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     for name in ("models.py", "export.py"):
         (tmp_path / name).write_text("raise RuntimeError", "utf-8")
     shown = started(installed, tmp_path, "export", "encoder", "--help")

@@ -9,7 +9,6 @@ from PIL import Image
 
 from tests.e2e import watch as watching
 from tests.e2e.watch import watch
-from tests.export.random_models import save_random_model
 
 VSR_EDGE = ["-m", "vsr_edge"]
 # onnxruntime 1.32 looks for its collector nine seconds after it was imported.
@@ -58,6 +57,9 @@ def test_a_program_that_stays_opens_no_socket_and_leaves_no_file(tmp_path: Path)
 
 
 def test_an_export_speaks_to_no_one_and_leaves_what_was_asked_for(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from tests.export.random_models import save_random_model
+
     checkpoint = save_random_model("clip", tmp_path / "checkpoint")
     few = ["--calibration-count", "8", "--parity-count", "16"]
     command = ["-m", "export", "encoder", checkpoint, "--out", "bundle", *few]

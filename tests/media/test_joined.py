@@ -75,7 +75,9 @@ def test_both_parts_of_a_joined_recording_are_read(kind: str, clock: str, tmp_pa
         joined(path, [first, second])
     found = read_back(path, size=(160, 96))
     assert found.partial is None
-    assert found.times == pytest.approx([n / 10 for n in found.numbers], abs=0.06)
+    # Of a program stream, FFmpeg guesses the times of all frames but one in a packet.
+    near = 0.11 if ending == "mpg" else 0.06
+    assert found.times == pytest.approx([n / 10 for n in found.numbers], abs=near)
     assert len(found.times) in (12, 13)
     assert found.plan.video.duration == pytest.approx(12.0, abs=0.15)
 
