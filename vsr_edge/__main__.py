@@ -7,6 +7,10 @@ import sys
 
 _EXIT_INTERRUPTED = 130
 
+# NumPy's products are small here. Threads for them gain nothing, and where other processes keep the
+# cores busy they cost up to a second each: OpenBLAS (NumPy 2.5) waits for them without yielding.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 
 def main() -> None:
     """Run the command line; Ctrl-C ends it without a traceback, even amid its imports."""
