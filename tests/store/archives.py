@@ -206,3 +206,9 @@ def _matches(path: str, pattern: str) -> Iterator[bool]:
     yield path == pattern
     yield fnmatch.fnmatchcase(path, pattern)
     yield fnmatch.fnmatchcase(path, "*/" + pattern)
+
+
+def index(store: Store, *paths: str) -> list[int]:
+    """Store footage for each path; returns the ids."""
+    with store.writer() as writer:
+        return [store_footage(writer, footage(path)) for path in paths]

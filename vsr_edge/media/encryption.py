@@ -8,9 +8,10 @@ Matroska by an element of its track, transport and program streams by two bits o
 from __future__ import annotations
 
 import re
-import struct
+from itertools import islice
 from uuid import UUID
 
+from vsr_edge.media.boxes import mp4_boxes
 from vsr_edge.media.source import SourceFile
 
 _HEAD_BYTES = 1 << 20
@@ -62,21 +63,14 @@ def is_encrypted(source: SourceFile) -> bool:
 
 
 def _mp4(source: SourceFile) -> bool:
-    position = 0
-    for _ in range(_MOST_BOXES):
-        if source.seek(position) < 0 or len(header := source.read(16)) < 8:
-            return False
-        size, kind = struct.unpack_from(">I4s", header)
-        if size == 1 and len(header) == 16:
-            (size,) = struct.unpack_from(">Q", header, 8)
+    start = 0
+    for end, kind in islice(mp4_boxes(source), _MOST_BOXES):
         if kind == b"moov":
-            source.seek(position)
-            moov = source.read(min(size, _MOOV_BYTES) if size else _MOOV_BYTES)
+            source.seek(start)
+            moov = source.read(min(end - start, _MOOV_BYTES))
             closed = any(entry in moov for entry in _ENCRYPTED_ENTRIES) and b"sinf" in moov
             return closed and _CLEAR_ENTRY.search(moov) is None
-        if size < 8:
-            return False
-        position += size
+        start = end
     return False
 
 

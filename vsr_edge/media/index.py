@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from vsr_edge.errors import UnreadableMedia
 from vsr_edge.media.completeness import ends_in_padding, missing_end
-from vsr_edge.media.joined import later_parameters, recordings_behind
+from vsr_edge.media.joined import later_recordings
 from vsr_edge.media.opening import OpenVideo, open_video, rational
 from vsr_edge.media.source import unavailable
 from vsr_edge.media.timeline import LIMIT, UNKNOWN, Timeline, one_timeline, reordering
@@ -48,7 +48,7 @@ TELLS_PARAMETERS = hasattr(Packet, "has_sidedata")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameIndex:
-    """Every frame of a video in presentation order; all arrays but the last are [n].
+    """Every frame of a video in presentation order; arrays are [n] unless said otherwise.
 
     ``times``: seconds from the first frame, strictly increasing. ``pts``: in units of
     ``time_base``.
@@ -89,7 +89,7 @@ class FrameIndex:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Packets:
-    """Columns of the scan, in file order."""
+    """Columns of the scan, in file order; ``unread``: recordings in the file behind all of them."""
 
     pts: NDArray[np.int64]
     dts: NDArray[np.int64]
@@ -98,7 +98,7 @@ class _Packets:
     base: Fraction
     parameters: NDArray[np.int64]
     sets: Mapping[int, bytes]
-    end: int
+    unread: int
     reordered: bool
 
 
@@ -120,13 +120,16 @@ def scan(path: Path) -> FrameIndex:
         unknown = np.count_nonzero(packets.pts == UNKNOWN)
         guessed = container.format.name in _GUESSED_PTS and not codec.intra_only
         counted = guessed or unknown > _MOSTLY * len(shown)
-        order = _count if counted else _order
-        index, end = order(path, packets, shown, stream, container.format.name)
+        index, end = (
+            _count(packets, shown, stream)
+            if counted
+            else _order(path, packets, shown, stream, container.format.name)
+        )
         damage = [] if index.damage is None else [index.damage]
+        if packets.unread:
+            damage.append(f"recordings behind the first that cannot be read: {packets.unread}")
         failures = video.failures
         try:
-            if behind := recordings_behind(video.file, container.format.name, packets.end):
-                damage.append(f"recordings behind the first that cannot be read: {behind}")
             if video.failures_at_end and ends_in_padding(video.file):
                 failures -= video.failures_at_end
             missing = missing_end(video.file, container, stream, end)
@@ -157,15 +160,13 @@ def _read(video: OpenVideo) -> _Packets:
         if brings_parameters(packet):
             parameters.append(position)
     stream = video.stream
-    sets = {}
     try:
-        later = later_parameters(video.file, video.container.format.name, stream)
+        recordings = later_recordings(video.file, video.container.format.name, stream)
     except OSError as error:
         raise unavailable(video.path, error) from error
-    for offset, found in later:
-        behind = np.flatnonzero(np.frombuffer(places, np.int64) >= offset)
-        if len(behind):
-            sets[int(behind[0])] = found
+    begin = _first_behind(places, [one.start for one in recordings])
+    read = [(place, one) for place, one in zip(begin, recordings, strict=True) if place >= 0]
+    sets = {place: one.sets for place, one in read if one.sets}
     return _Packets(
         np.frombuffer(pts, np.int64),
         np.frombuffer(dts, np.int64),
@@ -174,9 +175,19 @@ def _read(video: OpenVideo) -> _Packets:
         rational(stream.time_base) or Fraction(1, 1000),
         np.array(sorted({*parameters, *sets}), np.int64),
         sets,
-        max(places, default=0),
+        len(recordings) - len(read),
         bool(stream.codec_context.has_b_frames),
     )
+
+
+def _first_behind(places: array[int], starts: list[int]) -> list[int]:
+    """For each start the first packet that lies behind it in the file; -1 if none does."""
+    lies = np.frombuffer(places, np.int64)
+    found = []
+    for start in starts:
+        behind = lies >= start
+        found.append(int(behind.argmax()) if behind.any() else -1)
+    return found
 
 
 def _sane(stamp: int | None) -> int:
@@ -266,14 +277,9 @@ def _order(
 
 
 def _count(
-    path: Path,
-    packets: _Packets,
-    shown: NDArray[np.bool_],
-    stream: VideoStream,
-    container: str,
+    packets: _Packets, shown: NDArray[np.bool_], stream: VideoStream
 ) -> tuple[FrameIndex, Seconds]:
     """Index in the decoder's order of output: by dts where it is known, else at the frame rate."""
-    del path, container
     stamps = np.sort(packets.dts[shown])
     base = packets.base
     order = np.zeros(0, np.int64) if packets.reordered else stamps

@@ -2,7 +2,8 @@
 
 FFmpeg reads on behind the first part, but with the decoder's parameters of that part. So those of
 the others are put before their first frame, as parameter sets amid the stream, which the decoders
-of H.264 (ISO/IEC 14496-15) and HEVC take at any time.
+of H.264 (ISO/IEC 14496-15) and HEVC take at any time. It reads two joined Matroska files, and of
+MP4 only fragments behind the first: what lies farther is not read.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -18,7 +20,7 @@ from typing import Any, BinaryIO, cast
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from vsr_edge.media.completeness import matroska_segments, mp4_boxes
+from vsr_edge.media.boxes import matroska_segments, mp4_boxes
 
 _HEADER_BYTES = 4 << 20
 _EBML = b"\x1a\x45\xdf\xa3"
@@ -27,28 +29,39 @@ _MP4_CONFIGURATION = {"h264": b"avcC", "hevc": b"hvcC"}
 _MATROSKA_CONFIGURATION = re.compile(rb"\x63\xa2(?:[\x81-\xfe]|[\x40-\x7f].)(\x01.+)", re.DOTALL)
 
 
-def later_parameters(path: Path, container: str, stream: VideoStream) -> list[tuple[int, bytes]]:
-    """Where further headers begin in the file, and the parameter sets in each.
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A further recording: where its header begins in the file, and the parameter sets in it.
 
-    The sets are in the form of the stream's packets, each behind its length.
+    The sets are in the form of the stream's packets, each behind its length; empty where the
+    decoder needs none, or takes them in no such form.
     """
+
+    start: int
+    sets: bytes
+
+
+def later_recordings(path: Path, container: str, stream: VideoStream) -> list[Recording]:
+    """The recordings behind the first in a file of MP4 or Matroska, in its order."""
     codec = stream.codec_context
-    first = codec.extradata
-    if codec.name not in _MP4_CONFIGURATION or not first or first[0] != 1:
-        return []
-    found = []
-    width = first[4 if codec.name == "h264" else 21] % 4 + 1
+    first = codec.extradata or b""
+    width = 0
+    if codec.name in _MP4_CONFIGURATION and first[:1] == b"\x01":
+        width = first[4 if codec.name == "h264" else 21] % 4 + 1
     with path.open("rb") as file:
-        for start, header in _later_headers(file, container):
-            configuration = _configuration(header, container, codec.name)
-            if configuration is None:
-                continue
-            try:
-                sets = _parameter_sets(configuration, codec.name)
-            except (IndexError, struct.error):
-                continue
-            found.append((start, b"".join(len(s).to_bytes(width, "big") + s for s in sets)))
-    return found
+        return [
+            Recording(start, _sets(header, container, codec.name, width) if width else b"")
+            for start, header in _later_headers(file, container)
+        ]
+
+
+def _sets(header: bytes, container: str, codec: str, width: int) -> bytes:
+    configuration = _configuration(header, container, codec)
+    try:
+        sets = [] if configuration is None else _parameter_sets(configuration, codec)
+    except (IndexError, struct.error):
+        return b""  # damaged
+    return b"".join(len(one).to_bytes(width, "big") + one for one in sets)
 
 
 def with_parameters(packet: Packet[VideoStream], sets: bytes) -> Packet[VideoStream]:
@@ -56,15 +69,6 @@ def with_parameters(packet: Packet[VideoStream], sets: bytes) -> Packet[VideoStr
     whole: Any = Packet(sets + bytes(packet))
     whole.pts, whole.dts, whole.time_base = packet.pts, packet.dts, packet.time_base
     return cast("Packet[VideoStream]", whole)
-
-
-def recordings_behind(path: Path, container: str, last: int) -> int:
-    """How many further recordings begin behind ``last``, the place of the last packet.
-
-    FFmpeg reads two joined Matroska files, and of MP4 only fragments behind the first.
-    """
-    with path.open("rb") as file:
-        return sum(start > last for start, _ in _later_headers(file, container))
 
 
 def _later_headers(file: BinaryIO, container: str) -> Iterator[tuple[int, bytes]]:
