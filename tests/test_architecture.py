@@ -16,7 +16,7 @@ PROJECT = PACKAGE.parent
 
 # Lower rooms first; a room may import itself and those before it.
 ROOMS = (
-    {"types", "errors", "privacy"},
+    {"types", "errors", "memory", "privacy"},
     {"config"},
     {"media"},
     {"runtime"},

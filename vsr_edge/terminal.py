@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from vsr_edge.errors import UsageError, VsrEdgeError
+from vsr_edge.memory import wanted_memory
 
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive
@@ -70,6 +71,8 @@ def errors_as_exit_codes() -> Iterator[None]:
     """What was expected to go wrong becomes a sentence and an exit code."""
     try:
         yield
+    except (typer.Exit, typer.Abort):
+        raise
     except UsageError as error:
         fail(error, EXIT_USAGE)
     except VsrEdgeError as error:
@@ -82,13 +85,12 @@ def errors_as_exit_codes() -> Iterator[None]:
     except OSError as error:
         # What the machine refuses (a permission, a disk) is no defect that a traceback would mend.
         fail(error, EXIT_ERROR)
-    except MemoryError as error:
-        fail(MemoryError(str(error) or "there is not enough memory"), EXIT_ERROR)
-    except ImportError as error:
-        # How the loader says that it has no room for a library.
-        if "failed to map segment" not in str(error):
+    except Exception as error:
+        if not wanted_memory(error):
             raise
-        fail(MemoryError(f"there is not enough memory to load {error.path or error}"), EXIT_ERROR)
+        # Ours say what for.
+        said = str(error) if isinstance(error, MemoryError) else ""
+        fail(MemoryError(said or f"there is not enough memory ({error})"), EXIT_ERROR)
     except KeyboardInterrupt as error:
         fail(error, EXIT_INTERRUPTED)
 

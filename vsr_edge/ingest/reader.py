@@ -23,6 +23,7 @@ from vsr_edge.media.names import split_stream
 from vsr_edge.media.opening import stream_of, streams_of
 from vsr_edge.media.plan import plan_video
 from vsr_edge.media.probe import fingerprint, probe
+from vsr_edge.memory import wanted_memory
 from vsr_edge.store.base import Store
 from vsr_edge.types import FrameBatch, Sampling, StoredVideo, Video
 
@@ -240,6 +241,6 @@ class Reader:
 
 def unexpected(error: Exception) -> str:
     """The reason for a file that failed as no file should; it must not end the run."""
-    if isinstance(error, MemoryError):
+    if wanted_memory(error):
         return "there is not enough memory for it"
     return f"unexpected {type(error).__name__}: {error}"

@@ -17,7 +17,7 @@ from vsr_edge.errors import UnreadableMedia
 from vsr_edge.media.encryption import is_encrypted
 from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.names import split_stream, with_stream
-from vsr_edge.media.source import SourceFile, memory_is_short, unavailable
+from vsr_edge.media.source import SourceFile, unavailable
 from vsr_edge.media.streams import (
     check_streams,
     describe,
@@ -25,6 +25,7 @@ from vsr_edge.media.streams import (
     packet_counts,
     running_streams,
 )
+from vsr_edge.memory import memory_is_short
 
 _LIST = "a playlist, which only names other files: index those"
 _LIST_HEADS = (b"#EXTM3U", b"ffconcat version", b"v=0\n", b"v=0\r\n")

@@ -8,14 +8,11 @@ where each error is kept.
 from __future__ import annotations
 
 import errno
-import mmap
 from pathlib import Path
 from typing import BinaryIO
 
 from vsr_edge.errors import MediaUnavailable, UnreadableMedia
-
-# More than any picture of the largest size takes in a decoder that keeps a few of them.
-_PROBED_BYTES = 64 << 20
+from vsr_edge.memory import memory_is_short
 
 
 class SourceFile:
@@ -67,19 +64,6 @@ def unavailable(path: Path, error: BaseException) -> MediaUnavailable:
         return MediaUnavailable(path, "there is not enough memory to read it")
     said = getattr(error, "strerror", None) or str(error)
     return MediaUnavailable(path, f"the file cannot be read now ({said})")
-
-
-def memory_is_short() -> bool:
-    """Whether memory is what FFmpeg wanted when it failed; its errors seldom say so.
-
-    Damaged headers that ask for gigabytes fail in the same way, but leave enough.
-    """
-    try:
-        # Not touched, so that it costs nothing.
-        mmap.mmap(-1, _PROBED_BYTES).close()
-    except OSError:
-        return True
-    return False
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from vsr_edge.config import usable_threads
 from vsr_edge.errors import BundleDamaged, ProviderError, UsageError
+from vsr_edge.memory import wanted_memory
 from vsr_edge.runtime.native import Caught, native_stderr
 
 with native_stderr():  # some versions log there that they found no GPU
@@ -277,8 +278,8 @@ def _preload() -> str:
 
 
 def _check_memory(error: Exception, what: str) -> None:
-    """Raise MemoryError where that is what onnxruntime wants; it has no type for it."""
-    if "bad_alloc" in str(error) or "Failed to allocate memory" in str(error):
+    """Raise MemoryError where that is what onnxruntime wanted; it has no type for it."""
+    if wanted_memory(error):
         raise MemoryError(f"there is not enough memory to {what}") from error
 
 
