@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -228,9 +227,11 @@ def _cause(error: BaseException) -> str:
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:
-    """What the client's transports raise: requests OSErrors, httpx (since 1.0) errors of its own,
-    and Xet plain RuntimeErrors.
+    """What the client's transports raise: requests OSErrors, httpx (since 1.0) and httpx2 (since
+    2.0) errors of their own, and Xet plain RuntimeErrors.
     """
-    if find_spec("httpx") is None:
-        return (OSError, RuntimeError)
-    return (OSError, RuntimeError, import_module("httpx").HTTPError)
+    from huggingface_hub import get_session
+
+    # The client has changed its transport twice: which one it has now, its session says.
+    transport = import_module(type(get_session()).__module__.partition(".")[0])
+    return (OSError, RuntimeError, transport.HTTPError)
