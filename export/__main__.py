@@ -26,12 +26,12 @@ from export.encoder import export_encoder, precisions
 from export.heads import Asking, assemble, export_part, read_parts
 from export.parity import MIN_MEAN_COSINE, ParityError
 from export.sources import ExportError, open_source
+from vsr_edge.bundle.manifest import GROUNDING, REFINER
+from vsr_edge.bundle.model import Bundle
+from vsr_edge.cli.help_pages import App
 from vsr_edge.config import load_settings
 from vsr_edge.errors import VsrEdgeError
-from vsr_edge.evaluation.formats import read_queries
-from vsr_edge.help_pages import App
-from vsr_edge.runtime.encoder import Bundle
-from vsr_edge.runtime.manifest import GROUNDING, REFINER
+from vsr_edge.evaluation.benchmarks import read_queries
 
 app = App(
     add_completion=False,

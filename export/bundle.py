@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vsr_edge.runtime.bundle import BundleFiles, sha256_of, verify_bundle
-from vsr_edge.runtime.encoder import Bundle
-from vsr_edge.runtime.golden import golden_picture
-from vsr_edge.runtime.manifest import (
+from vsr_edge.bundle.golden import golden_picture
+from vsr_edge.bundle.locate import BundleFiles, sha256_of, verify_bundle
+from vsr_edge.bundle.manifest import (
     FORMAT,
     GRAPH_INPUTS,
     GRAPH_OUTPUTS,
@@ -25,6 +24,7 @@ from vsr_edge.runtime.manifest import (
     digest_of,
     read_manifest,
 )
+from vsr_edge.bundle.model import Bundle
 
 GOLDEN_TEXTS = (
     "a man puts a red box on the shelf",

@@ -47,7 +47,7 @@ class CalibrationError(Exception):
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What the runtime needs (``vsr_edge.runtime.manifest.Calibration``), and what it gives on the
+    """What the runtime needs (``vsr_edge.bundle.manifest.Calibration``), and what it gives on the
     queries that it comes from, in [0, 1]: ``precision`` of "match", the share of right answers that
     are ``accepted`` and of absent queries that are ``denied`` (None where nothing absent was asked
     for), the expected calibration error, and how often the right video is first in ``one_shot`` and

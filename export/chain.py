@@ -10,10 +10,10 @@ from export.encoder import export_encoder, precisions
 from export.heads import Asking, assemble, export_part
 from export.sources import ExportError, open_source
 from vsr_edge.archive import open_archive
+from vsr_edge.bundle.manifest import GROUNDING, REFINER
+from vsr_edge.bundle.model import Bundle, load_bundle
 from vsr_edge.config import load_settings
 from vsr_edge.evaluation.records import Query
-from vsr_edge.runtime.encoder import Bundle, load_bundle
-from vsr_edge.runtime.manifest import GROUNDING, REFINER
 
 ENCODER_FILE, LOOP_FILE, CONCEPTS_FILE = "encoder.safetensors", "loop.safetensors", "concepts.txt"
 

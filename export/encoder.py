@@ -31,14 +31,14 @@ from export.pictures import load_pictures
 from export.quantize import Feeds
 from export.sources import SOFT_TOKENS, ExportError, Source, example_tokens
 from models.data.batches import class_names
-from vsr_edge.runtime.encoder import Bundle
-from vsr_edge.runtime.golden import golden_picture
-from vsr_edge.runtime.manifest import (
+from vsr_edge.bundle.golden import golden_picture
+from vsr_edge.bundle.manifest import (
     IMAGE_ENCODER,
     TEXT_ENCODER,
     TOKENIZER,
     Preprocessing,
 )
+from vsr_edge.bundle.model import Bundle
 from vsr_edge.runtime.preprocess import to_input
 from vsr_edge.runtime.tokens import set_up_tokenizer, tokenize
 

@@ -14,7 +14,7 @@ from models.encoder import DIMENSIONS, REGION_SIDE
 from models.grounding import GroundingHead
 from models.minilm import HIDDEN
 from models.refiner import Refiner
-from vsr_edge.runtime.manifest import (
+from vsr_edge.bundle.manifest import (
     GRAPH_INPUTS,
     GRAPH_OUTPUTS,
     GROUNDING,

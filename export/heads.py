@@ -24,11 +24,11 @@ from export.sources import ExportError
 from models.checkpoint import load_heads
 from models.refiner import Refiner
 from vsr_edge.archive import Archive
+from vsr_edge.bundle.locate import BundleFiles, verify_bundle
+from vsr_edge.bundle.manifest import CONCEPTS, GROUNDING, REFINER, BundleFile
+from vsr_edge.bundle.model import Bundle
 from vsr_edge.config import Settings
 from vsr_edge.evaluation.records import Query
-from vsr_edge.runtime.bundle import BundleFiles, verify_bundle
-from vsr_edge.runtime.encoder import Bundle
-from vsr_edge.runtime.manifest import CONCEPTS, GROUNDING, REFINER, BundleFile
 
 HEADS = {GROUNDING: "grounding.onnx", REFINER: "refiner.onnx"}
 HEAD_PRECISIONS = ("fp32", "int8")

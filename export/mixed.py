@@ -33,7 +33,7 @@ from export.quantize import (
     quiet,
     store_as_half,
 )
-from vsr_edge.runtime.manifest import TEXT_ENCODER
+from vsr_edge.bundle.manifest import TEXT_ENCODER
 
 # Above the gate's bound, because the gate asks for it on what was not seen here.
 ENOUGH = MIN_MEAN_COSINE + 0.002

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from vsr_edge.demo import demo_videos
+from vsr_edge.cli.demo import demo_videos
 from vsr_edge.errors import MediaError
 from vsr_edge.ingest.scan import FoundFile, scan
 from vsr_edge.media.decode import read_frames

@@ -21,7 +21,7 @@ from models.data.batches import MAX_TOKENS, PIXEL_MEAN, PIXEL_SCALE
 from models.efficientnet_lite import LITE
 from models.encoder import DIMENSIONS
 from models.minilm import HIDDEN, minilm_folder
-from vsr_edge.runtime.manifest import (
+from vsr_edge.bundle.manifest import (
     DEFAULT_TEXT,
     IMAGE_ENCODER,
     TEXT_ENCODER,

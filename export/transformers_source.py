@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from export.families import FAMILIES, GRID, Family
 from export.mixed import quantize_transformer
 from export.sources import ExportError, Source
-from vsr_edge.runtime.manifest import (
+from vsr_edge.bundle.manifest import (
     IMAGE_ENCODER,
     TEXT_ENCODER,
     FilterKind,

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.photos import load_captioned_photos, read_photo
-from vsr_edge.runtime.encoder import Bundle, load_bundle
+from vsr_edge.bundle.model import Bundle, load_bundle
 
 CUTOFFS = (1, 5, 10)
 RESAMPLES = 2000

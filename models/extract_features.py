@@ -24,7 +24,7 @@ from safetensors.numpy import load_file, save_file
 
 from models.data.features import PhotoViews, encode_views
 from models.data.photos import load_captioned_photos
-from vsr_edge.runtime.encoder import load_bundle
+from vsr_edge.bundle.model import load_bundle
 
 
 def parse() -> argparse.Namespace:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from vsr_edge import load_bundle, open_archive
+from vsr_edge.bundle.model import Bundle
+from vsr_edge.cli.demo import demo_videos
 from vsr_edge.config import ENVIRONMENT_PREFIX, load_settings
-from vsr_edge.demo import demo_videos
-from vsr_edge.runtime.encoder import Bundle
 
 # Which model files to test is the tester's to choose; all else is the tests'.
 _KEPT = f"{ENVIRONMENT_PREFIX}BUNDLE"

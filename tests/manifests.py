@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vsr_edge.runtime.manifest import MANIFEST_FILE, SEAL, digest_of
+from vsr_edge.bundle.manifest import MANIFEST_FILE, SEAL, digest_of
 
 Change = Callable[[dict[str, Any]], object]
 

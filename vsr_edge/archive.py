@@ -20,10 +20,10 @@ from vsr_edge.store.base import ArchiveStats, Store, open_store
 from vsr_edge.types import Pixels, SearchResult, Seconds, StoredVideo
 
 if TYPE_CHECKING:
+    from vsr_edge.bundle.model import Bundle
     from vsr_edge.ingest.reindex import ReindexSummary
     from vsr_edge.ingest.run import IngestSummary, Progress
     from vsr_edge.media.hwaccel import Device
-    from vsr_edge.runtime.encoder import Bundle
 
 
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|heif|avif)$", re.IGNORECASE)
@@ -43,7 +43,7 @@ class Archive:
         """The encoders, verified and loaded at first use."""
         if self._bundle is None:
             # onnxruntime takes long to import: not for listing videos.
-            from vsr_edge.runtime.encoder import load_bundle
+            from vsr_edge.bundle.model import load_bundle
 
             settings = self.settings
             self._bundle = load_bundle(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter
 
+from vsr_edge.bundle.locate import bundle_name, name_of_id
 from vsr_edge.document_fields import Part, Probability, Score, Seconds, Text, rounded
 from vsr_edge.documents_bundle import (
     BundleListDocument,
@@ -28,7 +29,6 @@ from vsr_edge.documents_bundle import (
     BundleVerifyDocument,
 )
 from vsr_edge.documents_eval import EvalCompareDocument, EvalDocument, EvalPredictionsDocument
-from vsr_edge.runtime.bundle import bundle_name, name_of_id
 from vsr_edge.types import Decision, RefinementMethod
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from export.graphs import export_image_encoder
 from export.sources import open_lite
 from tests.bench.figures import shortest, show
-from vsr_edge.runtime.encoder import load_bundle
+from vsr_edge.bundle.model import load_bundle
 from vsr_edge.runtime.preprocess import to_input
 from vsr_edge.runtime.session import PROVIDERS, open_session
 

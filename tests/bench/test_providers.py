@@ -15,7 +15,7 @@ from export.half import convert_to_half
 from export.pictures import load_pictures
 from export.sources import open_lite
 from tests.bench.figures import shortest, show
-from vsr_edge.runtime.manifest import IMAGE_ENCODER
+from vsr_edge.bundle.manifest import IMAGE_ENCODER
 from vsr_edge.runtime.preprocess import to_input
 from vsr_edge.runtime.session import PROVIDERS, available_providers, open_session
 

@@ -11,10 +11,10 @@ import pytest
 
 from tests.e2e.command import Ended, run, succeed
 from tests.manifests import edit_manifest
+from vsr_edge.bundle.locate import find_bundle
+from vsr_edge.bundle.manifest import read_manifest
+from vsr_edge.cli.demo import QUERIES
 from vsr_edge.config import load_settings
-from vsr_edge.demo import QUERIES
-from vsr_edge.runtime.bundle import find_bundle
-from vsr_edge.runtime.manifest import read_manifest
 from vsr_edge.types import Seconds
 
 # The scene with a bicycle at a wall, the last one of its clip.

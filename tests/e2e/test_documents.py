@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.command import TIMEOUT, Ended, run, succeed
 from vsr_edge.documents import DOCUMENTS, Part, schema_files
-from vsr_edge.evaluation.formats import write_queries
+from vsr_edge.evaluation.benchmarks import write_queries
 from vsr_edge.evaluation.records import Query
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schema"

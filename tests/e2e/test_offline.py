@@ -75,7 +75,7 @@ def test_an_export_speaks_to_no_one_and_leaves_what_was_asked_for(tmp_path: Path
 
 
 def test_a_report_keeps_its_fonts_in_our_own_folder(tmp_path: Path) -> None:
-    watched = watch(["-c", "import vsr_edge.report.plots"], tmp_path)
+    watched = watch(["-c", "import vsr_edge.evaluation.report.plots"], tmp_path)
     assert watched.code == 0, watched.out
     assert watched.calls == []
     files = {path for path in watched.files if (tmp_path / path).is_file()}

@@ -10,7 +10,7 @@ import pytest
 
 from tests.evaluation.samples import OWN_PREDICTIONS, PREDICTIONS, QVHIGHLIGHTS_PREDICTIONS, put
 from vsr_edge.errors import UsageError
-from vsr_edge.evaluation.formats import (
+from vsr_edge.evaluation.benchmarks import (
     FormatError,
     read_predictions,
     video_ranking,

@@ -12,7 +12,7 @@ import pytest
 
 from vsr_edge import Archive, open_archive
 from vsr_edge.errors import UsageError
-from vsr_edge.evaluation.formats import read_predictions, write_queries
+from vsr_edge.evaluation.benchmarks import read_predictions, write_queries
 from vsr_edge.evaluation.predictions import compare_files, score_predictions
 from vsr_edge.evaluation.records import Query
 from vsr_edge.evaluation.run import Run, durations_by_name, path_document, run_queries

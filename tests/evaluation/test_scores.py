@@ -22,7 +22,7 @@ from tests.evaluation.samples import (
     put,
 )
 from vsr_edge.errors import UsageError
-from vsr_edge.evaluation.formats import read_predictions, read_queries
+from vsr_edge.evaluation.benchmarks import read_predictions, read_queries
 from vsr_edge.evaluation.predictions import paired, score_predictions
 from vsr_edge.evaluation.scoring.archive import query_scores
 

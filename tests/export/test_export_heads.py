@@ -18,12 +18,12 @@ from export.parity import ParityError
 from export.parity_heads import compare_grounding, compare_refiner, head_feeds
 from export.sources import ExportError
 from vsr_edge import open_archive
-from vsr_edge.demo import QUERIES
-from vsr_edge.evaluation.formats import write_queries
+from vsr_edge.bundle.golden import check_golden
+from vsr_edge.bundle.manifest import CONCEPTS, GROUNDING, REFINER
+from vsr_edge.bundle.model import load_bundle
+from vsr_edge.cli.demo import QUERIES
+from vsr_edge.evaluation.benchmarks import write_queries
 from vsr_edge.evaluation.records import Query
-from vsr_edge.runtime.encoder import load_bundle
-from vsr_edge.runtime.golden import check_golden
-from vsr_edge.runtime.manifest import CONCEPTS, GROUNDING, REFINER
 
 PROJECT = Path(__file__).parents[2]
 CHECKPOINTS = PROJECT / "models" / "checkpoints"

@@ -14,7 +14,7 @@ from export.half import convert_to_half
 from export.mixed import noise_of_products, quantize_transformer, weighted_products
 from export.parity import cosines_of, run_graph
 from export.quantize import Feeds
-from vsr_edge.runtime.manifest import IMAGE_ENCODER
+from vsr_edge.bundle.manifest import IMAGE_ENCODER
 
 WIDTH = 64
 PRODUCTS = ("first", "second", "third")

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from tests.ingest.archives import counts, footage, index, open_for, paths_in
+from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import ArchiveError, ProviderError
 from vsr_edge.ingest import reader
 from vsr_edge.ingest.reader import Known
 from vsr_edge.ingest.run import Progress
-from vsr_edge.runtime.encoder import Bundle
 
 YEAR = 31_556_952 * 10**9
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.ingest.archives import counts, footage, index
+from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UsageError
 from vsr_edge.ingest.scan import FoundFile, refuse_addresses, scan
-from vsr_edge.runtime.encoder import Bundle
 
 SYSTEM = (
     *("@eaDir/a.mp4/SYNOPHOTO_FILM_M.mp4", "#recycle/b.mp4", "$RECYCLE.BIN/$R1.mp4"),

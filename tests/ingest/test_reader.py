@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.ingest.archives import footage, open_for
+from vsr_edge.bundle.model import Bundle
 from vsr_edge.ingest.reader import QUEUE_EVENTS, Ended, Failed, Frames, Reader, Started
 from vsr_edge.ingest.scan import FoundFile
-from vsr_edge.runtime.encoder import Bundle
 from vsr_edge.store.base import Store
 from vsr_edge.types import Sampling
 

@@ -13,9 +13,9 @@ from tests.ingest.archives import content, counts, footage, index, open_for, pat
 from tests.ingest.test_interruption import InterruptAt
 from tests.media_files import truncated
 from tests.other_bundle import ENCODERS, other_bundle
+from vsr_edge.bundle.model import Bundle, load_bundle
 from vsr_edge.ingest.reindex import ReindexSummary, reindex
 from vsr_edge.ingest.run import Progress
-from vsr_edge.runtime.encoder import Bundle, load_bundle
 from vsr_edge.store.base import UnfinishedReindex, open_store
 from vsr_edge.store.succession import LocalSuccession
 from vsr_edge.types import Sampling

@@ -11,8 +11,8 @@ import pytest
 
 from tests.ingest.archives import content, counts, footage, index, open_for, paths_in
 from tests.media_files import truncated, write_sound
+from vsr_edge.bundle.model import Bundle
 from vsr_edge.ingest.run import Progress
-from vsr_edge.runtime.encoder import Bundle
 from vsr_edge.types import Sampling
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.media.test_streams import write_streams
 from vsr_edge import open_archive
-from vsr_edge.runtime.encoder import Bundle
+from vsr_edge.bundle.model import Bundle
 
 
 @pytest.fixture(scope="module")

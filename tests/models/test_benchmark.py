@@ -21,10 +21,10 @@ from models.data.benchmark import (
 from models.data.features import compose_frames, encode_views
 from models.data.photos import read_captions
 from tests.models.captioned import PHOTOS, write_photos
-from vsr_edge.evaluation.formats import read_queries
+from vsr_edge.bundle.model import Bundle
+from vsr_edge.evaluation.benchmarks import read_queries
 from vsr_edge.media.decode import read_frames
 from vsr_edge.media.plan import plan_video
-from vsr_edge.runtime.encoder import Bundle
 from vsr_edge.types import Sampling
 
 SMALL = BenchmarkOptions(videos=3, present=6, absent=2, seed=1, side=96)

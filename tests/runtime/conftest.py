@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from vsr_edge.bundle.model import Bundle, load_bundle
 from vsr_edge.config import load_settings
-from vsr_edge.runtime.encoder import Bundle, load_bundle
 
 
 @pytest.fixture(scope="session")

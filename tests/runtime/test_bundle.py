@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.manifests import edit_manifest
-from vsr_edge.bundles.soundness import check_sound
+from vsr_edge.bundle.golden import check_golden
+from vsr_edge.bundle.locate import find_bundle, sha256_of, verify_bundle
+from vsr_edge.bundle.manifest import MANIFEST_FILE, read_manifest
+from vsr_edge.bundle.model import Bundle, load_bundle
+from vsr_edge.bundle.soundness import check_sound
 from vsr_edge.errors import BundleDamaged, BundleNotFound
-from vsr_edge.runtime.bundle import find_bundle, sha256_of, verify_bundle
-from vsr_edge.runtime.encoder import Bundle, load_bundle
-from vsr_edge.runtime.golden import check_golden
-from vsr_edge.runtime.manifest import MANIFEST_FILE, read_manifest
 
 
 @pytest.fixture

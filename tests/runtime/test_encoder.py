@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from skimage import data
 
+from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UsageError
-from vsr_edge.runtime.encoder import Bundle
 
 SENTENCES = ["a dog", "two children in a red boat on a lake", "snow", "a man with a camera"]
 

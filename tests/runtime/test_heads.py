@@ -15,11 +15,11 @@ from export.graphs import export_grounding, export_refiner
 from models.grounding import GroundingHead
 from models.minilm import HIDDEN
 from models.refiner import Refiner
+from vsr_edge.bundle.locate import BundleFiles, find_bundle, verify_bundle
+from vsr_edge.bundle.manifest import GROUNDING, REFINER, REQUIRED_ROLES, read_manifest
+from vsr_edge.bundle.model import Bundle, load_bundle
 from vsr_edge.errors import BundleDamaged, UsageError
-from vsr_edge.runtime.bundle import BundleFiles, find_bundle, verify_bundle
-from vsr_edge.runtime.encoder import Bundle, load_bundle
 from vsr_edge.runtime.heads import Footage, Judgements, judge, refine
-from vsr_edge.runtime.manifest import GROUNDING, REFINER, REQUIRED_ROLES, read_manifest
 
 
 @pytest.fixture(scope="module")

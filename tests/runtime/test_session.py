@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vsr_edge.bundle.locate import verify_bundle
+from vsr_edge.bundle.manifest import IMAGE_ENCODER
+from vsr_edge.bundle.model import Bundle, load_bundle
 from vsr_edge.errors import BundleDamaged, ProviderError, UsageError
-from vsr_edge.runtime.bundle import verify_bundle
-from vsr_edge.runtime.encoder import Bundle, load_bundle
-from vsr_edge.runtime.manifest import IMAGE_ENCODER
 from vsr_edge.runtime.session import (
     AUTO_ORDER,
     PROVIDERS,

@@ -12,10 +12,10 @@ import pytest
 
 from tests.manifests import edit_manifest
 from vsr_edge import Archive, SearchResult, open_archive
+from vsr_edge.bundle.locate import find_bundle
+from vsr_edge.bundle.manifest import CONCEPTS, GROUNDING, REFINER
 from vsr_edge.config import load_settings
 from vsr_edge.errors import UsageError
-from vsr_edge.runtime.bundle import find_bundle
-from vsr_edge.runtime.manifest import CONCEPTS, GROUNDING, REFINER
 from vsr_edge.search.feedback import fed_back, only_new
 
 QUERY = "a bicycle leaning against a wall"

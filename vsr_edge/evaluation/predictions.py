@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vsr_edge.errors import UsageError
-from vsr_edge.evaluation.formats import PREDICTION_FORMATS, read_predictions, read_queries
+from vsr_edge.evaluation.benchmarks import PREDICTION_FORMATS, read_predictions, read_queries
 from vsr_edge.evaluation.records import DURATION_KEY, Prediction, Query
 from vsr_edge.evaluation.scoring.archive import score_archive
 from vsr_edge.evaluation.scoring.qvhighlights import score_qvhighlights

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vsr_edge.errors import UsageError
-from vsr_edge.evaluation.formats import PREDICTION_FORMATS, video_ranking, write_predictions
+from vsr_edge.evaluation.benchmarks import PREDICTION_FORMATS, video_ranking, write_predictions
 from vsr_edge.evaluation.records import Prediction, Query, TaskPredictions
 from vsr_edge.evaluation.run import Run, durations_by_name
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
-from vsr_edge.errors import MediaError
+from vsr_edge.errors import MediaError, wanted_memory
 from vsr_edge.ingest.scan import FoundFile, Unreachable
 from vsr_edge.media.decode import read_frames
 from vsr_edge.media.hwaccel import Device
@@ -23,7 +23,6 @@ from vsr_edge.media.names import split_stream
 from vsr_edge.media.opening import stream_of, streams_of
 from vsr_edge.media.plan import plan_video
 from vsr_edge.media.probe import fingerprint, probe
-from vsr_edge.memory import wanted_memory
 from vsr_edge.store.base import Store
 from vsr_edge.types import FrameBatch, Sampling, StoredVideo, Video
 

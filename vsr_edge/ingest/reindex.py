@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from vsr_edge.bundle.model import Bundle
 from vsr_edge.ingest.run import FileReport, IngestSummary, Progress, ingest
 from vsr_edge.media.hwaccel import Device
-from vsr_edge.runtime.encoder import Bundle
 from vsr_edge.store.base import Store, Succession
 from vsr_edge.types import Sampling, StoredVideo
 

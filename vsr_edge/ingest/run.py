@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import VsrEdgeError
 from vsr_edge.ingest.presence import is_gone
 from vsr_edge.ingest.reader import (
@@ -28,7 +29,6 @@ from vsr_edge.ingest.reader import (
 from vsr_edge.ingest.scan import FoundFile, Unreachable, scan
 from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.sampling import clip_windows
-from vsr_edge.runtime.encoder import Bundle
 from vsr_edge.store.base import Store, Writer
 from vsr_edge.types import (
     ClipWindow,

@@ -10,14 +10,13 @@ import av
 import numpy as np
 from av import VideoFrame
 
-from vsr_edge.errors import UnreadableMedia
+from vsr_edge.errors import UnreadableMedia, memory_is_short
 from vsr_edge.media.decoder import MarksMeanNothing, PlannedDecoder
 from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.opening import open_video
 from vsr_edge.media.picture import Converter
 from vsr_edge.media.plan import FramePlan, VideoPlan
 from vsr_edge.media.source import unavailable
-from vsr_edge.memory import memory_is_short
 from vsr_edge.types import FrameBatch, Seconds
 
 

@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from vsr_edge.errors import UnreadableMedia
+from vsr_edge.errors import UnreadableMedia, memory_is_short
 from vsr_edge.media.encryption import is_encrypted
 from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.names import split_stream, with_stream
@@ -25,7 +25,6 @@ from vsr_edge.media.streams import (
     packet_counts,
     running_streams,
 )
-from vsr_edge.memory import memory_is_short
 
 _LIST = "a playlist, which only names other files: index those"
 _LIST_HEADS = (b"#EXTM3U", b"ffconcat version", b"v=0\n", b"v=0\r\n")

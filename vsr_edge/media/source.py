@@ -11,8 +11,7 @@ import errno
 from pathlib import Path
 from typing import BinaryIO
 
-from vsr_edge.errors import MediaUnavailable, UnreadableMedia
-from vsr_edge.memory import memory_is_short
+from vsr_edge.errors import MediaUnavailable, UnreadableMedia, memory_is_short
 
 
 class SourceFile:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vsr_edge.bundle.manifest import GROUNDING, REFINER
+from vsr_edge.bundle.model import Bundle, TextEncoding
 from vsr_edge.errors import UsageError
-from vsr_edge.runtime.encoder import Bundle, TextEncoding
-from vsr_edge.runtime.manifest import GROUNDING, REFINER
 
 Floats = NDArray[np.float32]
 

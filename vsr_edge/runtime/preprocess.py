@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr_edge.runtime.manifest import Preprocessing
+from vsr_edge.bundle.manifest import Preprocessing
 from vsr_edge.runtime.pictures import Picture, as_pixels
 from vsr_edge.types import Pixels
 

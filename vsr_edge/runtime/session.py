@@ -22,13 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr_edge.config import usable_threads
-from vsr_edge.errors import BundleDamaged, ProviderError, UsageError
-from vsr_edge.memory import wanted_memory
+from vsr_edge.errors import BundleDamaged, ProviderError, UsageError, wanted_memory
 from vsr_edge.runtime.native import Caught, native_stderr
 
 with native_stderr():  # some versions log there that they found no GPU
     import onnxruntime as ort
-# `vsr_edge.privacy` stops telemetry where onnxruntime keeps its own; this, the events that Windows
+# `vsr_edge` stops telemetry where onnxruntime keeps its own; this, the events that Windows
 # may collect, and most of it where a program imported onnxruntime before us.
 ort.disable_telemetry_events()
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vsr_edge.bundle.manifest import TextInput
 from vsr_edge.errors import BundleDamaged, UsageError
-from vsr_edge.runtime.manifest import TextInput
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

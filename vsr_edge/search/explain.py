@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vsr_edge.runtime.encoder import Bundle, Concepts
+from vsr_edge.bundle.model import Bundle, Concepts
 from vsr_edge.runtime.words import ENGLISH
 from vsr_edge.types import Refinement, RefinementMethod, Vectors
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vsr_edge.bundle.manifest import REFINER, Calibration
+from vsr_edge.bundle.model import Bundle, TextEncoding
 from vsr_edge.errors import UsageError
-from vsr_edge.runtime.encoder import Bundle, TextEncoding
 from vsr_edge.runtime.heads import refine
-from vsr_edge.runtime.manifest import REFINER, Calibration
 from vsr_edge.search.clock import Clock
 from vsr_edge.search.explain import notices_about, refinement
 from vsr_edge.search.feedback import fed_back, only_new

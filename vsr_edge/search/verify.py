@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vsr_edge.runtime.encoder import Bundle, TextEncoding
+from vsr_edge.bundle.manifest import Calibration
+from vsr_edge.bundle.model import Bundle, TextEncoding
 from vsr_edge.runtime.heads import judge
-from vsr_edge.runtime.manifest import Calibration
 from vsr_edge.search.footage import Shown, footage
 
 

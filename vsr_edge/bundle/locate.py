@@ -1,0 +1,139 @@
+"""Find a bundle and verify it: every file of it is there, whole and what the manifest says."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from vsr_edge.bundle.manifest import BundleFile, Manifest, read_manifest
+from vsr_edge.config import bundles_folder
+from vsr_edge.errors import BundleDamaged, BundleNotFound, UsageError
+
+BUILT_IN = ("lite",)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFiles:
+    """A verified bundle on disk."""
+
+    folder: Path
+    manifest: Manifest
+
+    def path(self, role: str) -> Path:
+        return self.folder / self.manifest.files[role].file
+
+    def variants(self, role: str) -> dict[str, Path]:
+        """The graph of a role by precision, the bundle's own choice first."""
+        entry = self.manifest.files[role]
+        return {one.precision or "": self.folder / one.file for one in (entry, *entry.alternatives)}
+
+
+def installed_bundles() -> dict[str, Path]:
+    """Name → folder of every bundle that `vsr-edge bundle pull` installed, in order of name."""
+    try:
+        folders = sorted(path for path in bundles_folder().iterdir() if path.is_dir())
+    except (OSError, UsageError):
+        return {}  # nothing was installed yet, or there is no home folder
+    # What an interrupted installation left behind begins with a dot.
+    return {path.name: path for path in folders if not path.name.startswith(".")}
+
+
+def find_bundle(name_or_path: str | Path) -> Path:
+    """The folder of a bundle.
+
+    A ``Path`` is that folder. A text may be, in this order, the name of a built-in bundle, that of
+    an installed one, or a folder's path; so a folder that is called like a built-in or installed
+    bundle is named by a path with a separator, as in ``./my-bundle``.
+
+    Raises:
+        BundleNotFound: none of these.
+    """
+    if isinstance(name_or_path, str):
+        if name_or_path in BUILT_IN:
+            return Path(str(resources.files("vsr_edge") / "bundle" / name_or_path))
+        if (installed := installed_bundles()).get(name_or_path):
+            return installed[name_or_path]
+    folder = Path(name_or_path)
+    with suppress(RuntimeError):  # the home of nobody: no folder is found there
+        folder = folder.expanduser()
+    try:
+        found = folder.is_dir()
+    except OSError as error:
+        raise BundleNotFound(f"{folder} cannot be looked into: {error.strerror}") from error
+    if not found:
+        raise BundleNotFound(
+            f"no bundle is called {str(name_or_path)!r} and no folder lies there; "
+            f"built in: {', '.join(BUILT_IN)}; "
+            f"installed: {', '.join(installed_bundles()) or 'none'} (vsr-edge bundle pull)"
+        )
+    return folder
+
+
+def bundle_name(folder: Path) -> str:
+    """What ``find_bundle`` knows the bundle in that folder by: a name, or else the path."""
+    for name in (*BUILT_IN, *installed_bundles()):
+        if find_bundle(name) == folder:
+            return name
+    return str(folder)
+
+
+def name_of_id(known: str) -> str | None:
+    """The bundle on this machine that has this id, or whose encoders have it, by its name."""
+    for name in (*BUILT_IN, *installed_bundles()):
+        try:
+            manifest = read_manifest(find_bundle(name))
+        except BundleDamaged:
+            continue
+        if known in (manifest.bundle_id, manifest.encoders_id):
+            return name
+    return None
+
+
+def bundle_title(name: str | None, bundle_id: str) -> str:
+    """A bundle for people: what to call it, and what it is."""
+    return bundle_id if name is None else f"{name} ({bundle_id})"
+
+
+def named_files(manifest: Manifest) -> list[tuple[str, BundleFile]]:
+    """Every file that a manifest names, with the role it has."""
+    return [
+        (role, one)
+        for role, entry in manifest.files.items()
+        for one in (entry, *entry.alternatives)
+    ]
+
+
+def verify_bundle(name_or_path: str | Path) -> BundleFiles:
+    """Find a bundle, read its manifest and check each file's size and sha256.
+
+    Raises:
+        BundleNotFound: there is none.
+        BundleDamaged: something differs; the message names the file and the difference.
+    """
+    folder = find_bundle(name_or_path)
+    manifest = read_manifest(folder)
+    for role, entry in named_files(manifest):
+        path = folder / entry.file
+        if not path.is_file():
+            raise BundleDamaged(f"{path} ({role}) is missing: copy or export the bundle again")
+        size = path.stat().st_size
+        if size != entry.size_bytes:
+            raise BundleDamaged(
+                f"{path} ({role}) has {size} bytes, the manifest says {entry.size_bytes}: "
+                "copy or export the bundle again"
+            )
+        if sha256_of(path) != entry.sha256:
+            raise BundleDamaged(
+                f"{path} ({role}) was altered (its sha256 differs from the manifest's): "
+                "copy or export the bundle again"
+            )
+    return BundleFiles(folder, manifest)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,112 @@
+"""What can be wrong on a machine, looked at in one go."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from vsr_edge.archive import open_settings_store
+from vsr_edge.bundle.locate import bundle_title
+from vsr_edge.cli.tables import print_pairs
+from vsr_edge.config import load_settings, usable_threads
+from vsr_edge.errors import ArchiveNotFound, VsrEdgeError
+from vsr_edge.ingest.presence import missing_videos
+
+PACKAGES = (
+    "vsr-edge",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "numpy",
+    "usearch",
+    "av",
+    "sqlite-utils",
+    "tokenizers",
+)
+
+
+def examine(archive: Path | None) -> dict[str, Any]:
+    """Versions, providers, threads, bundle and archive; ``problems`` lists what is wrong."""
+    from vsr_edge.bundle.golden import check_golden
+    from vsr_edge.bundle.model import load_bundle
+    from vsr_edge.runtime.session import available_providers
+
+    settings = load_settings({"archive": archive})
+    problems: list[str] = []
+    report: dict[str, Any] = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": _versions(),
+        "providers": available_providers(),
+        "auto_provider": None,
+        "threads": usable_threads(),
+        "bundle": None,
+        "bundle_name": settings.bundle,
+        "bundle_id": None,
+        "archive": str(settings.archive),
+        "archive_state": None,
+        "missing": None,
+    }
+    encoders_id = None
+    try:
+        with load_bundle(settings.bundle, provider=settings.provider) as bundle:
+            check_golden(bundle)
+            encoders_id = bundle.encoders_id
+            report["bundle"] = f"{bundle.bundle_id}: sound"
+            report["bundle_id"] = bundle.bundle_id
+        with load_bundle(settings.bundle, provider="auto") as bundle:
+            # onnxruntime lists what it was built with: only trying tells what starts here.
+            bundle.encode_text([""])
+            report["auto_provider"] = bundle.provider
+    except VsrEdgeError as error:
+        report["bundle"] = f"{settings.bundle}: unusable"
+        problems.append(str(error))
+    try:
+        with open_settings_store(settings, bundle_id=encoders_id) as store:
+            found = store.check()
+            stats = store.stats()
+            report["archive_state"] = f"{stats.videos} videos, {stats.clips} clips"
+            report["missing"] = len(missing_videos(store))
+            if report["missing"]:
+                report["archive_state"] += (
+                    f"; {report['missing']} of the files are missing (`vsr-edge prune --dry-run`)"
+                )
+            if stats.reindex is not None:
+                report["archive_state"] += f"; re-index with {stats.reindex.bundle_id!r} unfinished"
+            problems += found
+    except ArchiveNotFound:
+        report["archive_state"] = "nothing indexed yet"
+    except VsrEdgeError as error:
+        report["archive_state"] = "unusable"
+        problems.append(str(error))
+    return report | {"problems": problems}
+
+
+def print_report(report: Mapping[str, Any]) -> None:
+    """The report for people, without its problems."""
+    name, bundle_id, auto = report["bundle_name"], report["bundle_id"], report["auto_provider"]
+    bundle = f"{bundle_title(name, bundle_id)}: sound" if bundle_id else f"{name}: unusable"
+    print_pairs(
+        {
+            "python": report["python"],
+            "platform": report["platform"],
+            **report["packages"],
+            "providers": ", ".join(report["providers"]) + (f"; auto takes {auto}" if auto else ""),
+            "threads": str(report["threads"]),
+            "bundle": bundle,
+            "archive": report["archive"],
+            "holds": report["archive_state"],
+        }
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
