@@ -23,7 +23,7 @@ from vsr_edge.cli.options import (
 from vsr_edge.cli.terminal import EXIT_INTERRUPTED, errors_as_exit_codes, open_for_command, say
 
 if TYPE_CHECKING:
-    from vsr_edge.evaluation.run import Run
+    from vsr_edge.evaluation.evaluate import Run
 
 TruthFormatOption = Annotated[
     Optional[str],  # noqa: UP045
@@ -91,10 +91,9 @@ def evaluate(
         from vsr_edge.cli.output import print_json
         from vsr_edge.cli.output_eval import print_evaluation
         from vsr_edge.cli.progress import counting_progress
+        from vsr_edge.evaluation.archive_scores import summarize
         from vsr_edge.evaluation.benchmarks import read_queries
-        from vsr_edge.evaluation.run import path_document, run_queries
-        from vsr_edge.evaluation.saving import check_format, save_run
-        from vsr_edge.evaluation.summary import summarize
+        from vsr_edge.evaluation.evaluate import check_format, path_document, run_queries, save_run
         from vsr_edge.search.loop import CANDIDATES, MAX_TURNS
 
         if report is not None:
