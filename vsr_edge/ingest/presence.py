@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsr_edge.ingest.scan import is_system
-from vsr_edge.media.names import split_stream
+from vsr_edge.media.source import split_stream
 from vsr_edge.store.base import Store
 from vsr_edge.types import StoredVideo
 

@@ -17,9 +17,9 @@ from typing import Literal, Self, TypeAlias
 
 from vsr_edge.errors import MediaError, wanted_memory
 from vsr_edge.ingest.scan import FoundFile, Unreachable
-from vsr_edge.media.decode import read_frames
+from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.hwaccel import Device
-from vsr_edge.media.names import split_stream
+from vsr_edge.media.source import split_stream
 from vsr_edge.media.opening import stream_of, streams_of
 from vsr_edge.media.plan import plan_video
 from vsr_edge.media.probe import fingerprint, probe
@@ -209,7 +209,7 @@ class Reader:
             reading = True
             video = probe(file.path, known_fingerprint=content)
             plan = plan_video(replace(video, modified_ns=modified_ns), self._sampling)
-            with read_frames(
+            with FrameReader(
                 plan,
                 size=self._size,
                 crop=self._crop,

@@ -28,7 +28,7 @@ from vsr_edge.ingest.reader import (
 )
 from vsr_edge.ingest.scan import FoundFile, Unreachable, scan
 from vsr_edge.media.hwaccel import Device
-from vsr_edge.media.sampling import clip_windows
+from vsr_edge.media.plan import clip_windows
 from vsr_edge.store.base import Store, Writer
 from vsr_edge.types import (
     ClipWindow,

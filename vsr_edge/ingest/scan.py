@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from vsr_edge.errors import UsageError
-from vsr_edge.media.names import split_stream
+from vsr_edge.media.source import split_stream
 
 # What a folder is searched for. A file that is named outright is tried whatever it is called.
 _SUFFIXES = (
