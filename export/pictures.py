@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from vsr_edge.cli.demo import demo_videos
 from vsr_edge.errors import MediaError
-from vsr_edge.ingest.scan import FoundFile, scan
+from vsr_edge.ingest.scan import scan
 from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.plan import plan_video
 from vsr_edge.media.probe import probe
@@ -41,7 +41,7 @@ def load_pictures(
         return _frames(demo_videos(), side, count, crop)
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
     if not paths:
-        videos = [found.path for found in scan([folder]) if isinstance(found, FoundFile)]
+        videos = [found.path for found in scan([folder]) if found.problem is None]
         if not videos:
             known = ", ".join(sorted(PHOTO_SUFFIXES))
             raise FileNotFoundError(f"{folder} holds no photo ({known}) and no video")

@@ -69,12 +69,11 @@ def probe(
             rotation, _ = orientation(frame)
         if rotation in (90, 270):
             width, height = height, width
-        size_bytes, modified_ns = source.size_and_age()
         video = Video(
             path=source.named,
             fingerprint=known_fingerprint or source.fingerprint(),
-            size_bytes=size_bytes,
-            modified_ns=modified_ns,
+            size_bytes=source.size_bytes,
+            modified_ns=source.modified_ns,
             duration=index.duration,
             width=width,
             height=height,

@@ -52,7 +52,7 @@ class SourceFile:
     """An open file with ``failure``, the first error that reading it met; a context manager.
 
     ``path`` is the file's; ``named`` is the file, or that of its video streams which ``number``
-    says.
+    says. Bytes and time stamp are those of when it was opened.
 
     Raises:
         UnreadableMedia: missing, empty, a folder, or not to be read by this user.
@@ -67,6 +67,11 @@ class SourceFile:
         self.name = f"video{self.path.suffix}"
         self.failure: OSError | None = None
         self._file = _opened(self.path)
+        try:
+            self.size_bytes, self.modified_ns = size_and_age(os.fstat(self._file.fileno()))
+        except OSError as error:
+            self.close()
+            raise unavailable(self.path, error) from error
 
     def read(self, size: int) -> bytes:
         """At most ``size`` bytes; none at the end, and after an error."""
@@ -96,13 +101,6 @@ class SourceFile:
         """Raise ``MediaUnavailable`` if reading failed anywhere."""
         if self.failure is not None:
             raise unavailable(self.path, self.failure) from self.failure
-
-    def size_and_age(self) -> tuple[int, int]:
-        """Bytes, and nanoseconds, as of the function."""
-        try:
-            return size_and_age(os.fstat(self._file.fileno()))
-        except OSError as error:
-            raise unavailable(self.path, error) from error
 
     def fingerprint(self) -> str:
         """Hash of the whole content: the same after a rename or a copy.
