@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from vsr_edge import Archive, open_archive
-from vsr_edge.search.footage import REACH, Candidates, best_frames, footage, show
-from vsr_edge.types import ClipHit
+from vsr_edge.search.candidates import REACH, Asked, footage
+from vsr_edge.search.spans import Window
+from vsr_edge.types import SearchOptions
 
 
 @pytest.fixture(scope="module")
@@ -19,35 +20,42 @@ def archive(demo_archive: Path) -> Iterator[Archive]:
         yield opened
 
 
+def asked(archive: Archive, candidates: int = 100) -> Asked:
+    options = SearchOptions(candidates=candidates)
+    return Asked(archive.store, archive.bundle, "a bicycle", options)
+
+
 @pytest.fixture(scope="module")
-def hits(archive: Archive) -> list[ClipHit]:
-    return archive.store.search(archive.bundle.encode_text(["a bicycle"])[0], 100)
+def hits(archive: Archive) -> list[Window]:
+    query = asked(archive)
+    return query.retrieve(query.vector, 100)
 
 
 def test_windows_surround_the_best_frame_and_keep_their_distance(
-    archive: Archive, hits: list[ClipHit]
+    archive: Archive, hits: list[Window]
 ) -> None:
-    query = archive.bundle.encode_text(["a bicycle"])[0]
-    found = Candidates(archive.store, query).new(hits, 100)
-    assert found[0].video.video_id == hits[0].clip.video_id
+    query = asked(archive)
+    found = query.candidates(hits)
+    assert found[0].video == hits[0].video
     centres: dict[int, list[int]] = {}
     for window in found:
         assert 0 <= window.first <= window.best <= window.last < window.video.frames
         assert window.last - window.first <= 2 * REACH
+        assert len(window.frames) == window.last - window.first + 1
         frames = archive.store.frames(window.video.video_id, window.best, window.best)
-        assert window.score == pytest.approx(float(frames.vectors[0].astype(np.float32) @ query))
+        score = float(frames.vectors[0].astype(np.float32) @ query.vector)
+        assert window.score == pytest.approx(score)
         others = centres.setdefault(window.video.video_id, [])
         assert all(abs(window.best - other) > REACH for other in others)
         others.append(window.best)
 
 
-def test_what_was_found_is_not_found_again(archive: Archive, hits: list[ClipHit]) -> None:
-    query = archive.bundle.encode_text(["a bicycle"])[0]
-    everything = Candidates(archive.store, query).new(hits, 100)
-    candidates = Candidates(archive.store, query)
-    first, others = candidates.new(hits, 1), candidates.new(hits, 100)
-    assert [*first, *others] == everything
-    assert candidates.new(hits, 100) == []
+def test_what_was_found_is_not_found_again(archive: Archive, hits: list[Window]) -> None:
+    everything = asked(archive).candidates(hits)
+    query = asked(archive, candidates=2)
+    few = [query.candidates(hits) for _ in range(len(everything))]
+    assert {len(found) for found in few} <= {0, 1, 2}
+    assert [one.place for found in few for one in found] == [one.place for one in everything]
 
 
 def test_a_clip_of_many_frames_yields_several_windows(
@@ -55,9 +63,9 @@ def test_a_clip_of_many_frames_yields_several_windows(
 ) -> None:
     with open_archive(tmp_path / "a", fps=25, clip_seconds=1e6, clip_stride=1e6) as archive:
         archive.index(demo_clips[0])
-        query = archive.bundle.encode_text(["a bicycle"])[0]
-        (hit,) = archive.store.search(query, 1)
-        found = Candidates(archive.store, query).new([hit], 100)
+        query = asked(archive)
+        (hit,) = query.retrieve(query.vector, 1)
+        found = query.candidates([hit])
     frames = found[0].unit_frames
     assert frames > 200
     assert len(found) == 1 + frames // 128
@@ -66,10 +74,10 @@ def test_a_clip_of_many_frames_yields_several_windows(
 
 
 def test_windows_of_different_lengths_become_one_masked_batch(
-    archive: Archive, hits: list[ClipHit]
+    archive: Archive, hits: list[Window]
 ) -> None:
-    query = archive.bundle.encode_text(["a bicycle"])[0]
-    shown = show(archive.store, Candidates(archive.store, query).new(hits, 100))
+    query = asked(archive)
+    shown = query.candidates(hits)
     batch = footage(shown)
     lengths = [len(one.frames) for one in shown]
     assert batch.mask.sum(axis=1).tolist() == lengths
@@ -77,14 +85,6 @@ def test_windows_of_different_lengths_become_one_masked_batch(
     for row, one in enumerate(shown):
         assert not batch.frames[row, lengths[row] :].any()
         assert np.array_equal(batch.frames[row, : lengths[row]], one.frames.vectors)
-    best = best_frames(shown)
-    scores = best.frames[:, 0] @ query
-    assert scores.tolist() == pytest.approx([one.window.score for one in shown], abs=1e-3)
-
-
-def test_footage_of_a_removed_video_is_left_out(archive: Archive, hits: list[ClipHit]) -> None:
-    gone = [ClipHit(hit.clip, hit.score) for hit in hits[:1]]
-    clip = gone[0].clip
-    stranger = type(clip)(clip.clip_id, 10_000, clip.window)
-    query = archive.bundle.encode_text(["a bicycle"])[0]
-    assert Candidates(archive.store, query).new([ClipHit(stranger, 1.0)], 1) == []
+    best = footage(shown, best=True)
+    scores = best.frames[:, 0] @ query.vector
+    assert scores.tolist() == pytest.approx([one.score for one in shown], abs=1e-3)
