@@ -1,6 +1,6 @@
 """The README's picture: a search as a terminal shows it, from a real run over the demo's clips.
 
-    python docs/make_search_svg.py docs/search.svg
+python docs/make_search_svg.py docs/search.svg
 """
 
 from __future__ import annotations
