@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from vsr_edge.bundle.manifest import Calibration
+from vsr_edge.bundle.manifest import REACH, Calibration
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UsageError
-from vsr_edge.runtime.heads import Footage, judge
+from vsr_edge.runtime.heads import Footage
 from vsr_edge.search.explain import Clock
 from vsr_edge.search.names import where_named
 from vsr_edge.search.spans import Window, stretch
@@ -20,8 +20,6 @@ from vsr_edge.types import SearchOptions, StoredVideo, Vectors
 
 # Enough clips that overlapping ones, which merge, still leave the moments or candidates wanted.
 CLIPS_PER_MOMENT = 8
-# The verifier was trained on candidates of so many frames before and after the best one.
-REACH = 12
 # A clip of more frames than this may hold several moments, and yields a candidate for every so many
 # of its frames, but never more than a few: one long video must not fill a turn.
 FRAMES_PER_CANDIDATE = 128
@@ -107,7 +105,7 @@ class Asked:
         """Judge windows with their frames, all in one batch; in their order."""
         if not windows:
             return []
-        found = judge(self.bundle, self.text, footage(windows))
+        found = self.bundle.judge(self.text, footage(windows))
         order = found.match + calibration.score_weight * np.array([one.score for one in windows])
         frames = max(frames_searched, calibration.fewest_frames)
         rivals = calibration.size_weight * math.log(frames / 1000)

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vsr_edge.bundle.manifest import REFINER, Calibration
+from vsr_edge.bundle.manifest import EVIDENCE, REFINER, Calibration
 from vsr_edge.bundle.model import Bundle
-from vsr_edge.runtime.heads import refine
 from vsr_edge.search.candidates import CLIPS_PER_MOMENT, Asked, footage, likeliest_first
 from vsr_edge.search.explain import notices_about, refinement
 from vsr_edge.search.one_shot import one_shot
@@ -31,8 +30,6 @@ from vsr_edge.types import (
     Verdict,
 )
 
-# How many rejected candidates a refinement learns from, the first retrieved; as in training.
-EVIDENCE = 3
 # How far Rocchio's feedback pushes a query from what was rejected (models/LOG.md).
 ROCCHIO_WEIGHT = 0.3
 
@@ -152,5 +149,5 @@ def _refined(asked: Asked, rejected: Sequence[Window]) -> tuple[Vectors, int]:
         return moved / np.linalg.norm(moved), 0
     match = np.array([one.match for one in rejected], np.float32)
     units = np.array([one.unit_frames for one in rejected], np.float32)
-    soft = refine(bundle, asked.text, evidence, match, units)
+    soft = bundle.refine(asked.text, evidence, match, units)
     return bundle.encode_queries([asked.query], soft).vectors[0], soft.shape[1]

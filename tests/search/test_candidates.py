@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 from vsr_edge import Archive, open_archive
-from vsr_edge.search.candidates import REACH, Asked, footage
+from vsr_edge.bundle.manifest import REACH
+from vsr_edge.search.candidates import Asked, footage
 from vsr_edge.search.spans import Window
 from vsr_edge.types import SearchOptions
 
@@ -88,3 +90,16 @@ def test_windows_of_different_lengths_become_one_masked_batch(
     best = footage(shown, best=True)
     scores = best.frames[:, 0] @ query.vector
     assert scores.tolist() == pytest.approx([one.score for one in shown], abs=1e-3)
+
+
+def test_a_search_sees_one_state_of_the_archive(demo_archive: Path, tmp_path: Path) -> None:
+    """What another process removes meanwhile is still there until the search ends."""
+    folder = shutil.copytree(demo_archive, tmp_path / "archive")
+    with open_archive(folder) as archive, open_archive(folder) as other:
+        with archive.store.reading():
+            query = asked(archive)
+            hits = query.retrieve(query.vector, 100)
+            assert other.remove([hits[0].video.video.path])
+            found = query.candidates(hits)
+        assert found[0].video == hits[0].video
+        assert hits[0].video.video.path not in {m.video for m in archive.search("it").moments}
