@@ -25,8 +25,7 @@ ROOMS = (
     {"ingest", "search"},
     {"evaluation"},
     {"archive"},
-    {"document_fields"},
-    {"documents_bundle", "documents_eval"},
+    {"document_parts"},
     {"documents"},
     {"cli"},
     {"__main__"},
@@ -40,7 +39,7 @@ ONLY_IN = {
     "matplotlib": {"evaluation"},
     "jinja2": {"evaluation"},
     "huggingface_hub": {"bundle"},
-    "pydantic": {"document_fields", "documents_bundle", "documents_eval", "documents"},
+    "pydantic": {"document_parts", "documents"},
 }
 NEVER = {"torch", "transformers", "optimum", "models", "export"}
 
