@@ -18,7 +18,8 @@ from vsr_edge.bundle.model import TextEncoding
 from vsr_edge.runtime.heads import Footage, Judgements, grounding_inputs, refiner_inputs
 from vsr_edge.runtime.session import open_session
 from vsr_edge.search.footage import Candidates, Shown, best_frames, footage, show
-from vsr_edge.search.loop import CANDIDATES, CLIPS_PER_MOMENT, EVIDENCE
+from vsr_edge.search.loop import CLIPS_PER_MOMENT, EVIDENCE
+from vsr_edge.types import SearchOptions
 
 # Shares of candidates, and the cosine of soft tokens.
 MIN_DECISIONS, MIN_SPANS, MIN_SOFT_COSINE = 0.99, 0.99, 0.99
@@ -38,8 +39,9 @@ class HeadFeeds:
 def head_feeds(archive: Archive, query: str) -> HeadFeeds:
     """The candidates that a search of the archive would judge first."""
     text = archive.bundle.encode_queries([query])
-    hits = archive.store.search(text.vectors[0], CANDIDATES * CLIPS_PER_MOMENT)
-    found = Candidates(archive.store, text.vectors[0]).new(hits, CANDIDATES)
+    count = SearchOptions().candidates
+    hits = archive.store.search(text.vectors[0], count * CLIPS_PER_MOMENT)
+    found = Candidates(archive.store, text.vectors[0]).new(hits, count)
     return HeadFeeds(text, show(archive.store, found))
 
 

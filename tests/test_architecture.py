@@ -16,7 +16,8 @@ PROJECT = PACKAGE.parent
 
 # Lower rooms first; a room may import itself and those before it.
 ROOMS = (
-    {"types", "errors", "TELEMETRY_OFF_IN_TIME"},
+    {"errors", "TELEMETRY_OFF_IN_TIME"},
+    {"types"},
     {"config"},
     {"media"},
     {"runtime"},

@@ -76,6 +76,39 @@ def test_a_span_of_frames_includes_both_ends(store: Store) -> None:
     assert len(store.frames(video_id, 10, 99)) == 2
 
 
+def test_many_spans_and_videos_are_read_at_once_as_one_by_one(store: Store) -> None:
+    first, second = index(store, "/archive/a.mp4", "/archive/b.mp4")
+    with store.writer() as writer:
+        bare = store_footage(writer, footage("/archive/c.mp4", regions=False))
+    spans = [(second, 2, 5), (first, 0, 99), (bare, 1, 1), (77, 0, 3), (second, 4, 4)]
+    for regions in (False, True):
+        for span, found in zip(spans, store.frames_of(spans, regions=regions), strict=True):
+            alone = store.frames(*span, regions=regions)
+            assert found.times.tolist() == alone.times.tolist()
+            assert found.vectors.tobytes() == alone.vectors.tobytes()
+            assert (found.regions is None) == (alone.regions is None)
+            if found.regions is not None and alone.regions is not None:
+                assert found.regions.tobytes() == alone.regions.tobytes()
+    assert store.frames_of([]) == []
+    assert store.videos_of([second, 77, first, first]) == {
+        video_id: store.video(video_id) for video_id in (first, second)
+    }
+
+
+def test_a_block_of_reading_sees_one_state(store: Store) -> None:
+    index(store, "/archive/a.mp4")
+    with store.reading():
+        before = store.search(a_query(), 100)
+        index(store, "/archive/b.mp4")
+        with store.reading():
+            assert store.search(a_query(), 100) == before
+            assert len(store.videos()) == store.stats().videos == 1
+    assert len(store.search(a_query(), 100)) == 8
+    with pytest.raises(KeyError), store.reading():
+        raise KeyError
+    assert len(store.videos()) == 2
+
+
 def test_frames_without_regions_have_none(store: Store) -> None:
     with store.writer() as writer:
         video_id = store_footage(writer, footage("/archive/a.mp4", regions=False))

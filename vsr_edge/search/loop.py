@@ -10,7 +10,6 @@ then, and the answer says so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,15 +22,17 @@ from vsr_edge.search.explain import notices_about, refinement
 from vsr_edge.search.feedback import fed_back, only_new
 from vsr_edge.search.footage import Candidates, best_frames, show
 from vsr_edge.search.ground import grounded, moments_of_hits, moments_of_judged
+from vsr_edge.search.names import where_named
 from vsr_edge.search.rank import inside, without_repeats
 from vsr_edge.search.verify import Judged, verify
-from vsr_edge.store.base import Filter, Store
+from vsr_edge.store.base import Store
 from vsr_edge.types import (
     Candidate,
     ClipHit,
     Moment,
     Refinement,
     RefinementMethod,
+    SearchOptions,
     SearchResult,
     Turn,
     Vectors,
@@ -40,64 +41,26 @@ from vsr_edge.types import (
 
 # Enough clips that overlapping ones, which merge, still leave the moments or candidates wanted.
 CLIPS_PER_MOMENT = 8
-MAX_TURNS, CANDIDATES = 3, 16
 # How many rejected candidates a refinement learns from, the first retrieved; as in training.
 EVIDENCE = 3
 # How far Rocchio's feedback pushes a query from what was rejected (models/LOG.md).
 ROCCHIO_WEIGHT = 0.3
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What a search may spend: at most ``turns``, each judging so many ``candidates``, and none
-    that would begin after so many ``milliseconds``.
-    """
-
-    turns: int = MAX_TURNS
-    candidates: int = CANDIDATES
-    milliseconds: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, value in (("max_turns", self.turns), ("candidates", self.candidates)):
-            if value < 1:
-                raise UsageError(f"{name} must be at least 1, not {value}")
-        if self.milliseconds is not None and not 0 < self.milliseconds < float("inf"):
-            raise UsageError(f"max_ms must be a number above 0, not {self.milliseconds}")
-
-
 def search(
-    store: Store,
-    bundle: Bundle,
-    query: str,
-    *,
-    top_k: int = 10,
-    min_score: float | None = None,
-    where: Filter | None = None,
-    budget: Budget | None = None,
-    one_shot: bool = False,
-    rocchio: bool = False,
+    store: Store, bundle: Bundle, query: str, options: SearchOptions | None = None
 ) -> SearchResult:
     """Find the moments that match a sentence, best first.
 
-    Args:
-        top_k: at most so many moments.
-        min_score: leave out clips with a lower inner product, in [−1, 1].
-        where: which videos to search.
-        budget: how many turns and candidates, and how long.
-        one_shot: retrieve only; nothing is verified.
-        rocchio: refine by pushing the query's vector away from what was rejected, the classical
-            relevance feedback, instead of by soft tokens.
-
     Raises:
-        UsageError: an empty query, or ``top_k`` below 1.
+        UsageError: an empty query, or videos named that are not there.
     """
     if not query.strip():
         raise UsageError("the query is empty: say in a few words what is to be seen")
-    if top_k < 1:
-        raise UsageError(f"top_k must be at least 1, not {top_k}")
-    if min_score is not None and not -1 <= min_score <= 1:
-        raise UsageError(f"min_score must lie between -1 and 1, not at {min_score}")
-    budget = budget or Budget()
+    options = options or SearchOptions()
+    where = where_named(store, options.video)
+    top_k, min_score = options.top_k, options.min_score
+    one_shot, rocchio = options.one_shot, options.rocchio
     clock = Clock()
     with clock.stage("encode"):
         text = bundle.encode_queries([query])
@@ -107,7 +70,7 @@ def search(
         hits = store.search(vector, moments * CLIPS_PER_MOMENT, where)
         return hits if min_score is None else [hit for hit in hits if hit.score >= min_score]
 
-    wanted = max(top_k, budget.candidates)
+    wanted = max(top_k, options.candidates)
     with clock.stage("retrieve"):
         first_hits = hits = retrieve(original, wanted)
     calibration = None if one_shot else bundle.manifest.calibration
@@ -119,15 +82,15 @@ def search(
     soft_tokens = 0
     while calibration is not None:
         with clock.stage("verify"):
-            shown = show(store, candidates.new(hits, budget.candidates))
+            shown = show(store, candidates.new(hits, options.candidates))
             newest = verify(bundle, calibration, text, shown, frames_searched)
         judged = _likeliest_first([*judged, *newest])
         if not judged:  # nothing was retrieved, or no region vectors were stored
             break
         turn = len(turns) + 1
         exhausted = min_score is None and len(hits) < wanted * CLIPS_PER_MOMENT
-        all_judged = exhausted and len(newest) < budget.candidates
-        end = _end(judged, newest, calibration, budget, turn, clock.total(), all_judged)
+        all_judged = exhausted and len(newest) < options.candidates
+        end = _end(judged, newest, calibration, options, turn, clock.total(), all_judged)
         turns.append(
             Turn(
                 turn=turn,
@@ -147,12 +110,12 @@ def search(
             method: RefinementMethod = "soft tokens" if soft_tokens else "rocchio"
             change = refinement(method, original, vector, bundle.concepts)
         with clock.stage("retrieve"):
-            wanted = budget.candidates * (turn + 1)
+            wanted = options.candidates * (turn + 1)
             hits = retrieve(vector, wanted)
     further: list[ClipHit] = []
     unverifiable = bundle.manifest.calibration is None and not one_shot
-    in_time = budget.milliseconds is None or clock.total() < budget.milliseconds
-    if unverifiable and first_hits and budget.turns > 1 and in_time:
+    in_time = options.max_ms is None or clock.total() < options.max_ms
+    if unverifiable and first_hits and options.max_turns > 1 and in_time:
         with clock.stage("refine"):
             vector = fed_back(store, original, first_hits)
             change = refinement("rocchio", original, vector, bundle.concepts)
@@ -196,7 +159,7 @@ def _end(
     judged: Sequence[Judged],
     newest: Sequence[Judged],
     calibration: Calibration,
-    budget: Budget,
+    options: SearchOptions,
     turn: int,
     milliseconds: float,
     all_judged: bool,
@@ -209,9 +172,9 @@ def _end(
         return f"{verdict}: all there is was judged"
     if not newest:
         return f"{verdict}: nothing new was found"
-    if turn >= budget.turns:
+    if turn >= options.max_turns:
         return f"{verdict}: the turns are spent"
-    if budget.milliseconds is not None and milliseconds >= budget.milliseconds:
+    if options.max_ms is not None and milliseconds >= options.max_ms:
         return f"{verdict}: the time is spent"
     return None
 

@@ -197,6 +197,14 @@ class Store(Protocol):
         """What the store repaired or could not save, in sentences for the user; oldest first."""
         ...
 
+    def reading(self) -> AbstractContextManager[None]:
+        """All that this thread reads inside the block is of one state of the archive.
+
+        That it is still of this bundle is checked once, on entering. A block within a block is
+        part of it.
+        """
+        ...
+
     def writer(self) -> AbstractContextManager[Writer]:
         """Become the writer; leaving the block also brings the search cache up to date.
 
@@ -220,6 +228,10 @@ class Store(Protocol):
 
     def video(self, video_id: int) -> StoredVideo | None:
         """The video of that id, if it is (still) there."""
+        ...
+
+    def videos_of(self, video_ids: Iterable[int]) -> dict[int, StoredVideo]:
+        """The videos of these ids, read at once; those that are not there are left out."""
         ...
 
     def find(self, path: Path) -> StoredVideo | None:
@@ -259,6 +271,12 @@ class Store(Protocol):
         Regions are read only when asked for, and are None where none were stored. A video that is
         not (or no longer) there has no frames: the result is empty.
         """
+        ...
+
+    def frames_of(
+        self, spans: Sequence[tuple[int, int, int]], *, regions: bool = False
+    ) -> list[FrameFeatures]:
+        """:meth:`frames` of each (video id, first, last), all read at once from one state."""
         ...
 
     def frame_count(self, where: Filter | None = None) -> int:

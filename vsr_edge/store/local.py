@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -39,7 +40,7 @@ from vsr_edge.store.rows import (
 )
 from vsr_edge.store.succession import LocalSuccession, encoded_with, unfinished_reindex
 from vsr_edge.store.writer import LocalWriter
-from vsr_edge.types import Clip, ClipHit, FrameFeatures, StoredVideo, Vectors
+from vsr_edge.types import Clip, ClipHit, FrameFeatures, HalfVectors, StoredVideo, Vectors
 
 
 class LocalStore:
@@ -159,6 +160,11 @@ class LocalStore:
     def video(self, video_id: int) -> StoredVideo | None:
         return next(iter(self._videos("id = ?", [video_id])), None)
 
+    def videos_of(self, video_ids: Iterable[int]) -> dict[int, StoredVideo]:
+        wanted = json.dumps(sorted(set(video_ids)))
+        found = self._videos("id IN (SELECT value FROM json_each(?))", [wanted])
+        return {stored.video_id: stored for stored in found}
+
     def find(self, path: Path) -> StoredVideo | None:
         return next(iter(self._videos("path = ?", [path_value(path)])), None)
 
@@ -179,11 +185,12 @@ class LocalStore:
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
         with self._guard, explained(self._folder):
-            self._retrieval.open(self._connection)
-            with transaction(self._connection, write=False):
-                self._check_current(self._connection)
+            if not self._connection.in_transaction:
+                self._retrieval.open(self._connection)
+            with self._reading():
                 hits = self._retrieval.search(self._connection, queries, k, where)
-            self._save_cache()
+            if not self._connection.in_transaction:
+                self._save_cache()
         return hits
 
     def frames(
@@ -194,24 +201,37 @@ class LocalStore:
         *,
         regions: bool = False,
     ) -> FrameFeatures:
-        span = [video_id, first or 0, 2**62 if last is None else last]
-        within = "WHERE video_id = ? AND number BETWEEN ? AND ? ORDER BY number"
+        span = (video_id, first or 0, 2**62 if last is None else last)
+        return self.frames_of([span], regions=regions)[0]
+
+    def frames_of(
+        self, spans: Sequence[tuple[int, int, int]], *, regions: bool = False
+    ) -> list[FrameFeatures]:
+        wanted = json.dumps(list(spans))
         with self._reading() as connection:
-            rows = connection.execute(f"SELECT time, vector FROM frames {within}", span).fetchall()
-            times = np.array([row[0] for row in rows], np.float64)
-            vectors = matrix([row[1] for row in rows], self._dim)
-            if not regions:
-                return FrameFeatures(times, vectors, None)
-            blobs = [
-                row[0] for row in connection.execute(f"SELECT vectors FROM regions {within}", span)
+            rows = connection.execute(_OF_SPANS.format("time, vector", "frames"), [wanted])
+            times, vectors = _grouped(rows, len(spans), 2)
+            blobs: list[list[Any]] = [[] for _ in spans]
+            if regions:
+                rows = connection.execute(_OF_SPANS.format("vectors", "regions"), [wanted])
+                (blobs,) = _grouped(rows, len(spans), 1)
+            return [
+                FrameFeatures(
+                    np.array(times[i], np.float64),
+                    matrix(vectors[i], self._dim),
+                    self._regions(span[0], len(times[i]), blobs[i]),
+                )
+                for i, span in enumerate(spans)
             ]
-            if not blobs:
-                return FrameFeatures(times, vectors, None)
-            count = len(blobs[0]) // (2 * self._dim)
-            flat = matrix(blobs, count * self._dim)
-            if len(flat) != len(times):
-                raise damaged(self._folder, f"regions are missing for video {video_id}")
-            return FrameFeatures(times, vectors, flat.reshape(len(flat), count, self._dim))
+
+    def _regions(self, video_id: int, frames: int, blobs: list[bytes]) -> HalfVectors | None:
+        if not blobs:
+            return None
+        count = len(blobs[0]) // (2 * self._dim)
+        flat = matrix(blobs, count * self._dim)
+        if len(flat) != frames:
+            raise damaged(self._folder, f"regions are missing for video {video_id}")
+        return flat.reshape(len(flat), count, self._dim)
 
     def frame_count(self, where: Filter | None = None) -> int:
         condition, parameters = where_video(where)
@@ -274,14 +294,26 @@ class LocalStore:
         self.close()
 
     @contextmanager
+    def reading(self) -> Iterator[None]:
+        with self._guard, explained(self._folder):
+            if self._connection.in_transaction:
+                yield
+                return
+            self._retrieval.open(self._connection)
+            with self._reading():
+                yield
+            self._save_cache()
+
+    @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with (
-            self._guard,
-            explained(self._folder),
-            transaction(self._connection, write=False) as connection,
-        ):
-            self._check_current(connection)
-            yield connection
+        with self._guard, explained(self._folder):
+            if self._connection.in_transaction:
+                # Within `reading`, whose thread is the only one that gets past the guard.
+                yield self._connection
+                return
+            with transaction(self._connection, write=False) as connection:
+                self._check_current(connection)
+                yield connection
 
     def _videos(self, condition: str, parameters: list[Any]) -> list[StoredVideo]:
         with self._reading() as connection:
@@ -336,6 +368,24 @@ class LocalStore:
             return
         with lock:
             self._retrieval.save(self._connection, build_graph=False)
+
+
+# {columns} of the frames of each span, a JSON list of (video id, first, last): one statement.
+_OF_SPANS = """
+    SELECT span.key, {0} FROM json_each(?) AS span CROSS JOIN {1} AS frame
+    WHERE frame.video_id = json_extract(span.value, '$[0]')
+      AND frame.number BETWEEN json_extract(span.value, '$[1]') AND json_extract(span.value, '$[2]')
+    ORDER BY span.key, frame.number
+"""
+
+
+def _grouped(rows: Iterable[Sequence[Any]], spans: int, columns: int) -> list[list[list[Any]]]:
+    """The columns after the first, each cut into the spans that the first one names."""
+    found: list[list[list[Any]]] = [[[] for _ in range(spans)] for _ in range(columns)]
+    for span, *values in rows:
+        for column, value in zip(found, values, strict=True):
+            column[span].append(value)
+    return found
 
 
 def _size(path: Path) -> int:
