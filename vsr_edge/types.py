@@ -29,6 +29,13 @@ RefinementMethod: TypeAlias = Literal["soft tokens", "rocchio"]
 VideoNames: TypeAlias = str | Path | Sequence[str | Path]
 
 
+def clock(seconds: Seconds) -> str:
+    """75.5 → ``1:15.5``; hours only where there are some."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
 @dataclass(frozen=True, slots=True)
 class Video:
     """What a probe knows of one file without decoding a frame of it.
