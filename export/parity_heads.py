@@ -13,12 +13,17 @@ from numpy.typing import NDArray
 from export.bundle import Graph
 from export.parity import ParityError, cosines_of, run_graph
 from vsr_edge.archive import Archive
-from vsr_edge.bundle.manifest import GRAPH_OUTPUTS, GROUNDING
-from vsr_edge.bundle.model import TextEncoding
-from vsr_edge.runtime.heads import Footage, Judgements, grounding_inputs, refiner_inputs
+from vsr_edge.bundle.manifest import EVIDENCE, GRAPH_OUTPUTS, GROUNDING
+from vsr_edge.runtime.heads import (
+    Footage,
+    Judgements,
+    TextEncoding,
+    grounding_inputs,
+    refiner_inputs,
+)
 from vsr_edge.runtime.session import open_session
 from vsr_edge.search.footage import Candidates, Shown, best_frames, footage, show
-from vsr_edge.search.loop import CLIPS_PER_MOMENT, EVIDENCE
+from vsr_edge.search.loop import CLIPS_PER_MOMENT
 from vsr_edge.types import SearchOptions
 
 # Shares of candidates, and the cosine of soft tokens.
