@@ -47,7 +47,7 @@ ONLY_IN = {
 }
 NEVER = {"torch", "transformers", "optimum", "models", "export", "tests"}
 # The command line is for people; of it the export uses the look of its help, and the demo's clips.
-OF_THE_COMMAND_LINE = {"vsr_edge.cli.demo", "vsr_edge.cli.help_pages"}
+OF_THE_COMMAND_LINE = {"vsr_edge.cli.demo", "vsr_edge.cli.options"}
 # Training reads and measures as the runtime does; it indexes nothing and speaks to no user.
 OPEN_TO_TRAINING = {
     *("types", "errors", "config", "media", "runtime", "bundle", "store", "search", "evaluation"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vsr_edge.cli.console import answer, say, terminate_like_ctrl_c
-from vsr_edge.cli.options import App, JsonOption, ProviderOption
+from vsr_edge.cli.options import App, JsonOption, ProviderOption, argument, option
 from vsr_edge.cli.tables import Column, Table, megabytes, pairs, print_tables
 from vsr_edge.errors import BundleError, UsageError
 
@@ -24,7 +24,7 @@ bundle_app = App(
 )
 
 BundleArgument = Annotated[
-    str, typer.Argument(metavar="BUNDLE", help="A built-in or installed name, or a folder.")
+    str, argument("A built-in or installed name, or a folder.", metavar="BUNDLE")
 ]
 
 
@@ -198,7 +198,7 @@ def _described(name: str, folder: Path) -> dict[str, Any]:
 def bundle_pack(
     bundle: BundleArgument,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="File to write; replaced once the new one is whole.")
+        Path, option("File to write; replaced once the new one is whole.", "--out", "-o")
     ],
     json_output: JsonOption = False,
 ) -> None:
@@ -229,33 +229,27 @@ def bundle_pack(
 def bundle_pull(
     name: Annotated[
         str | None,
-        typer.Argument(
-            metavar="NAME|HF_ID",
-            help="A bundle of the registry or OWNER/NAME on the hub; with --from, the name to "
+        argument(
+            "A bundle of the registry or OWNER/NAME on the hub; with --from, the name to "
             "install it under.",
+            metavar="NAME|HF_ID",
         ),
     ] = None,
     file: Annotated[
-        Path | None,
-        typer.Option("--from", help="Install from this packed file; no network is used."),
+        Path | None, option("Install from this packed file; no network is used.", "--from")
     ] = None,
-    revision: Annotated[
-        str | None, typer.Option(help="Branch, tag or commit. \\[default: main]")
-    ] = None,
+    revision: Annotated[str | None, option("Branch, tag or commit. \\[default: main]")] = None,
     sha256: Annotated[
         str | None,
-        typer.Option(
-            help="Accept only this: the sha256 of manifest.json on the hub, of the whole file "
-            "with --from.",
+        option(
+            "Accept only this: the sha256 of manifest.json on the hub, of the whole file "
+            "with --from."
         ),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Install as this folder, not under a name."),
+        Path | None, option("Install as this folder, not under a name.", "--out", "-o")
     ] = None,
-    endpoint: Annotated[
-        str | None, typer.Option(help="A mirror of the hub. \\[default: HF_ENDPOINT]")
-    ] = None,
+    endpoint: Annotated[str | None, option("A mirror of the hub. \\[default: HF_ENDPOINT]")] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Install a bundle from the Hugging Face hub, or from a packed file.

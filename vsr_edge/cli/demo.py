@@ -12,7 +12,7 @@ import typer
 
 from vsr_edge.cli.console import EXIT_NOTHING, answer, indexing_progress, opened_archive, say
 from vsr_edge.cli.index_commands import say_summary
-from vsr_edge.cli.options import JsonOption, ModelOptions
+from vsr_edge.cli.options import JsonOption, ModelOptions, argument, option
 from vsr_edge.cli.search_commands import print_search
 from vsr_edge.errors import UsageError
 
@@ -49,16 +49,15 @@ def demo_videos() -> list[Path]:
 
 def demo(
     folder: Annotated[
-        Path | None,
-        typer.Argument(help="Your own videos; without it, the packaged clips.", exists=True),
+        Path | None, argument("Your own videos; without it, the packaged clips.", exists=True)
     ] = None,
     *,
     archive: Annotated[
         Path | None,
-        typer.Option(
+        option(
+            "Keep the demo's archive here; else it is thrown away.",
             "--archive",
             "-a",
-            help="Keep the demo's archive here; else it is thrown away.",
             readable=False,
         ),
     ] = None,

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vsr_edge.cli.console import EXIT_INTERRUPTED, answer, counting_progress, opened_archive, say
-from vsr_edge.cli.options import ArchiveOption, JsonOption, LoopOptions, ModelOptions
+from vsr_edge.cli.options import (
+    ArchiveOption,
+    JsonOption,
+    LoopOptions,
+    ModelOptions,
+    argument,
+    option,
+)
 from vsr_edge.cli.tables import Column, Table, print_tables, shortened
 
 if TYPE_CHECKING:
@@ -21,40 +28,36 @@ _LONGEST_FILE_NAME = 24
 
 TruthFormatOption = Annotated[
     str | None,
-    typer.Option(
-        "--truth-format",
-        help="Format of the truth: jsonl, tvr, qvhighlights, verified, activitynet, didemo, "
+    option(
+        "Format of the truth: jsonl, tvr, qvhighlights, verified, activitynet, didemo, "
         "charades-sta.",
+        "--truth-format",
     ),
 ]
 
 
 def evaluate(
-    queries: Annotated[
-        Path, typer.Argument(help="Queries with their truth: one JSON object a line.")
-    ],
+    queries: Annotated[Path, argument("Queries with their truth: one JSON object a line.")],
     *,
     archive: ArchiveOption = None,
     top_k: Annotated[
-        int, typer.Option("--top-k", "-k", min=1, help="Moments asked for; R@100 needs 100.")
+        int, option("Moments asked for; R@100 needs 100.", "--top-k", "-k", min=1)
     ] = 100,
     loop: LoopOptions,
-    save: Annotated[
-        Path | None, typer.Option("--save", help="Write the answers to this file.")
-    ] = None,
+    save: Annotated[Path | None, option("Write the answers to this file.", "--save")] = None,
     save_format: Annotated[
-        str, typer.Option("--format", help="Format of answers: jsonl, tvr or qvhighlights.")
+        str, option("Format of answers: jsonl, tvr or qvhighlights.", "--format")
     ] = "jsonl",
     truth_format: TruthFormatOption = None,
     report: Annotated[
-        Path | None, typer.Option("--report", help="Write a report for people: one HTML file.")
+        Path | None, option("Write a report for people: one HTML file.", "--report")
     ] = None,
     compare: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(
+        option(
+            "Search nothing: compare two saved files of answers to these queries.",
             "--compare",
             metavar="A B",
-            help="Search nothing: compare two saved files of answers to these queries.",
         ),
     ] = None,
     models: ModelOptions,
@@ -169,10 +172,10 @@ def _compare(
 
 
 def evaluate_predictions(
-    predictions: Annotated[Path, typer.Argument(help="File of predictions.")],
-    truth: Annotated[Path, typer.Argument(help="File of queries with their truth.")],
+    predictions: Annotated[Path, argument("File of predictions.")],
+    truth: Annotated[Path, argument("File of queries with their truth.")],
     prediction_format: Annotated[
-        str, typer.Option("--format", help="Format of the predictions: tvr, qvhighlights or jsonl.")
+        str, option("Format of the predictions: tvr, qvhighlights or jsonl.", "--format")
     ],
     truth_format: TruthFormatOption = None,
     json_output: JsonOption = False,

@@ -19,7 +19,7 @@ from vsr_edge.cli.console import (
     say,
     terminate_like_ctrl_c,
 )
-from vsr_edge.cli.options import ArchiveOption, DecodingOptions, JsonOption
+from vsr_edge.cli.options import ArchiveOption, DecodingOptions, JsonOption, argument, option
 from vsr_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,53 +31,47 @@ SHOWN_KINDS = 8
 # Who forgets a larger share of an archive than one in so many is asked.
 ASKED_ABOVE = 5
 
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, however many it is.")]
+YesOption = Annotated[bool, option("Do not ask, however many it is.", "--yes", "-y")]
 
 
 def index(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Videos, and folders to search for videos.", readable=False),
+        argument("Videos, and folders to search for videos.", readable=False),
     ],
     *,
     archive: ArchiveOption = None,
     fps: Annotated[
-        float | None, typer.Option(help="Frames read per second of footage. \\[default: 1]")
+        float | None, option("Frames read per second of footage. \\[default: 1]")
     ] = None,
-    clip_seconds: Annotated[
-        float | None, typer.Option(help="Length of a clip. \\[default: 4]")
-    ] = None,
+    clip_seconds: Annotated[float | None, option("Length of a clip. \\[default: 4]")] = None,
     clip_stride: Annotated[
-        float | None, typer.Option(help="From one clip's start to the next. \\[default: 2]")
+        float | None, option("From one clip's start to the next. \\[default: 2]")
     ] = None,
     include: Annotated[
-        list[str] | None,
-        typer.Option(help="Glob; only matching files of a folder. Repeatable."),
+        list[str] | None, option("Glob; only matching files of a folder. Repeatable.")
     ] = None,
     exclude: Annotated[
-        list[str] | None,
-        typer.Option(help="Glob of files and folders to leave out. Repeatable."),
+        list[str] | None, option("Glob of files and folders to leave out. Repeatable.")
     ] = None,
     include_system: Annotated[
         bool | None,
-        typer.Option(
+        option(
+            "Also what storage systems keep: @eaDir, #recycle, $RECYCLE.BIN, .Trash, …",
             "--include-system/--no-include-system",
-            help="Also what storage systems keep: @eaDir, #recycle, $RECYCLE.BIN, .Trash, …",
         ),
     ] = None,
     stream: Annotated[
         str | None,
-        typer.Option(
-            metavar="N|all",
-            help="Video stream of files with several, from 0; all: each a video, path#1. "
+        option(
+            "Video stream of files with several, from 0; all: each a video, path#1. "
             "\\[default: the main one]",
+            metavar="N|all",
         ),
     ] = None,
     regions: Annotated[
         bool | None,
-        typer.Option(
-            "--regions/--no-regions", help="Store region features beside the global ones."
-        ),
+        option("Store region features beside the global ones.", "--regions/--no-regions"),
     ] = None,
     decoding: DecodingOptions,
     json_output: JsonOption = False,
@@ -152,9 +146,7 @@ def reindex(
     archive: ArchiveOption = None,
     drop_missing: Annotated[
         bool,
-        typer.Option(
-            "--drop-missing", help="Change over without the videos that cannot be read any more."
-        ),
+        option("Change over without the videos that cannot be read any more.", "--drop-missing"),
     ] = False,
     decoding: DecodingOptions,
     json_output: JsonOption = False,
@@ -213,9 +205,7 @@ def _reindex_outcome(archive: Archive, summary: ReindexSummary, drop_missing: bo
 
 
 def remove(
-    names: Annotated[
-        list[str], typer.Argument(metavar="VIDEO...", help="Paths, folders or globs.")
-    ],
+    names: Annotated[list[str], argument("Paths, folders or globs.", metavar="VIDEO...")],
     archive: ArchiveOption = None,
     yes: YesOption = False,
     json_output: JsonOption = False,
@@ -239,7 +229,7 @@ def remove(
 def prune(
     archive: ArchiveOption = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="Only say what would be forgotten.")
+        bool, option("Only say what would be forgotten.", "--dry-run", "-n")
     ] = False,
     yes: YesOption = False,
     json_output: JsonOption = False,

@@ -18,36 +18,46 @@ from typer.core import TyperCommand, TyperGroup
 
 from vsr_edge.cli.console import errors_as_exit_codes
 
+
+def option(about: str, *names: str, **how: Any) -> Any:
+    """An option of a command, what it is about first."""
+    return typer.Option(*names, help=about, **how)
+
+
+def argument(about: str, **how: Any) -> Any:
+    """An argument of a command, what it is about first."""
+    return typer.Argument(help=about, **how)
+
+
 ArchiveOption = Annotated[
     Path | None,
-    typer.Option(
+    option(
+        "Folder of the archive.",
         "--archive",
         "-a",
         envvar="VSR_EDGE_ARCHIVE",
-        help="Folder of the archive.",
         show_envvar=True,
         readable=False,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", "-j", help="One JSON document on stdout.")]
+JsonOption = Annotated[bool, option("One JSON document on stdout.", "--json", "-j")]
 ThreadsOption = Annotated[
-    int | None,
-    typer.Option("--threads", "-t", min=0, help="0: all that this process may use. \\[default: 0]"),
+    int | None, option("0: all that this process may use. \\[default: 0]", "--threads", "-t", min=0)
 ]
 ProviderOption = Annotated[
     str | None,
-    typer.Option(
-        "--provider",
-        help="Execution provider: auto, cpu, cuda, … or with options, cuda:device_id=1. "
+    option(
+        "Execution provider: auto, cpu, cuda, … or with options, cuda:device_id=1. "
         "\\[default: cpu]",
+        "--provider",
     ),
 ]
 BundleOption = Annotated[
     str | None,
-    typer.Option(
+    option(
+        "Model bundle: a built-in or installed name, or a folder. \\[default: lite]",
         "--bundle",
         "-b",
-        help="Model bundle: a built-in or installed name, or a folder. \\[default: lite]",
     ),
 ]
 
@@ -67,8 +77,7 @@ class DecodingOptions:
 
     threads: ThreadsOption
     hwaccel: Annotated[
-        str | None,
-        typer.Option(help="Device to decode on: auto, none, cuda, … \\[default: none]"),
+        str | None, option("Device to decode on: auto, none, cuda, … \\[default: none]")
     ]
     provider: ProviderOption
     bundle: BundleOption
@@ -80,25 +89,17 @@ class LoopOptions:
 
     max_turns: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help="Retrieve at most so often, each time with a query refined anew. \\[default: 3]",
+        option(
+            "Retrieve at most so often, each time with a query refined anew. \\[default: 3]", min=1
         ),
     ]
-    candidates: Annotated[
-        int | None,
-        typer.Option(min=1, help="Verify so many in each turn. \\[default: 16]"),
-    ]
+    candidates: Annotated[int | None, option("Verify so many in each turn. \\[default: 16]", min=1)]
     max_ms: Annotated[
-        float | None,
-        typer.Option(help="Begin no turn after so many milliseconds. \\[default: no limit]"),
+        float | None, option("Begin no turn after so many milliseconds. \\[default: no limit]")
     ]
-    one_shot: Annotated[bool, typer.Option("--one-shot", help="Retrieve once and verify nothing.")]
+    one_shot: Annotated[bool, option("Retrieve once and verify nothing.", "--one-shot")]
     rocchio: Annotated[
-        bool,
-        typer.Option(
-            "--rocchio", help="Refine by classical relevance feedback instead of soft tokens."
-        ),
+        bool, option("Refine by classical relevance feedback instead of soft tokens.", "--rocchio")
     ]
 
 

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vsr_edge.cli.console import EXIT_NOTHING, answer, opened_archive, say
-from vsr_edge.cli.options import ArchiveOption, JsonOption, LoopOptions, ModelOptions
+from vsr_edge.cli.options import (
+    ArchiveOption,
+    JsonOption,
+    LoopOptions,
+    ModelOptions,
+    argument,
+    option,
+)
 from vsr_edge.cli.tables import Column, Table, megabytes, pairs, print_tables
 
 if TYPE_CHECKING:
@@ -22,29 +29,25 @@ SHOWN_A_TURN = 3
 
 
 def search(
-    query: Annotated[list[str], typer.Argument(help="What is to be seen, in plain English.")],
+    query: Annotated[list[str], argument("What is to be seen, in plain English.")],
     *,
     archive: ArchiveOption = None,
-    top_k: Annotated[
-        int, typer.Option("--top-k", "-k", min=1, help="At most so many moments.")
-    ] = 10,
+    top_k: Annotated[int, option("At most so many moments.", "--top-k", "-k", min=1)] = 10,
     min_score: Annotated[
-        float | None, typer.Option(help="Leave out moments that score lower, from -1 to 1.")
+        float | None, option("Leave out moments that score lower, from -1 to 1.")
     ] = None,
     video: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
+            "Search only these: a path, a folder, a glob such as '*.mkv'. Repeatable.",
             "--video",
             "-v",
-            help="Search only these: a path, a folder, a glob such as '*.mkv'. Repeatable.",
         ),
     ] = None,
     loop: LoopOptions,
-    explain: Annotated[
-        bool, typer.Option("--explain", "-e", help="Say how the answer was found.")
-    ] = False,
+    explain: Annotated[bool, option("Say how the answer was found.", "--explain", "-e")] = False,
     turns: Annotated[
-        bool, typer.Option("--turns", help="Every candidate of every turn, in the JSON too.")
+        bool, option("Every candidate of every turn, in the JSON too.", "--turns")
     ] = False,
     models: ModelOptions,
     json_output: JsonOption = False,
@@ -177,8 +180,7 @@ def _verdict(found: SearchResult) -> str:
 
 def videos(
     names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[VIDEO]...", help="Paths, folders or globs: only these."),
+        list[str] | None, argument("Paths, folders or globs: only these.", metavar="[VIDEO]...")
     ] = None,
     archive: ArchiveOption = None,
     json_output: JsonOption = False,
