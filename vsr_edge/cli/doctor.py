@@ -53,7 +53,7 @@ def _examined(archive: Path | None) -> dict[str, Any]:
     from vsr_edge.bundle.golden import check_golden
     from vsr_edge.bundle.model import load_bundle
     from vsr_edge.config import load_settings, usable_threads
-    from vsr_edge.ingest.presence import missing_videos
+    from vsr_edge.ingest.scan import missing_videos
     from vsr_edge.runtime.session import available_providers
 
     settings = load_settings({"archive": archive})
