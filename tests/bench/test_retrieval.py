@@ -7,7 +7,6 @@ import pytest
 
 from tests.bench.figures import shortest, show
 from vsr_edge.config import usable_threads
-from vsr_edge.store.index import ClipIndex
 
 DIM, QUERIES, NEAREST = 384, 50, 10
 

@@ -1,7 +1,7 @@
-"""Encode an archive anew with another bundle: into a second generation, then switch to that.
+"""Encode an archive anew with another bundle: into a shadow archive, then switch to that.
 
 The archive is searched as before until the switch, which is one transaction. Whatever ends the run
-before it, all videos that were encoded stay in the second generation, and the next run with the
+before it, all videos that were encoded stay in the shadow archive, and the next run with the
 same bundle skips them.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.ingest.run import FileReport, IngestSummary, Progress, ingest
 from vsr_edge.media.hwaccel import Device
-from vsr_edge.store.base import Store, Succession
+from vsr_edge.store.base import ShadowArchive, Store
 from vsr_edge.types import Sampling, StoredVideo
 
 
@@ -57,24 +57,22 @@ def reindex(
     """
     started = time.monotonic()
     summary = ReindexSummary()
-    with store.succession() as succession:
+    with store.shadow_archive() as shadow:
         if store.bundle_id == bundle.encoders_id:
-            waiting = succession.tidy()
+            waiting = shadow.tidy()
             summary.waiting = None if waiting is None else waiting.bundle_id
             summary.up_to_date = True
         else:
             try:
-                _replace(
-                    store, bundle, succession, summary, threads, device, drop_missing, on_progress
-                )
+                _replace(store, bundle, shadow, summary, threads, device, drop_missing, on_progress)
             except KeyboardInterrupt:
                 summary.interrupted = True
             # The switch itself cannot be interrupted: Ctrl-C amid it is heard when it is done.
-            summary.switched = succession.bundle_id == bundle.encoders_id
+            summary.switched = shadow.bundle_id == bundle.encoders_id
             if summary.switched and summary.interrupted:
                 summary.interrupted = False
-                succession.tidy()
-        summary.bundle_id = succession.bundle_id
+                shadow.tidy()
+        summary.bundle_id = shadow.bundle_id
     summary.seconds = time.monotonic() - started
     return summary
 
@@ -82,7 +80,7 @@ def reindex(
 def _replace(
     store: Store,
     bundle: Bundle,
-    succession: Succession,
+    shadow: ShadowArchive,
     summary: ReindexSummary,
     threads: int,
     device: Device | None,
@@ -90,7 +88,7 @@ def _replace(
     on_progress: Callable[[Progress], None] | None,
 ) -> None:
     stored = store.videos()
-    with succession.open(bundle.encoders_id, bundle.dim) as successor:
+    with shadow.open(bundle.encoders_id, bundle.dim) as successor:
         reasons = _encode(stored, bundle, successor, summary, threads, device, on_progress)
         if summary.interrupted:
             return
@@ -111,7 +109,7 @@ def _replace(
         summary.failed = missing
         return
     summary.dropped = missing
-    succession.switch()
+    shadow.switch()
 
 
 def _encode(
@@ -123,7 +121,7 @@ def _encode(
     device: Device | None,
     on_progress: Callable[[Progress], None] | None,
 ) -> dict[Path, str]:
-    """Bring the second generation up to the videos; returns why some could not be read."""
+    """Bring the shadow archive up to the videos; returns why some could not be read."""
     groups: dict[Sampling, list[StoredVideo]] = {}
     for one in stored:
         groups.setdefault(one.sampling, []).append(one)
