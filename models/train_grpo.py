@@ -36,6 +36,7 @@ from models.data.worlds import Candidates, retrieve
 from models.episodes import Corpus, Episode, encode_refined, first, judge, soft_tokens
 from models.grounding import GroundingHead
 from models.grpo import gaussian_log_probability, group_advantage, grpo_loss
+from models.logistic import logistic_fit
 from models.memory import keep_freed_memory
 from models.refiner import Refiner
 from models.rewards import (
@@ -47,7 +48,6 @@ from models.rewards import (
 )
 from models.simulate import simulate
 from models.train_sft import GRANULARITIES, note, rounded, save
-from vsr_edge.evaluation.decisions import logistic_fit
 
 
 def parse() -> argparse.Namespace:

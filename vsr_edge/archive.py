@@ -10,14 +10,22 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from vsr_edge.config import Settings, load_settings
 from vsr_edge.errors import ArchiveError, UsageError
 from vsr_edge.ingest.presence import PruneSummary, is_gone, missing_videos, plan_prune
 from vsr_edge.search.names import named, where_named
 from vsr_edge.store.base import ArchiveStats, Store, open_store
-from vsr_edge.types import Pixels, SearchResult, Seconds, StoredVideo
+from vsr_edge.types import (
+    Pixels,
+    SearchChanges,
+    SearchOptions,
+    SearchResult,
+    Seconds,
+    StoredVideo,
+    VideoNames,
+)
 
 if TYPE_CHECKING:
     from vsr_edge.bundle.model import Bundle
@@ -139,29 +147,15 @@ class Archive:
             self._notices += device.notices
 
     def search(
-        self,
-        query: str,
-        *,
-        top_k: int = 10,
-        min_score: float | None = None,
-        video: str | Path | Sequence[str | Path] | None = None,
-        max_turns: int | None = None,
-        candidates: int | None = None,
-        max_ms: float | None = None,
-        one_shot: bool = False,
-        rocchio: bool = False,
+        self, query: str, options: SearchOptions | None = None, **changes: Unpack[SearchChanges]
     ) -> SearchResult:
         """Find moments by a sentence.
 
         Args:
-            top_k: at most so many moments.
-            min_score: leave out clips with a lower inner product, in [−1, 1].
-            video: narrows the search as in :meth:`videos`; of several, any may match.
-            max_turns: retrieve at most so often, each time with a query refined anew.
-            candidates: so many are verified in each turn.
-            max_ms: begin no turn after so many milliseconds.
-            one_shot: retrieve once and verify nothing.
-            rocchio: refine by classical relevance feedback instead of soft tokens.
+            options: how; the defaults if None.
+            changes: single fields of :class:`vsr_edge.types.SearchOptions`, such as ``top_k=3``,
+                in place of those in ``options``; None leaves a field as it is. ``video`` narrows
+                the search as in :meth:`videos`.
 
         Raises:
             ArchiveNotFound: nothing was indexed here yet.
@@ -170,8 +164,9 @@ class Archive:
             UsageError: a query that is empty or no text, a limit that cannot be, or a ``video``
             that matches nothing; the message names what is called nearly so.
         """
-        from vsr_edge.search.loop import CANDIDATES, MAX_TURNS, Budget, search
+        from vsr_edge.search.loop import search
 
+        options = (options or SearchOptions()).changed(**changes)
         if _is_picture(query.strip()):
             raise UsageError(
                 f"{query.strip()} names a picture, and only sentences are searched for as yet: say "
@@ -184,26 +179,12 @@ class Archive:
                 "the query is not valid UTF-8: type it anew, or set the terminal to UTF-8"
             ) from error
         store = self._encoded_store(create=False)
-        found = search(
-            store,
-            self.bundle,
-            query,
-            top_k=top_k,
-            min_score=min_score,
-            where=where_named(store, video),
-            budget=Budget(
-                MAX_TURNS if max_turns is None else max_turns,
-                CANDIDATES if candidates is None else candidates,
-                max_ms,
-            ),
-            one_shot=one_shot,
-            rocchio=rocchio,
-        )
+        found = search(store, self.bundle, query, options)
         gone = {path: is_gone(path) for path in {moment.video for moment in found.moments}}
         moments = tuple(replace(moment, missing=gone[moment.video]) for moment in found.moments)
         return replace(found, moments=moments)
 
-    def videos(self, video: str | Path | Sequence[str | Path] | None = None) -> list[StoredVideo]:
+    def videos(self, video: VideoNames | None = None) -> list[StoredVideo]:
         """The indexed videos by path, or those that a path, a folder or a glob names.
 
         The path of an indexed video means that one alone, though as a glob it may match its

@@ -28,6 +28,7 @@ nothing below it exits or prints.
 from __future__ import annotations
 
 import mmap
+import unicodedata
 from pathlib import Path
 
 
@@ -117,6 +118,15 @@ class ArchiveLocked(ArchiveError):
 
 class ArchiveDamaged(ArchiveError):
     """The database cannot be read."""
+
+
+def printable(text: str) -> str:
+    """Text that is safe to show: what is not UTF-8 in a file name, or would command a terminal,
+    becomes escapes.
+    """
+    unfit = {c for c in text if unicodedata.category(c) in {"Cc", "Cs"}} - {"\n"}
+    escapes = {ord(c): c.encode("unicode_escape").decode("ascii") for c in unfit}
+    return text.translate(escapes)
 
 
 # Is it memory that was wanted? Libraries say so in many words, and some in none.

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export.calibrate import Answers, CalibrationError, fit, logit
-from vsr_edge.evaluation.decisions import logistic_fit
+from models.logistic import logistic_fit
 
 
 @given(st.floats(0.2, 3.0), st.floats(-2.0, 2.0), st.integers(0, 1000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -95,7 +96,7 @@ def evaluate(
         from vsr_edge.evaluation.run import path_document, run_queries
         from vsr_edge.evaluation.saving import check_format, save_run
         from vsr_edge.evaluation.summary import summarize
-        from vsr_edge.search.loop import CANDIDATES, MAX_TURNS
+        from vsr_edge.types import SearchChanges, SearchOptions
 
         if report is not None:
             from vsr_edge.evaluation.report.page import check_extra, write_report
@@ -104,18 +105,19 @@ def evaluate(
         check_format(save_format)
         asked = read_queries(queries, truth_format or "jsonl")
         videos = opened.videos()
-        options: dict[str, Any] = {
+        given: SearchChanges = {
             "top_k": top_k,
-            "max_turns": MAX_TURNS if max_turns is None else max_turns,
-            "candidates": CANDIDATES if candidates is None else candidates,
+            "max_turns": max_turns,
+            "candidates": candidates,
             "max_ms": max_ms,
             "one_shot": one_shot,
             "rocchio": rocchio,
         }
+        options = SearchOptions().changed(**given)
         started = time.perf_counter()
         with counting_progress("queries") as on_progress:
             run = run_queries(
-                lambda query: opened.search(query, **options),
+                lambda query: opened.search(query, options),
                 asked,
                 {str(stored.video.path): stored.video.duration for stored in videos},
                 on_progress,
@@ -131,7 +133,7 @@ def evaluate(
                 "bundle_name": bundle_name(opened.bundle.files.folder),
                 "videos": len(videos),
                 "clips": sum(stored.clips for stored in videos),
-                **options,
+                **{name: value for name, value in asdict(options).items() if name in given},
             },
             **summarize(run.predictions, run.queries, top_k),
             "path": path_document(run.paths),

@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.text import Text
 
 from vsr_edge.bundle.locate import bundle_name, bundle_title, name_of_id, named_files
-from vsr_edge.cli.tables import Column, print_pairs, print_table, printable
+from vsr_edge.cli.tables import Column, print_pairs, print_table
+from vsr_edge.errors import printable
+from vsr_edge.types import clock
 
 if TYPE_CHECKING:
     from vsr_edge.bundle.manifest import Manifest
@@ -40,13 +42,6 @@ def print_json(document: Part) -> None:
     sys.stdout.write(json.dumps(document.model_dump(by_alias=True), indent=2) + "\n")
     # Now, and not when Python exits, is the time to learn that the reader has left.
     sys.stdout.flush()
-
-
-def clock(seconds: float) -> str:
-    """75.5 → ``1:15.5``; hours only where there are some."""
-    minutes, rest = divmod(round(seconds, 1), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
 
 
 def print_search(result: SearchResult, *, explain: bool, trace: bool = False) -> None:

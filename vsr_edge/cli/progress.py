@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vsr_edge.cli.output import messages
-from vsr_edge.cli.tables import printable
+from vsr_edge.errors import printable
 
 if TYPE_CHECKING:
     from vsr_edge.ingest.run import Progress as IngestProgress

@@ -8,7 +8,6 @@ is no terminal has no width: there every row is one line and nothing is folded o
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
@@ -16,6 +15,8 @@ from typing import Final, Literal, TypeAlias
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
+
+from vsr_edge.errors import printable
 
 Row: TypeAlias = Sequence[str]
 Kind: TypeAlias = Literal["plain", "number", "text", "path"]
@@ -59,15 +60,6 @@ def print_pairs(pairs: Mapping[str, str] | Iterable[Row]) -> None:
     """Names and values in two columns on stdout."""
     rows = pairs.items() if isinstance(pairs, Mapping) else pairs
     print_table((Column(""), Column("", "text")), list(rows))
-
-
-def printable(text: str) -> str:
-    """Text that is safe to show: what is not UTF-8 in a file name, or would command a terminal,
-    becomes escapes.
-    """
-    unfit = {c for c in text if unicodedata.category(c) in {"Cc", "Cs"}} - {"\n"}
-    escapes = {ord(c): c.encode("unicode_escape").decode("ascii") for c in unfit}
-    return text.translate(escapes)
 
 
 def layout(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from vsr_edge.errors import UsageError, VsrEdgeError, wanted_memory
+from vsr_edge.errors import UsageError, VsrEdgeError, printable, wanted_memory
 
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive
@@ -109,8 +109,6 @@ def terminate_like_ctrl_c() -> Iterator[None]:
 
 
 def say(message: str) -> None:
-    from vsr_edge.cli.tables import printable
-
     typer.echo(printable(message), err=True)
 
 

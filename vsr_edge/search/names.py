@@ -7,19 +7,16 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeAlias
 
 from vsr_edge.errors import UsageError
 from vsr_edge.store.base import Filter, Store
-from vsr_edge.types import StoredVideo
-
-Names: TypeAlias = str | Path | Sequence[str | Path]
+from vsr_edge.types import StoredVideo, VideoNames
 
 # What a mistyped name is compared with, and what of it is shown.
 _SEARCHED_NAMES, _NAMED, _LIKENESS = 5_000, 3, 0.6
 
 
-def where_named(store: Store, video: Names | None) -> Filter | None:
+def where_named(store: Store, video: VideoNames | None) -> Filter | None:
     """The filter that paths, folders and globs mean; None does not narrow.
 
     Raises:
@@ -47,7 +44,7 @@ def _unmatched(store: Store, name: str) -> UsageError:
     )
 
 
-def named(store: Store, video: Names | None) -> Filter | None:
+def named(store: Store, video: VideoNames | None) -> Filter | None:
     """The filter that paths, folders and globs mean; they may match nothing."""
     if video is None:
         return None

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsr_edge.cli.output import clock
-from vsr_edge.cli.output_eval import evaluation_tables, summary_of
-from vsr_edge.cli.tables import printable
-from vsr_edge.errors import UsageError
+from vsr_edge.errors import UsageError, printable
+from vsr_edge.evaluation.figures import evaluation_summary, evaluation_tables
 from vsr_edge.evaluation.run import Run
 from vsr_edge.evaluation.scoring.archive import query_scores
+from vsr_edge.types import clock
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -68,7 +67,7 @@ def write_report(path: Path, run: Run, document: Mapping[str, Any], videos: Sequ
     }
     page = environment.from_string(_TEMPLATE.read_text("utf-8")).render(
         about=document["run"],
-        summary=summary_of(document),
+        summary=evaluation_summary(document).rows,
         count=len(run.queries),
         tables=evaluation_tables(document),
         plots=plots,
