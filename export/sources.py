@@ -21,15 +21,10 @@ from models.data.batches import MAX_TOKENS, PIXEL_MEAN, PIXEL_SCALE
 from models.efficientnet_lite import LITE
 from models.encoder import DIMENSIONS
 from models.minilm import HIDDEN, minilm_folder
-from vsr_edge.bundle.manifest import (
-    DEFAULT_TEXT,
-    IMAGE_ENCODER,
-    TEXT_ENCODER,
-    Preprocessing,
-    TextInput,
-)
+from vsr_edge.bundle.manifest import IMAGE_ENCODER, SOFT_TOKENS, TEXT_ENCODER
+from vsr_edge.runtime.preprocess import Preprocessing
+from vsr_edge.runtime.tokens import DEFAULT_TEXT, TextInput
 
-SOFT_TOKENS = 8
 LITE_LICENCE = "Apache-2.0; trained on Flickr8k (research use), see MODEL_CARD.md"
 
 # Writes an int8 graph: (fp32 graph, target, feeds to calibrate on) → names of the nodes left float.
