@@ -170,6 +170,7 @@ def test_no_file_name_stands_twice_in_the_package() -> None:
     assert [name for name, count in names.items() if count > 1] == []
 
 
+@MOVING
 @pytest.mark.parametrize("package", ["vsr_edge", "export", "models"])
 def test_no_file_holds_two_things(package: str) -> None:
     lengths = {
