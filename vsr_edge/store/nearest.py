@@ -32,6 +32,9 @@ Result = TypeVar("Result")
 # How many are compared, checked or written at a time: 3 MB at 384 dimensions.
 BLOCK = 4096
 
+# To copy fewer costs less than to compare them by themselves.
+_FEW = 256
+
 # usearch rounds the query to float16, which moves an inner product of unit vectors by up to 2⁻¹¹;
 # two of them, and float32 sums. Clips closer than this to the last place are all candidates: the
 # store scores them again without rounding, so that neither rounding nor ties decide who is in.
@@ -55,14 +58,22 @@ class Part:
         return Part(self.vectors, self.runs[np.isin(self.runs[:, 0], videos)])
 
     def blocks(self) -> Iterator[Part]:
-        """The same in parts of about ``BLOCK`` vectors that count."""
-        present = self.runs[self.runs[:, 2] > 0]
-        counted = np.cumsum(present[:, 2])
-        total = int(counted[-1]) if len(counted) else 0
-        cuts = np.searchsorted(counted, np.arange(BLOCK, total + BLOCK, BLOCK)) + 1
-        for runs in np.split(present, np.unique(cuts)):
-            if len(runs):
-                yield Part(self.vectors, runs)
+        """The same in parts of about ``BLOCK`` vectors that count.
+
+        Many that lie together are parts of their own, which need not be copied.
+        """
+        runs = self.runs[self.runs[:, 2] > 0]
+        if not len(runs):
+            return
+        apart = _gaps(runs)
+        together = np.add.reduceat(runs[:, 2], np.append(0, apart))
+        few = np.repeat(together < _FEW, np.diff(apart, prepend=0, append=len(runs)))
+        for some, cuts in ((runs[~few], _gaps(runs[~few])), (runs[few], [])):
+            ends = np.cumsum(some[:, 2])
+            full = np.searchsorted(ends, np.arange(BLOCK, int(ends[-1:].sum()), BLOCK)) + 1
+            for block in np.split(some, np.union1d(cuts, full).astype(np.int64)):
+                if len(block):
+                    yield Part(self.vectors, block)
 
     def packed(self) -> HalfVectors:
         """The vectors that count, in the order of the runs: not copied where nothing lies between
@@ -72,13 +83,18 @@ class Part:
         if firsts[-1] + counts[-1] - start == total:
             return self.vectors[start : start + total]
         rows = np.arange(total) + np.repeat(firsts - np.cumsum(counts) + counts, counts)
-        return self.vectors[rows]
+        return np.take(self.vectors, rows, axis=0, mode="clip")
 
     def clips(self, places: Ids) -> Ids:
         """The clips at these places of :meth:`packed`."""
         ends = np.cumsum(self.runs[:, 2])
         run = np.searchsorted(ends, places, side="right")
         return np.asarray(self.runs[run, 1] + places - ends[run] + self.runs[run, 2])
+
+
+def _gaps(runs: Ids) -> Ids:
+    """The runs whose vectors do not follow those of the one before."""
+    return np.flatnonzero(np.diff(runs[:, 3]) != runs[:-1, 2]) + 1
 
 
 def nearest(blocks: list[Part], queries: Vectors, k: int, threads: int) -> list[Ids]:
