@@ -45,7 +45,7 @@ def test_creating_makes_the_folders_above_it(tmp_path: Path) -> None:
 
 
 def test_creating_needs_to_know_the_bundle(tmp_path: Path) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="needs the bundle's id"):
         open_store(tmp_path, create=True)
 
 
