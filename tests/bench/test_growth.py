@@ -103,8 +103,6 @@ def measure(folder: Path, videos: int) -> dict[str, float]:
         for name, where in (("warm", None), ("one_percent", one_percent), ("half", half)):
             middle, _ = percentiles(lambda: store.search(query, 100, where), 15)  # noqa: B023
             figures[f"{name}_ms"] = middle
-        many = scenes(np.random.default_rng(8), 20)
-        figures["twenty_queries_ms"], _ = percentiles(lambda: store.search_many(many, 100), 5)
     begun = time.perf_counter()
     figures["add_s"], figures["add_own_MB"], _ = alone(ONE_MORE, folder, videos)
     figures["add_command_s"] = time.perf_counter() - begun
