@@ -14,17 +14,10 @@ from export.bundle import Graph
 from export.parity import ParityError, cosines_of, run_graph
 from vsr_edge.archive import Archive
 from vsr_edge.bundle.manifest import EVIDENCE, GRAPH_OUTPUTS, GROUNDING
-from vsr_edge.runtime.heads import (
-    Footage,
-    Judgements,
-    TextEncoding,
-    grounding_inputs,
-    refiner_inputs,
-)
+from vsr_edge.runtime.heads import Judgements, TextEncoding, grounding_inputs, refiner_inputs
 from vsr_edge.runtime.session import open_session
-from vsr_edge.search.footage import Candidates, Shown, best_frames, footage, show
-from vsr_edge.search.loop import CLIPS_PER_MOMENT
-from vsr_edge.types import SearchOptions
+from vsr_edge.search.candidates import Asked, footage
+from vsr_edge.search.spans import Window
 
 # Shares of candidates, and the cosine of soft tokens.
 MIN_DECISIONS, MIN_SPANS, MIN_SOFT_COSINE = 0.99, 0.99, 0.99
@@ -35,19 +28,14 @@ class HeadFeeds:
     """What a search puts before the heads for one query."""
 
     text: TextEncoding
-    shown: list[Shown]
-
-    def candidates(self) -> Footage:
-        return footage(self.shown)
+    shown: list[Window]
 
 
 def head_feeds(archive: Archive, query: str) -> HeadFeeds:
     """The candidates that a search of the archive would judge first."""
-    text = archive.bundle.encode_queries([query])
-    count = SearchOptions().candidates
-    hits = archive.store.search(text.vectors[0], count * CLIPS_PER_MOMENT)
-    found = Candidates(archive.store, text.vectors[0]).new(hits, count)
-    return HeadFeeds(text, show(archive.store, found))
+    asked = Asked(archive.store, archive.bundle, query)
+    hits = asked.retrieve(asked.vector, asked.options.candidates)
+    return HeadFeeds(asked.text, asked.candidates(hits))
 
 
 def compare_grounding(source: Graph, found: Graph, feeds: Sequence[HeadFeeds]) -> dict[str, Any]:
@@ -94,9 +82,9 @@ def compare_refiner(
     refined = [
         refiner_inputs(
             feed.text,
-            best_frames(feed.shown[:EVIDENCE]),
+            footage(feed.shown[:EVIDENCE], best=True),
             one.match[:EVIDENCE],
-            np.array([s.window.unit_frames for s in feed.shown[:EVIDENCE]], np.float32),
+            np.array([s.unit_frames for s in feed.shown[:EVIDENCE]], np.float32),
         )
         for feed, one in zip([feed for feed in feeds if feed.shown], judged, strict=True)
     ]
@@ -117,7 +105,7 @@ def compare_refiner(
 
 
 def _judged(feeds: Sequence[HeadFeeds]) -> list[dict[str, NDArray[np.float32]]]:
-    return [grounding_inputs(feed.text, feed.candidates()) for feed in feeds if feed.shown]
+    return [grounding_inputs(feed.text, footage(feed.shown)) for feed in feeds if feed.shown]
 
 
 def _judgements(
