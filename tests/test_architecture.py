@@ -44,7 +44,7 @@ ONLY_IN = {
     "matplotlib": {"evaluation"},
     "jinja2": {"evaluation"},
     "huggingface_hub": {"bundle"},
-    "pydantic": {"document_fields", "documents_bundle", "documents_eval", "documents"},
+    "pydantic": {"bundle", "document_fields", "documents_bundle", "documents_eval", "documents"},
 }
 NEVER = {"torch", "transformers", "optimum", "models", "export", "tests"}
 # The command line is for people; of it the export uses the look of its help, and the demo's clips.

@@ -6,13 +6,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from vsr_edge.bundle.hub import HubSource
 from vsr_edge.bundle.locate import install_target, sha256_of, verify_bundle
 from vsr_edge.bundle.manifest import MANIFEST_FILE, Manifest, read_manifest
 from vsr_edge.bundle.model import Bundle
-from vsr_edge.bundle.packed import open_packed
+from vsr_edge.bundle.packed import PackedSource, open_packed
 from vsr_edge.bundle.registry import REPOSITORY, SHA256, Registry
 from vsr_edge.bundle.stage import publish, staging
 from vsr_edge.bundle.verify import check_sound
@@ -31,20 +30,6 @@ class Installed:
     manifest_sha256: str
     commit: str | None
     new: bool
-
-
-class BundleSource(Protocol):
-    """Where a bundle comes from: first its manifest, by which the rest is then judged.
-
-    ``origin`` is what to call it when something is wrong with it; ``commit`` is of a hub.
-    """
-
-    origin: str
-    commit: str | None
-
-    def fetch_manifest(self, folder: Path) -> None: ...
-
-    def fetch_files(self, folder: Path, manifest: Manifest) -> None: ...
 
 
 def install_file(
@@ -137,7 +122,11 @@ def _absolute(out: Path) -> Path:
 
 
 def _install(
-    source: BundleSource, folder: Path, name: str | None, out: Path | None, notify: Notify
+    source: HubSource | PackedSource,
+    folder: Path,
+    name: str | None,
+    out: Path | None,
+    notify: Notify,
 ) -> Installed:
     try:
         source.fetch_manifest(folder)

@@ -57,16 +57,15 @@ def bundle_verify(
     """
     from dataclasses import asdict
 
-    from vsr_edge.bundle.golden import check_golden
-    from vsr_edge.bundle.locate import bundle_name, bundle_title, named_files
+    from vsr_edge.bundle.locate import bundle_name, bundle_title
     from vsr_edge.bundle.model import load_bundle
-    from vsr_edge.bundle.soundness import check_sound
+    from vsr_edge.bundle.verify import check_golden, check_sound
     from vsr_edge.cli.output import print_json
 
     with errors_as_exit_codes(), load_bundle(bundle, provider=provider or "cpu") as loaded:
         report = check_golden(loaded)
         check_sound(loaded)
-        size = sum(entry.size_bytes for _, entry in named_files(loaded.manifest))
+        size = sum(entry.size_bytes for _, entry in loaded.manifest.named_files)
         verifies = loaded.manifest.calibration is not None
         name = bundle_name(loaded.files.folder)
         if json_output:
@@ -137,7 +136,6 @@ def bundle_list(json_output: JsonOption = False) -> None:
 
 
 def _described(name: str, folder: Path) -> dict[str, Any]:
-    from vsr_edge.bundle.locate import named_files
     from vsr_edge.bundle.manifest import read_manifest
     from vsr_edge.errors import BundleError
 
@@ -149,7 +147,7 @@ def _described(name: str, folder: Path) -> dict[str, Any]:
     return row | {
         "id": manifest.bundle_id,
         "licence": manifest.licence,
-        "bytes": sum(entry.size_bytes for _, entry in named_files(manifest)),
+        "bytes": sum(entry.size_bytes for _, entry in manifest.named_files),
         "problem": None,
     }
 
@@ -169,7 +167,7 @@ def bundle_pack(
     Example: [bold]vsr-edge bundle pack ./my-bundle --out my-bundle.tar[/bold]
     """
     from vsr_edge.bundle.locate import bundle_title
-    from vsr_edge.bundle.pack import pack_bundle
+    from vsr_edge.bundle.packed import pack_bundle
     from vsr_edge.cli.output import print_json
 
     with errors_as_exit_codes(), terminate_like_ctrl_c():

@@ -29,8 +29,8 @@ PACKAGES = (
 
 def examine(archive: Path | None) -> dict[str, Any]:
     """Versions, providers, threads, bundle and archive; ``problems`` lists what is wrong."""
-    from vsr_edge.bundle.golden import check_golden
     from vsr_edge.bundle.model import load_bundle
+    from vsr_edge.bundle.verify import check_golden
     from vsr_edge.runtime.session import available_providers
 
     settings = load_settings({"archive": archive})

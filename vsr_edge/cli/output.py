@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from vsr_edge.bundle.locate import bundle_name, bundle_title, name_of_id, named_files
+from vsr_edge.bundle.locate import bundle_name, bundle_title, name_of_id
 from vsr_edge.cli.tables import Column, print_pairs, print_table
 from vsr_edge.errors import printable
 from vsr_edge.types import clock
@@ -198,7 +198,7 @@ def print_manifest(folder: Path, manifest: Manifest) -> None:
     )
     files = [
         (_words(role), one.file, megabytes(one.size_bytes), one.precision or "")
-        for role, one in named_files(manifest)
+        for role, one in manifest.named_files
     ]
     print_table(columns, files)
     for part in ("dims", "preprocessing", "text", "calibration", "parity", "provenance"):
