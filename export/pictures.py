@@ -13,8 +13,8 @@ from PIL import Image, ImageOps
 
 from vsr_edge.cli.demo import demo_videos
 from vsr_edge.errors import MediaError
-from vsr_edge.ingest.scan import FoundFile, scan
-from vsr_edge.media.decode import read_frames
+from vsr_edge.ingest.scan import scan
+from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.plan import plan_video
 from vsr_edge.media.probe import probe
 from vsr_edge.types import Sampling
@@ -41,7 +41,7 @@ def load_pictures(
         return _frames(demo_videos(), side, count, crop)
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
     if not paths:
-        videos = [found.path for found in scan([folder]) if isinstance(found, FoundFile)]
+        videos = [found.path for found in scan([folder]) if found.problem is None]
         if not videos:
             known = ", ".join(sorted(PHOTO_SUFFIXES))
             raise FileNotFoundError(f"{folder} holds no photo ({known}) and no video")
@@ -70,10 +70,10 @@ def _frames(videos: Sequence[Path], side: int, count: int, crop: bool) -> NDArra
     frames = []
     for path in videos:
         try:
-            video = probe(path)
+            video, _ = probe(path)
             fps = min(each / max(video.duration, 1e-3), MOST_FPS)
-            with read_frames(
-                plan_video(video, Sampling(fps=fps)), size=(side, side), crop=crop
+            with FrameReader(
+                plan_video(path, Sampling(fps=fps)), size=(side, side), crop=crop
             ) as reader:
                 frames.extend(picture for batch in reader for picture in batch.pixels)
         except MediaError as error:

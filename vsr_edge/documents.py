@@ -33,7 +33,7 @@ from vsr_edge.types import Decision, RefinementMethod
 
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive
-    from vsr_edge.ingest.presence import PruneSummary
+    from vsr_edge.ingest.scan import PruneSummary
     from vsr_edge.store.base import ArchiveStats
     from vsr_edge.types import SearchResult, StoredVideo
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.media.reading import fingerprint
 from tests.media_files import (
     constant_rate,
     flipped,
@@ -16,7 +17,7 @@ from tests.media_files import (
 )
 from vsr_edge.errors import MediaError, NoVideoStream, UnreadableMedia
 from vsr_edge.media.plan import plan_video
-from vsr_edge.media.probe import fingerprint, probe
+from vsr_edge.media.probe import probe
 from vsr_edge.types import Sampling
 
 TIMES = constant_rate(30)
@@ -25,7 +26,7 @@ TIMES = constant_rate(30)
 def test_a_probe_describes_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "a.mp4", TIMES, audio_seconds=1.0)
     monkeypatch.chdir(tmp_path)
-    video = probe(Path("a.mp4"))
+    video, _ = probe(Path("a.mp4"))
     assert video.path == path
     assert (video.width, video.height, video.rotation) == (160, 96, 0)
     assert video.codec == "h264"
@@ -39,7 +40,7 @@ def test_a_probe_describes_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_missing_duration_is_measured(tmp_path: Path) -> None:
     path = write_unseekable(tmp_path / "a.mkv", TIMES, "matroska")
-    assert probe(path).duration == pytest.approx(3.0, abs=0.1)
+    assert probe(path)[0].duration == pytest.approx(3.0, abs=0.1)
 
 
 def test_the_fingerprint_survives_a_rename_and_tells_a_change(tmp_path: Path) -> None:
@@ -50,11 +51,11 @@ def test_the_fingerprint_survives_a_rename_and_tells_a_change(tmp_path: Path) ->
     assert fingerprint(flipped(path, 0.5, 0.6, 1)) != before
 
 
-def test_a_plan_keeps_what_an_earlier_probe_found(tmp_path: Path) -> None:
-    video = probe(write_video(tmp_path / "a.mp4", TIMES), known_fingerprint="known")
-    plan = plan_video(video, Sampling())
+def test_a_plan_keeps_a_fingerprint_that_is_known(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", TIMES)
+    plan = plan_video(path, Sampling(), known_fingerprint="known")
     assert plan.video.fingerprint == "known"
-    assert plan.video.path == video.path
+    assert plan.video.path == path
 
 
 @pytest.mark.parametrize("name", ["sound.wav", "sound.m4a", "sound.mp3"])

@@ -13,7 +13,7 @@ from vsr_edge.bundle.locate import bundle_title
 from vsr_edge.cli.tables import print_pairs
 from vsr_edge.config import load_settings, usable_threads
 from vsr_edge.errors import ArchiveNotFound, VsrEdgeError
-from vsr_edge.ingest.presence import missing_videos
+from vsr_edge.ingest.scan import missing_videos
 
 PACKAGES = (
     "vsr-edge",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from types import TracebackType
 from typing import Self
 
 import av
@@ -11,79 +10,70 @@ import numpy as np
 from av import VideoFrame
 
 from vsr_edge.errors import UnreadableMedia, memory_is_short
-from vsr_edge.media.decoder import MarksMeanNothing, PlannedDecoder
 from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.opening import open_video
 from vsr_edge.media.picture import Converter
-from vsr_edge.media.plan import FramePlan, VideoPlan
-from vsr_edge.media.source import unavailable
+from vsr_edge.media.plan import VideoPlan
+from vsr_edge.media.runs import MarksMeanNothing, RunDecoder
+from vsr_edge.media.source import SourceFile, opened, unavailable
 from vsr_edge.types import FrameBatch, Seconds
 
 
-def read_frames(
-    plan: VideoPlan,
-    *,
-    size: tuple[int, int] | None = None,
-    crop: bool = False,
-    threads: int = 0,
-    device: Device | None = None,
-    batch_frames: int = 16,
-) -> FrameReader:
-    """Read the frames of ``plan``, in batches of at most ``batch_frames``.
+class FrameReader:
+    """Iterates once over batches of the frames of ``plan``; a context manager.
 
-    size: (width, height) of the pictures, stretched to it; None keeps the upright size of the
-    video.
-    crop: keep the shape instead, and see the middle.
-    threads: of the decoder; 0 means as many as FFmpeg finds processors.
-    device: to decode on, if not the processor.
+    Times are those of the frames really read, strictly increasing. ``partial`` is complete after
+    the last batch.
 
     Iterating raises:
         UnreadableMedia: not one frame can be decoded, or the file is gone.
         MediaUnavailable: the operating system refuses to give it, or memory.
-    """
-    return FrameReader(
-        plan, size=size, crop=crop, threads=threads, device=device, batch_frames=batch_frames
-    )
-
-
-class FrameReader:
-    """Iterates once over batches of frames; a context manager that closes the file.
-
-    Times are those of the frames really read, strictly increasing. ``partial`` is complete after
-    the last batch.
     """
 
     def __init__(
         self,
         plan: VideoPlan,
         *,
-        size: tuple[int, int] | None,
-        crop: bool,
-        threads: int,
-        device: Device | None,
-        batch_frames: int,
+        source: SourceFile | None = None,
+        size: tuple[int, int] | None = None,
+        crop: bool = False,
+        threads: int = 0,
+        device: Device | None = None,
+        batch_frames: int = 16,
     ) -> None:
+        """
+        Args:
+            source: the file, if it is open.
+            size: (width, height) of the pictures, stretched to it; None keeps the upright size of
+                the video.
+            crop: keep the shape instead, and see the middle.
+            threads: of the decoder; 0 means as many as FFmpeg finds processors.
+            device: to decode on, if not the processor.
+            batch_frames: at most so many come at a time.
+        """
         self._plan = plan
+        self._source = source
         self._convert = Converter(size, crop=crop)
         self._threads = threads
         self._device = device
         self._batch_frames = max(batch_frames, 1)
         self._batches = self._read()
-        self._decoder: PlannedDecoder | None = None
+        self._decoder: RunDecoder | None = None
         self._due = self._found = self._replaced = 0
         self._ended = False
 
     @property
     def partial(self) -> str | None:
         """Why only a part of the video could be read, or None if all of it was."""
-        reasons = [] if self._plan.damage is None else [self._plan.damage]
-        if self._decoder is not None and self._decoder.given_up:
+        damage, decoder = self._plan.index.damage, self._decoder
+        reasons = [] if damage is None else [damage]
+        if decoder is not None and decoder.given_up:
             reasons.append("decoding was given up after too many failures in a row")
-        elif self._decoder is not None and self._decoder.failures:
-            reasons.append(f"packets that cannot be decoded: {self._decoder.failures}")
+        elif decoder is not None and decoder.failures:
+            reasons.append(f"packets that cannot be decoded: {decoder.failures}")
         if self._replaced and not self._repeats:
             reasons.append(f"damaged frames: {self._replaced}")
-        wanted = len(self._plan.frames)
+        wanted = len(self._plan)
         if self._ended and self._found < wanted and not self._repeats:
             reasons.append(f"missing frames: {wanted - self._found} of {wanted}")
         return "; ".join(reasons) or None
@@ -93,7 +83,7 @@ class FrameReader:
         """Whether a frame that did not come is none: its packet says to go on showing the last."""
         decoder = self._decoder
         sound = decoder is not None and not (decoder.failures or decoder.corrupt)
-        return sound and len(self._plan.frames.order) > 0
+        return sound and len(self._plan.index.order) > 0
 
     def __iter__(self) -> Iterator[FrameBatch]:
         return self._batches
@@ -101,16 +91,8 @@ class FrameReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file; no more batches will come."""
+    def __exit__(self, *error: object) -> None:
+        """Close what was opened; no more batches will come."""
         self._batches.close()
 
     def _read(self) -> Generator[FrameBatch, None, None]:
@@ -143,21 +125,20 @@ class FrameReader:
 
     def _planned(self) -> Iterator[tuple[Seconds, VideoFrame]]:
         """The planned frames; one that is lost is replaced by a near one behind it."""
-        frames = self._plan.frames
-        try:
-            yield from self._due_among(self._decoded(frames))
-        except MarksMeanNothing:
-            yield from self._due_among(self._decoded(frames.whole))
-
-    def _decoded(self, frames: FramePlan) -> Iterator[tuple[int, VideoFrame]]:
-        with open_video(self._plan.video.path, self._device) as video:
-            self._decoder = PlannedDecoder(frames, video, self._threads)
-            yield from self._decoder
+        with opened(self._source or self._plan.video.path) as source:
+            for plan in (self._plan, self._plan.whole):
+                with open_video(source, self._device) as video:
+                    self._decoder = RunDecoder(plan, video, self._threads)
+                    try:
+                        yield from self._due_among(self._decoder)
+                    except MarksMeanNothing:
+                        continue
+                    return
 
     def _due_among(
         self, decoded: Iterable[tuple[int, VideoFrame]]
     ) -> Iterator[tuple[Seconds, VideoFrame]]:
-        plan = self._plan.frames
+        plan, index = self._plan, self._plan.index
         stamps = plan.stamps
         for stamp, frame in decoded:
             while self._due < len(stamps) and stamp > stamps[self._due] + plan.tolerance:
@@ -170,7 +151,7 @@ class FrameReader:
                 time = float(plan.times[self._due])
             else:
                 self._replaced += 1
-                time = (stamp - plan.start) * float(plan.time_base)
+                time = (stamp - int(index.pts[0])) * float(index.time_base)
             while self._due < len(stamps) and stamps[self._due] <= stamp:
                 self._due += 1
             yield time, frame

@@ -43,34 +43,30 @@ _NULL_PACKETS = 0x1FFF
 _VIDEO_PES = re.compile(rb"\x00\x00\x01[\xe0-\xef]..(.)", re.DOTALL)
 
 
-def is_encrypted(source: SourceFile) -> bool:
-    """Whether what the file shows cannot be read without a key; leaves it at its beginning."""
-    try:
-        head = source.read(_HEAD_BYTES)
-        if head[4:8] in (b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"wide", b"skip"):
-            return _mp4(source)
-        if head.startswith(b"\x1a\x45\xdf\xa3"):
-            return _MATROSKA.search(head) is not None
-        if head.startswith(_ASF):
-            return any(mark in head for mark in _ASF_ENCRYPTION)
-        if head.startswith(b"\x00\x00\x01\xba"):
-            return _mostly(_scrambled_pes(head))
-        if head[:1] == b"\x47" == head[_TS_PACKET : _TS_PACKET + 1]:
-            return _mostly(_scrambled_packets(source))
-        return False
-    finally:
-        source.seek(0)
+def is_encrypted(file: SourceFile) -> bool:
+    """Whether what the file shows cannot be read without a key."""
+    file.rewind()
+    head = file.read(_HEAD_BYTES)
+    if head[4:8] in (b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"wide", b"skip"):
+        return _mp4(file)
+    if head.startswith(b"\x1a\x45\xdf\xa3"):
+        return _MATROSKA.search(head) is not None
+    if head.startswith(_ASF):
+        return any(mark in head for mark in _ASF_ENCRYPTION)
+    if head.startswith(b"\x00\x00\x01\xba"):
+        return _mostly(_scrambled_pes(head))
+    if head[:1] == b"\x47" == head[_TS_PACKET : _TS_PACKET + 1]:
+        return _mostly(_scrambled_packets(file))
+    return False
 
 
-def _mp4(source: SourceFile) -> bool:
-    start = 0
-    for end, kind in islice(mp4_boxes(source), _MOST_BOXES):
+def _mp4(file: SourceFile) -> bool:
+    for start, end, kind in islice(mp4_boxes(file), _MOST_BOXES):
         if kind == b"moov":
-            source.seek(start)
-            moov = source.read(min(end - start, _MOOV_BYTES))
+            file.seek(start)
+            moov = file.read(min(end - start, _MOOV_BYTES))
             closed = any(entry in moov for entry in _ENCRYPTED_ENTRIES) and b"sinf" in moov
             return closed and _CLEAR_ENTRY.search(moov) is None
-        start = end
     return False
 
 
@@ -79,13 +75,13 @@ def _scrambled_pes(data: bytes) -> list[bool]:
     return [flag & 0x30 != 0 for flag in flags if flag & 0xC0 == 0x80]
 
 
-def _scrambled_packets(source: SourceFile) -> list[bool]:
+def _scrambled_packets(file: SourceFile) -> list[bool]:
     """Of packets here and there in a transport stream, all but those of its tables."""
     found = []
-    step = max(source.seek(0, 2) // _PLACES, _PLACE_BYTES) // _TS_PACKET * _TS_PACKET
+    step = max(file.rewind() // _PLACES, _PLACE_BYTES) // _TS_PACKET * _TS_PACKET
     for place in range(_PLACES):
-        source.seek(place * step)
-        data = source.read(_PLACE_BYTES)
+        file.seek(place * step)
+        data = file.read(_PLACE_BYTES)
         for at in range(0, len(data) - 4, _TS_PACKET):
             if data[at] != 0x47:
                 break

@@ -8,19 +8,17 @@ MP4 only fragments behind the first: what lies farther is not read.
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from vsr_edge.media.boxes import matroska_segments, mp4_boxes
+from vsr_edge.media.source import SourceFile
 
 _HEADER_BYTES = 4 << 20
 _EBML = b"\x1a\x45\xdf\xa3"
@@ -29,39 +27,26 @@ _MP4_CONFIGURATION = {"h264": b"avcC", "hevc": b"hvcC"}
 _MATROSKA_CONFIGURATION = re.compile(rb"\x63\xa2(?:[\x81-\xfe]|[\x40-\x7f].)(\x01.+)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """A further recording: where its header begins in the file, and the parameter sets in it.
+def later_recordings(
+    file: SourceFile, container: str, codec: str, extradata: bytes
+) -> Iterator[tuple[int, bytes]]:
+    """The recordings behind the first in a file of MP4 or Matroska, in its order.
 
-    The sets are in the form of the stream's packets, each behind its length; empty where the
-    decoder needs none, or takes them in no such form.
+    Of each, where its header begins in the file, and the parameter sets in it. These are in the
+    form of the stream's packets, each behind its length; empty where the decoder needs none, or
+    takes them in no such form. ``extradata`` are the decoder's parameters of the first.
     """
-
-    start: int
-    sets: bytes
-
-
-def later_recordings(path: Path, container: str, stream: VideoStream) -> list[Recording]:
-    """The recordings behind the first in a file of MP4 or Matroska, in its order."""
-    codec = stream.codec_context
-    first = codec.extradata or b""
     width = 0
-    if codec.name in _MP4_CONFIGURATION and first[:1] == b"\x01":
-        width = first[4 if codec.name == "h264" else 21] % 4 + 1
-    with path.open("rb") as file:
-        return [
-            Recording(start, _sets(header, container, codec.name, width) if width else b"")
-            for start, header in _later_headers(file, container)
-        ]
-
-
-def _sets(header: bytes, container: str, codec: str, width: int) -> bytes:
-    configuration = _configuration(header, container, codec)
-    try:
-        sets = [] if configuration is None else _parameter_sets(configuration, codec)
-    except (IndexError, struct.error):
-        return b""  # damaged
-    return b"".join(len(one).to_bytes(width, "big") + one for one in sets)
+    if codec in _MP4_CONFIGURATION and extradata[:1] == b"\x01":
+        width = extradata[4 if codec == "h264" else 21] % 4 + 1
+    for start, header in _later_headers(file, container):
+        sets: list[bytes] = []
+        try:
+            if width and (configuration := _configuration(header, container, codec)):
+                sets = _parameter_sets(configuration, codec)
+        except (IndexError, struct.error):
+            pass  # damaged
+        yield start, b"".join(len(one).to_bytes(width, "big") + one for one in sets)
 
 
 def with_parameters(packet: Packet[VideoStream], sets: bytes) -> Packet[VideoStream]:
@@ -71,14 +56,15 @@ def with_parameters(packet: Packet[VideoStream], sets: bytes) -> Packet[VideoStr
     return cast("Packet[VideoStream]", whole)
 
 
-def _later_headers(file: BinaryIO, container: str) -> Iterator[tuple[int, bytes]]:
+def _later_headers(file: SourceFile, container: str) -> Iterator[tuple[int, bytes]]:
     """Where each header but the first begins, with its bytes."""
     if "mp4" in container:
-        boxes = mp4_boxes(file)
-        later = (span for span, kind in _spans(boxes) if kind == b"moov")
+        later = ((start, end) for start, end, kind in mp4_boxes(file) if kind == b"moov")
         next(later, None)
     elif "matroska" in container:
-        later = ((end, following) for end, following in pairwise(_segment_ends(file)))
+        size = file.rewind()
+        ends = [end for end in matroska_segments(file) if end < size]
+        later = (span for span in pairwise((*ends, size)))
     else:
         return
     for start, end in later:
@@ -86,24 +72,6 @@ def _later_headers(file: BinaryIO, container: str) -> Iterator[tuple[int, bytes]
         header = file.read(min(end - start, _HEADER_BYTES))
         if "mp4" in container or header.startswith(_EBML):
             yield start, header
-        file.seek(end)
-
-
-def _spans(boxes: Iterator[tuple[int, bytes]]) -> Iterator[tuple[tuple[int, int], bytes]]:
-    start = 0
-    for end, kind in boxes:
-        yield (start, end), kind
-        start = end
-
-
-def _segment_ends(file: BinaryIO) -> Iterator[int]:
-    """Where each segment of a Matroska file ends, and where the file does."""
-    size = file.seek(0, os.SEEK_END)
-    for end in matroska_segments(file):
-        if end >= size:
-            break
-        yield end
-    yield size
 
 
 def _configuration(header: bytes, container: str, codec: str) -> bytes | None:

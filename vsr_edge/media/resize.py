@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Literal, TypeAlias
 
@@ -46,12 +47,27 @@ def resize(picture: Pixels, side: int, kind: Filter) -> Pixels:
             picture = _means(picture, axis, _SHRUNK * side)
     height, width, _ = picture.shape
     frame = VideoFrame(width, height, _PLANES)
-    frame.pts, frame.time_base = 0, _TICK
     for channel, plane in enumerate(_planes(frame)):
         plane[:] = picture[:, :, channel]
-    graph = _graph(width, height, side, kind)
+    return np.stack(_planes(filtered(frame, _graph(width, height, side, kind))))
+
+
+def filter_graph(width: int, height: int, pixels: VideoFormat, filters: Mapping[str, str]) -> Graph:
+    """A chain of FFmpeg's filters, by name with what each is told, in one thread."""
+    graph = Graph()
+    if hasattr(graph, "threads"):
+        graph.threads = 1
+    source = graph.add_buffer(width=width, height=height, format=pixels, time_base=_TICK)
+    chain = [graph.add(name, told) for name, told in filters.items()]
+    graph.link_nodes(source, *chain, graph.add("buffersink")).configure()
+    return graph
+
+
+def filtered(frame: VideoFrame, graph: Graph) -> VideoFrame:
+    """A frame by itself through a graph of its shape."""
+    frame.pts, frame.time_base = 0, _TICK
     graph.vpush(frame)
-    return np.stack(_planes(graph.vpull()))
+    return graph.vpull()
 
 
 def _graph(width: int, height: int, side: int, kind: Filter) -> Graph:
@@ -61,25 +77,12 @@ def _graph(width: int, height: int, side: int, kind: Filter) -> Graph:
     graphs: OrderedDict[object, Graph] = _own.graphs
     shape = (width, height, side, kind)
     if shape not in graphs:
-        graphs[shape] = _build(width, height, f"{side}:{side}:{_FLAGS[kind]}")
+        scale = f"{side}:{side}:{_FLAGS[kind]}"
+        graphs[shape] = filter_graph(width, height, VideoFormat(_PLANES), {"scale": scale})
     graphs.move_to_end(shape)
     while len(graphs) > _KEPT:
         graphs.popitem(last=False)
     return graphs[shape]
-
-
-def _build(width: int, height: int, scale: str) -> Graph:
-    graph = Graph()
-    if hasattr(graph, "threads"):
-        graph.threads = 1
-    source = graph.add_buffer(
-        width=width, height=height, format=VideoFormat(_PLANES), time_base=_TICK
-    )
-    scaler, sink = graph.add("scale", scale), graph.add("buffersink")
-    source.link_to(scaler)
-    scaler.link_to(sink)
-    graph.configure()
-    return graph
 
 
 def _planes(frame: VideoFrame) -> list[Pixels]:

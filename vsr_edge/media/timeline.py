@@ -31,12 +31,12 @@ _LOOK_AHEAD = 8
 class Timeline:
     """``shifts`` int64 [k, 2]: from which packet on how much is to be added to its timestamps.
 
-    ``strays`` bool [n]: packets whose timestamps are damaged, and mean nothing. ``parts`` int64
+    ``bad`` bool [n]: packets whose timestamps are damaged, and mean nothing. ``parts`` int64
     [p]: the packets with which the clock went back, where another recording begins.
     """
 
     shifts: NDArray[np.int64]
-    strays: NDArray[np.bool_]
+    bad: NDArray[np.bool_]
     parts: NDArray[np.int64]
 
     def shift(self, stamps: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -71,10 +71,10 @@ def one_timeline(
     say. second: in units of the time base. reordered: where the clock is one of presentation, how
     many frames may be stored before one that is shown before them.
     """
-    strays = np.zeros(len(clock), np.bool_)
+    bad = np.zeros(len(clock), np.bool_)
     known = np.flatnonzero(clock != UNKNOWN)
     if len(known) < 2:
-        return Timeline(np.zeros((0, 2), np.int64), strays, np.zeros(0, np.int64))
+        return Timeline(np.zeros((0, 2), np.int64), bad, np.zeros(0, np.int64))
     stamps = clock[known]
     steps = np.diff(np.unique(stamps) if reordered else stamps)
     forward = steps[steps > 0]
@@ -82,8 +82,8 @@ def one_timeline(
     jumps = _reordered_jumps(stamps, second, reordered) if reordered else _jumps(stamps, second)
     ahead = max(ahead, _USUAL_STEPS * usual)
     stretches = _stretches(stamps, lengths[known], jumps, ahead)
-    shifts, parts = _join(stretches, usual, second, known, strays)
-    return Timeline(shifts, strays, parts)
+    shifts, parts = _join(stretches, usual, second, known, bad)
+    return Timeline(shifts, bad, parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +140,10 @@ def _join(
     usual: int,
     back: int,
     known: NDArray[np.int64],
-    strays: NDArray[np.bool_],
+    bad: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The shifts of the stretches, and where the clock went back; what is damaged is marked in
-    ``strays``.
+    ``bad``.
     """
     shifts: list[tuple[int, int]] = []
     parts: list[int] = []
@@ -153,7 +153,7 @@ def _join(
         resumed = _resumed(last, stretches[number : number + _LOOK_AHEAD], usual, back)
         if resumed and stretches[number + resumed].first - last.end < len(known) / 2:
             number += resumed
-            strays[known[last.end : stretches[number].first]] = True
+            bad[known[last.end : stretches[number].first]] = True
             last = stretches[number]
         elif here.pause:
             last = here
@@ -163,7 +163,7 @@ def _join(
                 parts.append(int(known[here.first]))
             shift, last = restarted, here
         else:
-            strays[known[here.first : here.end]] = True
+            bad[known[here.first : here.end]] = True
         number += 1
     return np.array(shifts, np.int64).reshape(-1, 2), np.array(parts, np.int64)
 

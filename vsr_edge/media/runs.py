@@ -11,7 +11,7 @@ decoded.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from itertools import chain
 from typing import TypeAlias
 
@@ -24,9 +24,10 @@ from av.video.stream import VideoStream
 from vsr_edge.media.index import TELLS_PARAMETERS
 from vsr_edge.media.joined import with_parameters
 from vsr_edge.media.opening import OpenVideo
-from vsr_edge.media.plan import NO_FRAME, FramePlan
+from vsr_edge.media.plan import NO_FRAME, VideoPlan
 
 Decoded: TypeAlias = tuple[int, VideoFrame]
+VideoPacket: TypeAlias = "Packet[VideoStream]"
 
 # A stream that fails on this many packets in a row is given up, with what was read so far.
 MAX_FAILURES_IN_A_ROW = 1000
@@ -48,7 +49,7 @@ class MarksMeanNothing(Exception):
     """Decoding cannot begin at the keyframes of this file: all of it has to be decoded."""
 
 
-class PlannedDecoder:
+class RunDecoder:
     """Iterates over the decoded frames of a plan's runs, each with its stamp, in order of output.
 
     Frames that were decoded from damaged data are left out. ``failures`` counts the packets that
@@ -59,85 +60,78 @@ class PlannedDecoder:
         MediaUnavailable: the operating system refuses to give the file.
     """
 
-    def __init__(self, plan: FramePlan, video: OpenVideo, threads: int) -> None:
+    def __init__(self, plan: VideoPlan, video: OpenVideo, threads: int) -> None:
         codec = video.stream.codec_context
         codec.thread_type = "AUTO"
         codec.thread_count = threads
         self.failures = self.corrupt = 0
         self.given_up = False
-        self._plan = plan
+        self._plan, self._index = plan, plan.index
         self._video = video
         self._codec = codec
-        self._packets = self._repaired()
-        self._kept = _Kept()
-        self._in_a_row = 0
+        self._packets = enumerate(video.packets())
+        self._shifts = deque(plan.index.shifts.tolist())
+        self._bad_timestamps = frozenset(plan.index.bad_timestamps.tolist())
+        # The latest packets from a place on that moves, unless they become too many.
+        self._kept: deque[tuple[int, VideoPacket]] = deque()
+        self._keep_from = self._kept_bytes = 0
+        self._shift = self._in_a_row = self._restarts = 0
         self._count = -1
-        self._skips = not plan.counted and codec.name in _SKIPS_NON_REFERENCES
+        self._skips = not plan.index.counted and codec.name in _SKIPS_NON_REFERENCES
         self._wanted = frozenset(plan.stamps.tolist()) if self._skips else frozenset()
         self._fully = self._fully_before = True
-        self._restarts = 0
 
     def __iter__(self) -> Iterator[Decoded]:
-        plan = self._plan
-        earlier = [*plan.earlier.tolist(), NO_PACKET]
-        for number, (first, last) in enumerate(plan.runs.tolist()):
-            stamp = int(plan.firsts[number])
-            sure = number == 0 or plan.alone or stamp == NO_FRAME
-            if number and not plan.alone:
+        alone = self._index.alone
+        earlier = [*self._plan.runs[:, 3].tolist(), NO_PACKET]
+        for number, (first, last, stamp, _) in enumerate(self._plan.runs.tolist()):
+            sure = number == 0 or alone or stamp == NO_FRAME
+            if number and not alone:
                 self._codec.flush_buffers()
-            self._kept.keep_from(earlier[number + 1] if sure else earlier[number])
+            self._forget(earlier[number + 1] if sure else earlier[number])
             packets = self._run_packets(first, last)
-            if sure:
-                for packet in packets:
-                    yield from self._decode(packet)
-            else:
-                yield from self._proving(packets, stamp, number, earlier[number + 1])
+            fully = False if sure else (yield from self._proving(packets, stamp, number))
+            self._forget(earlier[number + 1])
+            for packet in packets:
+                yield from self._decode(packet, fully=fully)
             if self.given_up:
                 return
-            if not plan.alone or number == len(plan.runs) - 1:
+            if not alone or number == len(self._plan.runs) - 1:
                 yield from self._decode(None)
 
     def _proving(
-        self, packets: Iterator[Packet[VideoStream]], stamp: int, number: int, next_earlier: int
-    ) -> Iterator[Decoded]:
-        """A run whose first planned frame, ``stamp``, must come; its packets are drained here."""
+        self, packets: Iterator[VideoPacket], stamp: int, number: int
+    ) -> Generator[Decoded, None, bool]:
+        """Begin a run, whose first planned frame, ``stamp``, must come; was it begun anew?"""
         failures, begun, anew = self.failures, False, False
         for packet in chain(packets, (None,)):
             frames = self._decode(packet, fully=anew)
-            over = packet is None or any(one > stamp for one, _ in frames)
-            came = any(one == stamp for one, _ in frames)
+            ended = packet is None
             false_start = not begun and bool(frames) and not self._begins_well(frames[0][1])
             begun = begun or bool(frames)
-            if not anew and (false_start or (over and not came)):
+            if not anew and (false_start or _missed(stamp, frames, ended)):
                 anew = True
                 self._restarts += 1
                 if self._restarts >= MOST_RESTARTS and 2 * self._restarts > number:
                     self._despair(failures)
-                frames = self._anew(stamp, failures, drain=packet is None)
-                over = packet is None or any(one > stamp for one, _ in frames)
-                came = any(one == stamp for one, _ in frames)
+                frames = self._begin_anew(stamp, failures, drain=ended)
             yield from frames
-            if came or over:
-                if not came:
-                    self._despair(failures)
+            if _missed(stamp, frames, ended):
+                self._despair(failures)
+            if ended or any(one >= stamp for one, _ in frames):
                 break
-        self._kept.keep_from(next_earlier)
-        for packet in packets:
-            yield from self._decode(packet, fully=anew)
+        return anew
 
-    def _anew(self, stamp: int, failures: int, *, drain: bool) -> list[Decoded]:
+    def _begin_anew(self, stamp: int, failures: int, *, drain: bool) -> list[Decoded]:
         """Decode all that was kept, from an earlier keyframe on; the frames from ``stamp`` on."""
         self._codec.flush_buffers()
-        packets: list[Packet[VideoStream] | None] = [*self._kept, *((None,) if drain else ())]
         frames: list[Decoded] = []
-        begun = False
-        for packet in packets:
+        for packet in [*(packet for _, packet in self._kept), *((None,) if drain else ())]:
             decoded = self._decode(packet, fully=True)
-            if decoded and not begun and not self._begins_well(decoded[0][1]):
+            if decoded and not frames and not self._begins_well(decoded[0][1]):
                 self._despair(failures)
-            begun = begun or bool(decoded)
-            frames += [one for one in decoded if one[0] >= stamp]
-        return frames
+            frames += decoded
+        return [one for one in frames if one[0] >= stamp]
 
     def _despair(self, failures: int) -> None:
         """Blame the marks, unless packets were refused: then the frame itself is damaged."""
@@ -148,31 +142,34 @@ class PlannedDecoder:
         """Whether the first frame of a run needs no other, as far as its decoder says."""
         return self._codec.name in _WITHHOLDS or int(frame.pict_type) in _BY_ITSELF
 
-    def _run_packets(self, first: int, last: int) -> Iterator[Packet[VideoStream]]:
+    def _run_packets(self, first: int, last: int) -> Iterator[VideoPacket]:
+        """The packets of a run, on the one timeline; those before it are kept or passed over."""
         for position, packet in self._packets:
-            self._kept.add(position, packet)
+            while self._shifts and position >= self._shifts[0][0]:
+                _, self._shift = self._shifts.popleft()
+            if position in self._bad_timestamps:
+                packet.pts = None
+            elif self._shift and packet.pts is not None:
+                packet.pts += self._shift
+            if (sets := self._index.sets.get(position)) is not None:
+                packet = with_parameters(packet, sets)
+            if position >= self._keep_from:
+                self._kept.append((position, packet))
+                self._kept_bytes += packet.size
+                while self._kept_bytes > MOST_KEPT_BYTES:
+                    self._kept_bytes -= self._kept.popleft()[1].size
             if position >= first:
                 yield packet
             if position >= last or self.given_up:
                 return
 
-    def _repaired(self) -> Iterator[tuple[int, Packet[VideoStream]]]:
-        """The packets by number, on the one timeline of the plan."""
-        shifts = deque(self._plan.shifts.tolist())
-        strays = frozenset(self._plan.strays.tolist())
-        shift = 0
-        for position, packet in enumerate(self._video.packets()):
-            while shifts and position >= shifts[0][0]:
-                _, shift = shifts.popleft()
-            if position in strays:
-                packet.pts = None
-            elif shift and packet.pts is not None:
-                packet.pts += shift
-            if (sets := self._plan.sets.get(position)) is not None:
-                packet = with_parameters(packet, sets)
-            yield position, packet
+    def _forget(self, position: int) -> None:
+        """Keep no packets before that one, of those that came and those to come."""
+        self._keep_from = position
+        while self._kept and self._kept[0][0] < position:
+            self._kept_bytes -= self._kept.popleft()[1].size
 
-    def _decode(self, packet: Packet[VideoStream] | None, *, fully: bool = False) -> list[Decoded]:
+    def _decode(self, packet: VideoPacket | None, *, fully: bool = False) -> list[Decoded]:
         if packet is not None and self._skips:
             self._choose_effort(packet, fully)
         try:
@@ -188,7 +185,7 @@ class PlannedDecoder:
         stamped = []
         for frame in frames:
             self._in_a_row = 0
-            stamp = self._number(frame) if self._plan.counted else frame.pts
+            stamp = self._number(frame) if self._index.counted else frame.pts
             if frame.is_corrupt:
                 self.corrupt += 1
             elif stamp is not None:
@@ -198,12 +195,12 @@ class PlannedDecoder:
     def _number(self, frame: VideoFrame) -> int:
         """Which frame of a counted file it is: the next, or the one that its packet says."""
         self._count += 1
-        order = self._plan.order
+        order = self._index.order
         if len(order) and frame.dts is not None:
             self._count = max(self._count, int(np.searchsorted(order, frame.dts)))
         return self._count
 
-    def _choose_effort(self, packet: Packet[VideoStream], fully: bool) -> None:
+    def _choose_effort(self, packet: VideoPacket, fully: bool) -> None:
         """Leave out frames that are neither wanted nor needed by another."""
         wanted = fully or packet.pts is None or packet.pts in self._wanted
         # The packet behind a wanted one may hold the second field of an interlaced frame.
@@ -214,27 +211,7 @@ class PlannedDecoder:
             self._fully = effort
 
 
-class _Kept:
-    """The latest packets, from a place on that moves, unless they become too many."""
-
-    def __init__(self) -> None:
-        self._packets: deque[tuple[int, Packet[VideoStream]]] = deque()
-        self._from = 0
-        self._bytes = 0
-
-    def keep_from(self, position: int) -> None:
-        """Forget packets before ``position``, and keep none of those to come."""
-        self._from = position
-        while self._packets and self._packets[0][0] < position:
-            self._bytes -= self._packets.popleft()[1].size
-
-    def add(self, position: int, packet: Packet[VideoStream]) -> None:
-        if position < self._from:
-            return
-        self._packets.append((position, packet))
-        self._bytes += packet.size
-        while self._bytes > MOST_KEPT_BYTES:
-            self._bytes -= self._packets.popleft()[1].size
-
-    def __iter__(self) -> Iterator[Packet[VideoStream]]:
-        return (packet for _, packet in self._packets)
+def _missed(stamp: int, frames: Sequence[Decoded], ended: bool) -> bool:
+    """Whether the frame of that stamp cannot come any more, and is not among these."""
+    stamps = [one for one, _ in frames]
+    return stamp not in stamps and (ended or any(one > stamp for one in stamps))

@@ -6,16 +6,19 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.ingest.archives import footage, open_for
 from vsr_edge.bundle.model import Bundle
-from vsr_edge.ingest.reader import QUEUE_EVENTS, Ended, Failed, Frames, Reader, Started
+from vsr_edge.ingest.read import QUEUE_EVENTS, Ended, Event, Failed, Reader, Started, ahead
 from vsr_edge.ingest.scan import FoundFile
+from vsr_edge.media.decode import FrameReader
 from vsr_edge.store.base import Store
-from vsr_edge.types import Sampling
+from vsr_edge.types import FrameBatch, Sampling
 
 
 @pytest.fixture
@@ -24,8 +27,11 @@ def store(bundle: Bundle, tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def reader(files: object, store: Store, fps: float = 1.0) -> Reader:
-    return Reader(files, store, Sampling(fps=fps), side=32, crop=False, batch=8, threads=1)
+def running(
+    files: object, store: Store, fps: float = 1.0
+) -> AbstractContextManager[Iterator[Event]]:
+    decode = partial(FrameReader, size=(32, 32), threads=1, batch_frames=8)
+    return ahead(Reader(files, store, Sampling(fps=fps), decode), QUEUE_EVENTS)
 
 
 def reading_threads() -> list[threading.Thread]:
@@ -57,8 +63,7 @@ class Counted:
 
 def test_a_slow_consumer_keeps_the_reader_from_running_ahead(store: Store, tmp_path: Path) -> None:
     files = Counted(tmp_path, 40)
-    with reader(files, store) as running:
-        events = iter(running)
+    with running(files, store) as events:
         # As many as the queue holds, and one that waits for room.
         assert files.settled() == QUEUE_EVENTS + 1
         for _ in range(5):
@@ -69,21 +74,21 @@ def test_a_slow_consumer_keeps_the_reader_from_running_ahead(store: Store, tmp_p
 
 def test_leaving_early_stops_the_thread(store: Store, tmp_path: Path) -> None:
     path = footage(tmp_path / "a.mkv", 60.0)
-    with reader([FoundFile(path, 1)], store, fps=5) as running:
-        assert isinstance(next(iter(running)), Started)
+    with running([FoundFile(path, 1)], store, fps=5) as events:
+        assert isinstance(next(events), Started)
         assert reading_threads()
     assert not reading_threads()
 
 
 def test_events_come_in_order_and_the_thread_ends_with_them(store: Store, tmp_path: Path) -> None:
     path = footage(tmp_path / "a.mkv", 5.0)
-    with reader([FoundFile(path, 1), FoundFile(tmp_path / "no.mp4", 0)], store, fps=5) as running:
-        started, *batches, ended, failed = running
+    with running([FoundFile(path, 1), FoundFile(tmp_path / "no.mp4", 0)], store, fps=5) as events:
+        started, *batches, ended, failed = events
     assert isinstance(started, Started)
     assert started.planned_frames == 25
-    assert all(isinstance(event, Frames) for event in batches)
-    assert [len(event.batch) for event in batches] == [8, 8, 8, 1]
-    assert batches[0].batch.pixels.shape == (8, 32, 32, 3)
+    assert all(isinstance(event, FrameBatch) for event in batches)
+    assert [len(batch) for batch in batches] == [8, 8, 8, 1]
+    assert batches[0].pixels.shape == (8, 32, 32, 3)
     assert ended == Ended(None)
     assert isinstance(failed, Failed)
     assert not reading_threads()
@@ -93,8 +98,8 @@ def test_an_unexpected_error_in_the_thread_reaches_the_caller(store: Store, tmp_
     path = footage(tmp_path / "a.mp4")
     store.close()
     with (
-        reader([FoundFile(path, 1)], store) as running,
+        running([FoundFile(path, 1)], store) as events,
         pytest.raises(sqlite3.ProgrammingError, match="closed"),
     ):
-        list(running)
+        list(events)
     assert not reading_threads()
