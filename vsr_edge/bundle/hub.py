@@ -36,7 +36,8 @@ _BROKEN = (
     "{what} could not be fetched, or not to its end ({cause}); nothing was installed. Check the "
     f"network and pull again, name a mirror with --endpoint, {_BY_FILE}"
 )
-# Of the client's errors, by their names: which they are for us, and what is to be done.
+# Of the client's errors, by their names, the most special first: which they are for us, and what is
+# to be done.
 _SAID: dict[str, tuple[type[VsrEdgeError], str]] = {
     "HFValidationError": (UsageError, "{repository!r} is no repository of the hub: {error}"),
     "OfflineModeIsEnabled": (
@@ -205,8 +206,8 @@ def _explained(repository: str, revision: str, file: str | None = None) -> Itera
         yield
     except Exception as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
-        # The most special first: a gated repository is one that was not found, too.
-        case = next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _SAID), None)
+        kinds = {kind.__name__ for kind in type(error).__mro__}
+        case = next((name for name in _SAID if name in kinds), None)
         if case == "HfHubHTTPError" and status in (401, 403):
             case = "forbidden"
         if case is None and isinstance(error, _transport_errors()):
