@@ -16,7 +16,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from vsr_edge.errors import MediaError, NoVideoStream, UnreadableMedia, memory_is_short
-from vsr_edge.media.encryption import is_encrypted
+from vsr_edge.media.container import is_encrypted
 from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.source import SourceFile, opened, unavailable, with_stream
 

@@ -103,10 +103,8 @@ class Converter:
             frame, width=width, height=height, format="rgb24", interpolation=_INTERPOLATION
         )
         pixels: Pixels = np.asarray(shaped.to_ndarray(), np.uint8)
-        if mirrored:
-            pixels = pixels[:, ::-1]
-        upright = np.rot90(pixels, -degrees // 90) if degrees else pixels
-        return _middle(upright, *self._size) if self._size and self._crop else upright
+        pixels = upright(pixels, degrees, mirrored)
+        return _middle(pixels, *self._size) if self._size and self._crop else pixels
 
 
 def _covering(frame: VideoFrame, width: int, height: int, turned: bool) -> tuple[int, int]:
