@@ -51,8 +51,12 @@ _BY_ITSELF = frozenset({0, 1, 5, 7})
 
 
 class FrameReader:
-    """Iterates once over batches of the frames of ``plan``; a context manager.
+    """Iterates once over batches of at most ``batch_frames`` frames of ``plan``; a context manager.
 
+    source: the file, if it is open. size: (width, height) of the pictures, stretched to it; None
+    keeps the upright size of the video. crop: keep the shape instead, and see the middle. threads:
+    of the decoder; 0 means as many as FFmpeg finds processors. device: to decode on, if not the
+    processor.
     Times are those of the frames really read, strictly increasing. ``partial`` is complete after
     the last batch.
 
@@ -72,21 +76,9 @@ class FrameReader:
         device: Device | None = None,
         batch_frames: int = 16,
     ) -> None:
-        """
-        Args:
-            source: the file, if it is open.
-            size: (width, height) of the pictures, stretched to it; None keeps the upright size of
-                the video.
-            crop: keep the shape instead, and see the middle.
-            threads: of the decoder; 0 means as many as FFmpeg finds processors.
-            device: to decode on, if not the processor.
-            batch_frames: at most so many come at a time.
-        """
-        self._plan = plan
-        self._source = source
+        self._plan, self._source = plan, source
         self._convert = Converter(size, crop=crop)
-        self._threads = threads
-        self._device = device
+        self._threads, self._device = threads, device
         self._batch_frames = max(batch_frames, 1)
         self._batches = self._read()
         self._decoder: _RunDecoder | None = None
@@ -98,23 +90,19 @@ class FrameReader:
         """Why only a part of the video could be read, or None if all of it was."""
         damage, decoder = self._plan.index.damage, self._decoder
         reasons = [] if damage is None else [damage]
+        sound = decoder is not None and not (decoder.failures or decoder.corrupt)
         if decoder is not None and decoder.given_up:
             reasons.append("decoding was given up after too many failures in a row")
         elif decoder is not None and decoder.failures:
             reasons.append(f"packets that cannot be decoded: {decoder.failures}")
-        if self._replaced and not self._repeats:
-            reasons.append(f"damaged frames: {self._replaced}")
-        wanted = len(self._plan)
-        if self._ended and self._found < wanted and not self._repeats:
-            reasons.append(f"missing frames: {wanted - self._found} of {wanted}")
+        # A frame that did not come is none where its packet says to go on showing the last.
+        if not (sound and len(self._plan.index.order)):
+            if self._replaced:
+                reasons.append(f"damaged frames: {self._replaced}")
+            wanted = len(self._plan)
+            if self._ended and self._found < wanted:
+                reasons.append(f"missing frames: {wanted - self._found} of {wanted}")
         return "; ".join(reasons) or None
-
-    @property
-    def _repeats(self) -> bool:
-        """Whether a frame that did not come is none: its packet says to go on showing the last."""
-        decoder = self._decoder
-        sound = decoder is not None and not (decoder.failures or decoder.corrupt)
-        return sound and len(self._plan.index.order) > 0
 
     def __iter__(self) -> Iterator[FrameBatch]:
         return self._batches
@@ -150,9 +138,8 @@ class FrameReader:
             yield FrameBatch(np.array(times), pixels[: len(times)])
         self._ended = True
         if not self._found:
-            raise UnreadableMedia(
-                self._plan.video.path, "not one frame of its video can be decoded"
-            )
+            path = self._plan.video.path
+            raise UnreadableMedia(path, "not one frame of its video can be decoded")
 
     def _planned(self) -> Iterator[tuple[Seconds, VideoFrame]]:
         """The planned frames; one that is lost is replaced by a near one behind it."""
@@ -168,11 +155,12 @@ class FrameReader:
                             if self._due == len(stamps):
                                 return
                             if stamp >= stamps[self._due]:
-                                yield self._time(stamp), frame
+                                time = self._time(stamp)
                                 self._due = int(np.searchsorted(stamps, stamp, "right"))
+                                yield time, frame
                         return
                     except _MarksMeanNothing:
-                        continue
+                        pass
 
     def _time(self, stamp: int) -> Seconds:
         """Of the frame that is due, or of the one that comes in its place."""
