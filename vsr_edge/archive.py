@@ -350,7 +350,6 @@ def open_settings_store(
         bundle_id=bundle_id,
         dim=dim,
         create=create,
-        exact_limit=settings.exact_limit,
         threads=settings.threads,
     )
 

@@ -116,7 +116,7 @@ def test_an_edit_list_hides_frames_and_starts_the_clock(tmp_path: Path) -> None:
     first = found.numbers[0]
     assert first == 20
     assert found.times == pytest.approx([TENTHS[n] - TENTHS[first] for n in found.numbers])
-    assert found.plan.video.duration == pytest.approx(3.0, abs=0.15)
+    assert found.plan.video.duration == pytest.approx(3.0, abs=0.002)
     assert found.partial is None
 
 

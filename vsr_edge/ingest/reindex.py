@@ -1,7 +1,7 @@
-"""Encode an archive anew with another bundle: into a second generation, then switch to that.
+"""Encode an archive anew with another bundle: into a shadow archive, then switch to that.
 
 The archive is searched as before until the switch, which is one transaction. Whatever ends the run
-before it, all videos that were encoded stay in the second generation, and the next run with the
+before it, all videos that were encoded stay in the shadow archive, and the next run with the
 same bundle skips them.
 """
 
@@ -17,7 +17,7 @@ from vsr_edge.bundle.model import Bundle
 from vsr_edge.ingest.run import FileReport, IngestSummary, Progress, Run
 from vsr_edge.ingest.scan import FoundFile, scan
 from vsr_edge.media.hwaccel import Device
-from vsr_edge.store.base import Store, Succession
+from vsr_edge.store.base import ShadowArchive, Store
 from vsr_edge.types import Sampling
 
 
@@ -59,53 +59,36 @@ def reindex(
     """
     started = time.monotonic()
     summary = ReindexSummary()
-    with store.succession() as succession:
+    with store.shadow_archive() as shadow:
         if store.bundle_id == bundle.encoders_id:
-            waiting = succession.tidy()
+            waiting = shadow.tidy()
             summary.waiting = None if waiting is None else waiting.bundle_id
             summary.up_to_date = True
         else:
             try:
-                _replace(
-                    store,
-                    bundle,
-                    succession,
-                    summary,
-                    on_progress,
-                    threads=threads,
-                    device=device,
-                    drop_missing=drop_missing,
-                )
+                run = Run(bundle, summary, threads, device, on_progress)
+                _replace(store, shadow, run, summary, drop_missing)
             except KeyboardInterrupt:
                 summary.interrupted = True
             # The switch itself cannot be interrupted: Ctrl-C amid it is heard when it is done.
-            summary.switched = succession.bundle_id == bundle.encoders_id
+            summary.switched = shadow.bundle_id == bundle.encoders_id
             if summary.switched and summary.interrupted:
                 summary.interrupted = False
-                succession.tidy()
-        summary.bundle_id = succession.bundle_id
+                shadow.tidy()
+        summary.bundle_id = shadow.bundle_id
     summary.seconds = time.monotonic() - started
     return summary
 
 
 def _replace(
-    store: Store,
-    bundle: Bundle,
-    succession: Succession,
-    summary: ReindexSummary,
-    on_progress: Callable[[Progress], None] | None,
-    *,
-    threads: int,
-    device: Device | None,
-    drop_missing: bool,
+    store: Store, shadow: ShadowArchive, run: Run, summary: ReindexSummary, drop_missing: bool
 ) -> None:
     stored = store.videos()
     work: dict[Sampling, list[FoundFile]] = {}
     for one in stored:
         work.setdefault(one.sampling, []).append(_file(one.video.path))
-    with succession.open(bundle.encoders_id, bundle.dim) as successor:
-        run = Run(successor, bundle, summary, on_progress, threads=threads, device=device)
-        run.encode(list(work.items()))
+    with shadow.open(run.bundle.encoders_id, run.bundle.dim) as successor:
+        run.encode(successor, list(work.items()))
         reasons = {report.path: report.reason for report in summary.failed}
         summary.failed, summary.left_out = [], []
         if summary.interrupted:
@@ -127,7 +110,7 @@ def _replace(
         summary.failed = missing
         return
     summary.dropped = missing
-    succession.switch()
+    shadow.switch()
 
 
 def _file(path: Path) -> FoundFile:

@@ -1,4 +1,4 @@
-"""An archive in a local folder: SQLite is the truth, the usearch file is a cache."""
+"""An archive in a local folder: SQLite is the truth, the vector file is a cache."""
 
 from __future__ import annotations
 
@@ -6,29 +6,31 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
-from vsr_edge.config import EXACT_SEARCH_LIMIT, usable_threads
+from vsr_edge.config import usable_threads
 from vsr_edge.errors import ArchiveError, BundleMismatch, UsageError
-from vsr_edge.store import checkup
 from vsr_edge.store.base import ArchiveStats, Filter
-from vsr_edge.store.cache import CACHE_FILE
+from vsr_edge.store.check import check_rows
 from vsr_edge.store.connection import (
     DATABASE_FILE,
     connect,
+    create_archive,
     damaged,
-    explained,
+    encoded_with,
+    generation,
     moved,
+    not_found,
+    open_archive,
     transaction,
+    translate_errors,
 )
 from vsr_edge.store.lock import UPKEEP, WriterLock
-from vsr_edge.store.opening import create_archive, not_found, open_archive
-from vsr_edge.store.retrieval import Retrieval, generation
 from vsr_edge.store.rows import (
     CLIP_COLUMNS,
     VIDEO_COLUMNS,
@@ -38,45 +40,52 @@ from vsr_edge.store.rows import (
     stored_video,
     where_video,
 )
-from vsr_edge.store.succession import LocalSuccession, encoded_with, unfinished_reindex
+from vsr_edge.store.shadow import LocalShadowArchive, unfinished_reindex
+from vsr_edge.store.vectors import CACHE_FILES, VectorFile
 from vsr_edge.store.writer import LocalWriter
 from vsr_edge.types import Clip, ClipHit, FrameFeatures, HalfVectors, StoredVideo, Vectors
 
+# Columns of the frames of each span, a JSON list of (video id, first, last): one statement.
+_OF_SPANS = """
+    SELECT span.key, {columns} FROM json_each(?) AS span CROSS JOIN {table} AS frame
+    WHERE frame.video_id = json_extract(span.value, '$[0]')
+      AND frame.number BETWEEN json_extract(span.value, '$[1]') AND json_extract(span.value, '$[2]')
+    ORDER BY span.key, frame.number
+"""
+_LAST = 2**62
+
 
 class LocalStore:
-    """The store of one folder. Arguments and errors: :func:`vsr_edge.store.base.open_store`."""
+    """The store of one folder. Arguments and errors: :func:`vsr_edge.store.base.open_store`.
+
+    Each thread that reads has a connection of its own for as long as it reads.
+    """
 
     def __init__(
-        self,
-        folder: Path,
-        *,
-        bundle_id: str | None,
-        dim: int | None,
-        create: bool,
-        exact_limit: int | None,
-        threads: int,
+        self, folder: Path, *, bundle_id: str | None, dim: int | None, create: bool, threads: int
     ) -> None:
         if create and (bundle_id is None or dim is None):
             raise UsageError("creating an archive needs the bundle's id and its dimension")
         self._folder = folder
-        self._guard = threading.RLock()
         self._notices: list[str] = []
         if create and bundle_id is not None and dim is not None:
             create_archive(folder, bundle_id, dim)
-        self._connection, self._read_only = open_archive(folder)
+        connection, self._read_only = open_archive(folder)
         try:
-            with explained(folder):
-                present = encoded_with(self._connection)
+            with translate_errors(folder):
+                present = encoded_with(connection)
             if present is None:
                 raise not_found(folder)
             self._bundle_id, self._dim = present
             self._check_bundle(bundle_id, dim)
         except BaseException:
-            self._connection.close()
+            connection.close()
             raise
-        self._exact_limit = EXACT_SEARCH_LIMIT if exact_limit is None else exact_limit
+        self._closed = False
+        self._idle = [connection]
+        self._of_thread = threading.local()
         self._threads = threads or usable_threads()
-        self._retrieval = self._new_retrieval(self._dim)
+        self._vectors = VectorFile(folder, self._dim, self._threads, self._notices)
 
     @property
     def bundle_id(self) -> str:
@@ -91,51 +100,49 @@ class LocalStore:
         return list(self._notices)
 
     @contextmanager
+    def reading(self) -> Iterator[None]:
+        with self._reading(to_search=True):
+            yield
+
+    @contextmanager
     def writer(self) -> Iterator[LocalWriter]:
         with self._writing() as connection:
             yield LocalWriter(self._folder, connection, self._dim)
 
     @contextmanager
-    def succession(self) -> Iterator[LocalSuccession]:
+    def shadow_archive(self) -> Iterator[LocalShadowArchive]:
         with self._writing() as connection:
-            yield LocalSuccession(
-                self._folder,
-                connection,
-                exact_limit=self._exact_limit,
-                threads=self._threads,
-                notices=self._notices,
-            )
+            yield LocalShadowArchive(self._folder, connection, self._threads, self._notices)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """The lock, and a connection of its own; at the end the search cache is brought up."""
+        """The lock, and a connection of its own; at the end the vector file is brought up."""
         if self._read_only:
             raise ArchiveError(
                 f"{self._folder} cannot be written: change its permissions, or index into "
                 "another folder"
             )
-        with WriterLock(self._folder), explained(self._folder):
-            connection = connect(self._folder / DATABASE_FILE)
+        with (
+            WriterLock(self._folder),
+            translate_errors(self._folder),
+            # Closing it takes back what is not committed.
+            closing(connect(self._folder / DATABASE_FILE)) as connection,
+        ):
             opened = self._identity()
-            try:
-                self._check_current(connection)
-                before = generation(connection)
-                yield connection
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+            self._check_current(connection)
+            before = generation(connection)
+            yield connection
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            self._check_there(opened)
+            if generation(connection) != before:
+                # After a switch the dimension may be another one.
+                _, dim = encoded_with(connection) or (None, self._dim)
+                vectors = self._vectors
+                if dim != self._dim:
+                    vectors = VectorFile(self._folder, dim, self._threads, self._notices)
+                vectors.save(connection)
                 self._check_there(opened)
-                if generation(connection) != before:
-                    # Not the one that this store searches with: building a graph takes minutes,
-                    # and other threads go on searching.
-                    # After a switch the dimension is another one.
-                    _, dim = encoded_with(connection) or (None, self._dim)
-                    retrieval = self._new_retrieval(dim)
-                    retrieval.open(connection)
-                    retrieval.save(connection, build_graph=True)
-                    self._check_there(opened)
-            finally:
-                # Takes back what is not committed.
-                connection.close()
 
     def _identity(self) -> tuple[int, int] | None:
         """Which file lies at the database's path now; None if none does."""
@@ -154,8 +161,7 @@ class LocalStore:
             raise moved(self._folder)
 
     def videos(self, where: Filter | None = None) -> list[StoredVideo]:
-        condition, parameters = where_video(where)
-        return self._videos(condition, parameters)
+        return self._videos(*where_video(where))
 
     def video(self, video_id: int) -> StoredVideo | None:
         return next(iter(self._videos("id = ?", [video_id])), None)
@@ -171,6 +177,15 @@ class LocalStore:
     def find_fingerprint(self, fingerprint: str) -> list[StoredVideo]:
         return self._videos("fingerprint = ?", [fingerprint])
 
+    def _videos(self, condition: str, parameters: Sequence[Any]) -> list[StoredVideo]:
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {VIDEO_COLUMNS} FROM videos WHERE {condition}"
+                " ORDER BY CAST(path AS BLOB), id",
+                parameters,
+            ).fetchall()
+        return [stored_video(row) for row in rows]
+
     def search(self, vector: Vectors, k: int, where: Filter | None = None) -> list[ClipHit]:
         return self.search_many(np.asarray(vector)[np.newaxis], k, where)[0]
 
@@ -184,14 +199,28 @@ class LocalStore:
             raise ValueError("a query holds NaN or infinite values")
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
-        with self._guard, explained(self._folder):
-            if not self._connection.in_transaction:
-                self._retrieval.open(self._connection)
-            with self._reading():
-                hits = self._retrieval.search(self._connection, queries, k, where)
-            if not self._connection.in_transaction:
-                self._save_cache()
-        return hits
+        with self._reading(to_search=True) as connection:
+            found = self._vectors.candidates(connection, queries, k, where)
+            return [
+                self._best(connection, ids.tolist(), query, k)
+                for ids, query in zip(found, queries, strict=True)
+            ]
+
+    def _best(
+        self, connection: sqlite3.Connection, ids: list[int], query: Vectors, k: int
+    ) -> list[ClipHit]:
+        """The ``k`` best of these clips, from their rows."""
+        rows = connection.execute(
+            f"SELECT {CLIP_COLUMNS}, vector FROM clips"
+            " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+            [json.dumps(ids)],
+        ).fetchall()
+        vectors = matrix([row[-1] for row in rows], self._dim)
+        # Row by row in float64: a matrix product rounds differently depending on where a row
+        # stands, and equal clips must get equal scores.
+        scores = (vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [ClipHit(clip(rows[i][:-1]), float(scores[i])) for i in best]
 
     def frames(
         self,
@@ -201,20 +230,25 @@ class LocalStore:
         *,
         regions: bool = False,
     ) -> FrameFeatures:
-        span = (video_id, first or 0, 2**62 if last is None else last)
+        span = (video_id, first or 0, _LAST if last is None else last)
         return self.frames_of([span], regions=regions)[0]
 
     def frames_of(
         self, spans: Sequence[tuple[int, int, int]], *, regions: bool = False
     ) -> list[FrameFeatures]:
-        wanted = json.dumps(list(spans))
+        wanted = [json.dumps(list(spans))]
+        times: list[list[float]] = [[] for _ in spans]
+        vectors: list[list[bytes]] = [[] for _ in spans]
+        blobs: list[list[bytes]] = [[] for _ in spans]
         with self._reading() as connection:
-            rows = connection.execute(_OF_SPANS.format("time, vector", "frames"), [wanted])
-            times, vectors = _grouped(rows, len(spans), 2)
-            blobs: list[list[Any]] = [[] for _ in spans]
+            frames = _OF_SPANS.format(columns="time, vector", table="frames")
+            for span, time, vector in connection.execute(frames, wanted):
+                times[span].append(time)
+                vectors[span].append(vector)
             if regions:
-                rows = connection.execute(_OF_SPANS.format("vectors", "regions"), [wanted])
-                (blobs,) = _grouped(rows, len(spans), 1)
+                of_frames = _OF_SPANS.format(columns="vectors", table="regions")
+                for span, blob in connection.execute(of_frames, wanted):
+                    blobs[span].append(blob)
             return [
                 FrameFeatures(
                     np.array(times[i], np.float64),
@@ -266,21 +300,32 @@ class LocalStore:
             regions=bool(regions),
             bundle_id=self._bundle_id,
             dim=self._dim,
-            database_bytes=sum(
-                _size(self._folder / (DATABASE_FILE + end)) for end in ("", "-wal", "-shm")
+            database_bytes=self._size(
+                DATABASE_FILE, f"{DATABASE_FILE}-wal", f"{DATABASE_FILE}-shm"
             ),
-            cache_bytes=_size(self._folder / CACHE_FILE),
+            cache_bytes=self._size(*CACHE_FILES),
             reindex=unfinished_reindex(self._folder, self._bundle_id),
         )
 
+    def _size(self, *patterns: str) -> int:
+        total = 0
+        for file in (file for pattern in patterns for file in self._folder.glob(pattern)):
+            with suppress(OSError):
+                total += file.stat().st_size
+        return total
+
     def check(self) -> list[str]:
-        with self._guard, explained(self._folder):
-            self._check_current(self._connection)
-            return checkup.check(self._folder, self._connection, self._dim)
+        with self._reading() as connection:
+            problems = check_rows(connection, self._dim)
+            problem = self._vectors.check(connection)
+        return (
+            problems if problem is None else [*problems, f"{problem}: the next search rebuilds it"]
+        )
 
     def close(self) -> None:
-        with self._guard:
-            self._connection.close()
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
 
     def __enter__(self) -> Self:
         return self
@@ -294,35 +339,54 @@ class LocalStore:
         self.close()
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
-        with self._guard, explained(self._folder):
-            if self._connection.in_transaction:
-                yield
-                return
-            self._retrieval.open(self._connection)
-            with self._reading():
-                yield
-            self._save_cache()
+    def _reading(self, *, to_search: bool = False) -> Iterator[sqlite3.Connection]:
+        """A transaction of this thread; ``to_search`` brings the vector file up before it."""
+        inside: sqlite3.Connection | None = getattr(self._of_thread, "connection", None)
+        if inside is not None:
+            yield inside
+            return
+        with translate_errors(self._folder), self._connection() as connection:
+            while True:
+                with transaction(connection, write=False):
+                    self._check_current(connection)
+                    if not (to_search and self._vectors.behind(connection)):
+                        self._of_thread.connection = connection
+                        try:
+                            yield connection
+                        finally:
+                            self._of_thread.connection = None
+                        return
+                to_search = False
+                self._bring_up(connection)
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._guard, explained(self._folder):
-            if self._connection.in_transaction:
-                # Within `reading`, whose thread is the only one that gets past the guard.
-                yield self._connection
-                return
-            with transaction(self._connection, write=False) as connection:
-                self._check_current(connection)
-                yield connection
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        if self._closed:
+            raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection, _ = open_archive(self._folder)
+        try:
+            yield connection
+        finally:
+            self._idle.append(connection)
+            if self._closed:
+                self.close()
 
-    def _videos(self, condition: str, parameters: list[Any]) -> list[StoredVideo]:
-        with self._reading() as connection:
-            rows = connection.execute(
-                f"SELECT {VIDEO_COLUMNS} FROM videos WHERE {condition}"
-                " ORDER BY CAST(path AS BLOB), id",
-                parameters,
-            ).fetchall()
-        return [stored_video(row) for row in rows]
+    def _bring_up(self, connection: sqlite3.Connection) -> None:
+        """Repair or append to the vector file, if that does not get in a writer's way."""
+        if self._read_only:
+            return
+        lock = WriterLock(self._folder, UPKEEP)
+        try:
+            if not lock.try_acquire():
+                return
+        except ArchiveError:
+            return
+        with lock:
+            self._check_current(connection)
+            self._vectors.save(connection)
 
     def _check_bundle(self, bundle_id: str | None, dim: int | None) -> None:
         if bundle_id in (None, self._bundle_id) and dim in (None, self._dim):
@@ -346,50 +410,3 @@ class LocalStore:
                 f"{self._folder} was re-indexed with the bundle {present[0]!r} since it was opened "
                 f"with {self._bundle_id!r}: open it again with that bundle"
             )
-
-    def _new_retrieval(self, dim: int) -> Retrieval:
-        return Retrieval(
-            self._folder,
-            dim,
-            exact_limit=self._exact_limit,
-            threads=self._threads,
-            notices=self._notices,
-        )
-
-    def _save_cache(self) -> None:
-        """Save what was repaired, if that is possible without getting in a writer's way."""
-        if self._read_only or not self._retrieval.wants_saving():
-            return
-        lock = WriterLock(self._folder, UPKEEP)
-        try:
-            if not lock.try_acquire():
-                return
-        except ArchiveError:
-            return
-        with lock:
-            self._retrieval.save(self._connection, build_graph=False)
-
-
-# {columns} of the frames of each span, a JSON list of (video id, first, last): one statement.
-_OF_SPANS = """
-    SELECT span.key, {0} FROM json_each(?) AS span CROSS JOIN {1} AS frame
-    WHERE frame.video_id = json_extract(span.value, '$[0]')
-      AND frame.number BETWEEN json_extract(span.value, '$[1]') AND json_extract(span.value, '$[2]')
-    ORDER BY span.key, frame.number
-"""
-
-
-def _grouped(rows: Iterable[Sequence[Any]], spans: int, columns: int) -> list[list[list[Any]]]:
-    """The columns after the first, each cut into the spans that the first one names."""
-    found: list[list[list[Any]]] = [[[] for _ in range(spans)] for _ in range(columns)]
-    for span, *values in rows:
-        for column, value in zip(found, values, strict=True):
-            column[span].append(value)
-    return found
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

@@ -15,7 +15,7 @@ from vsr_edge.store.base import open_store
 
 from .archives import BUNDLE, Another, a_query, content
 from .processes import another_process, change_over
-from .test_succession import PATHS, assert_is, made_by, switch
+from .test_shadow import PATHS, assert_is, made_by, switch
 
 STEPS = ["began", "filled", "switching", "switched", "closed"]
 

@@ -1,4 +1,4 @@
-"""A second generation of an archive, filled beside the first, which it then replaces at a stroke.
+"""A shadow archive: filled by another bundle beside the archive, which it replaces at a stroke.
 
 It is a whole archive in a folder of its own below the first one's. The switch copies its pages
 over those of ``archive.db`` in one transaction (SQLite's online backup), so that a crash leaves the
@@ -10,18 +10,24 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
 from vsr_edge.errors import ArchiveDamaged, ArchiveError, BundleMismatch
 from vsr_edge.store.base import Store, UnfinishedReindex, open_store
-from vsr_edge.store.cache import CACHE_FILE
-from vsr_edge.store.checkup import check_rows
-from vsr_edge.store.connection import DATABASE_FILE, explained, transaction
+from vsr_edge.store.check import check_rows
+from vsr_edge.store.connection import (
+    DATABASE_FILE,
+    create_archive,
+    encoded_with,
+    generation,
+    open_archive,
+    transaction,
+    translate_errors,
+)
 from vsr_edge.store.lock import LOCK_FILE
-from vsr_edge.store.opening import create_archive, open_archive
-from vsr_edge.store.retrieval import generation
+from vsr_edge.store.vectors import CACHE_FILES
 
 NEXT_FOLDER = "archive.next"
 
@@ -30,38 +36,34 @@ NEXT_FOLDER = "archive.next"
 _DISCARDED_FOLDER = "archive.next.discarded"
 
 # The archive's folder may be one that the user keeps videos in: nothing but this is ever deleted.
-_OUR_FILES = (f"{DATABASE_FILE}*", LOCK_FILE, f"{CACHE_FILE}*")
+_OUR_FILES = (f"{DATABASE_FILE}*", LOCK_FILE, *CACHE_FILES)
 
 # The ids of each generation begin at the next multiple, also past those that the old archive
 # hands out while a re-index lies unfinished. So no clip's id ever means another clip: not to a
-# reader that stayed open while an archive was changed over and back, and not to a cache file.
+# reader that stayed open while an archive was changed over and back.
 _IDS_APART = 1_000_000_000
-_NUMBERED = ("videos", "clips", "search_cache")
-_CACHE_RECORD = "id, sha256, clips, max_clip_id, generation, graph, written_at"
+_NUMBERED = ("videos", "clips", "vector_segments")
 
 
-class LocalSuccession:
-    """:class:`vsr_edge.store.base.Succession`; the store holds the writer's lock for it."""
+class LocalShadowArchive:
+    """:class:`vsr_edge.store.base.ShadowArchive`; the store holds the writer's lock for it."""
 
     def __init__(
         self,
         folder: Path,
         connection: sqlite3.Connection,
-        *,
-        exact_limit: int,
         threads: int,
         notices: list[str],
     ) -> None:
         self._folder = folder
         self._next = folder / NEXT_FOLDER
         self._connection = connection
-        self._exact_limit = exact_limit
         self._threads = threads
         self._notices = notices
 
     @property
     def bundle_id(self) -> str:
-        with explained(self._folder):
+        with translate_errors(self._folder):
             present = encoded_with(self._connection)
         assert present is not None
         return present[0]
@@ -78,7 +80,7 @@ class LocalSuccession:
         return self._begin(bundle_id, dim)
 
     def _begin(self, bundle_id: str, dim: int) -> Store:
-        with explained(self._folder):
+        with translate_errors(self._folder):
             # The pages of one are to become the pages of the other.
             page_bytes = int(self._connection.execute("PRAGMA page_size").fetchone()[0])
         create_archive(self._next, bundle_id, dim, page_bytes=page_bytes)
@@ -86,7 +88,6 @@ class LocalSuccession:
             self._next,
             bundle_id=bundle_id,
             dim=dim,
-            exact_limit=self._exact_limit,
             threads=self._threads,
         )
         try:
@@ -97,39 +98,36 @@ class LocalSuccession:
         return store
 
     def _begin_ids(self) -> None:
-        with explained(self._next):
-            connection, _ = open_archive(self._next)
-            try:
-                with transaction(connection, write=True):
-                    for table in _NUMBERED:
-                        present = _last_id(self._connection, table)
-                        if _last_id(connection, table) <= present:
-                            first = (present // _IDS_APART + 1) * _IDS_APART
-                            connection.execute(
-                                "DELETE FROM sqlite_sequence WHERE name = ?", [table]
-                            )
-                            connection.execute(
-                                "INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)",
-                                [table, first],
-                            )
-            finally:
-                connection.close()
+        with (
+            translate_errors(self._next),
+            closing(open_archive(self._next)[0]) as connection,
+            transaction(connection, write=True),
+        ):
+            for table in _NUMBERED:
+                present = _last_id(self._connection, table)
+                if _last_id(connection, table) <= present:
+                    first = (present // _IDS_APART + 1) * _IDS_APART
+                    connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", [table])
+                    connection.execute(
+                        "INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", [table, first]
+                    )
 
     def switch(self) -> None:
-        with explained(self._next):
+        with translate_errors(self._next):
             source, _ = open_archive(self._next)
-            try:
+            with closing(source):
                 self._check(source)
-                self._prepare(source)
-                with explained(self._folder):
+                with transaction(source, write=True):
+                    # Readers are to notice that it is another one, and nothing else.
+                    source.execute(
+                        "UPDATE meta SET generation = 1 + max(generation, ?)",
+                        [generation(self._connection)],
+                    )
+                self._bring_vectors()
+                with translate_errors(self._folder):
                     # All pages in one step, so that nothing of it can be committed without the
                     # rest. Memory does not grow with them; the log does, up to their size.
                     source.backup(self._connection)
-            finally:
-                source.close()
-        # Its record came with the rows. If this fails, the archive's writer saves one anew.
-        with suppress(OSError):
-            (self._next / CACHE_FILE).replace(self._folder / CACHE_FILE)
         try:
             self.tidy()
         except ArchiveError as error:
@@ -138,11 +136,26 @@ class LocalSuccession:
             # Or a reader that stays open would keep the log, as large as the archive, on the disk.
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
+    def _bring_vectors(self) -> None:
+        """Have its vector file beside the archive's: no two have one name.
+
+        If it does not come, the archive's writer writes one anew.
+        """
+        for file in (file for pattern in CACHE_FILES for file in self._next.glob(pattern)):
+            beside = self._folder / file.name
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+                try:
+                    beside.hardlink_to(file)
+                except OSError:
+                    # A file system without links.
+                    shutil.copyfile(file, beside)
+
     def _check(self, source: sqlite3.Connection) -> None:
         """Hours of encoding lie between its first row and this moment, perhaps a crash too."""
         _, dim = encoded_with(source) or ("", 0)
         try:
-            with explained(self._next):
+            with translate_errors(self._next), transaction(source, write=False):
                 problems = check_rows(source, dim)
         except ArchiveDamaged as error:
             problems = [str(error)]
@@ -154,22 +167,6 @@ class LocalSuccession:
             f"what was encoded anew is damaged ({problems[0]}): it was thrown away, and "
             f"{self._folder} is as it was; run the same command again"
         )
-
-    def _prepare(self, source: sqlite3.Connection) -> None:
-        """What the old archive knows and the new one needs, so that readers notice nothing else."""
-        records = self._connection.execute(f"SELECT {_CACHE_RECORD} FROM search_cache").fetchall()
-        with transaction(source, write=True):
-            source.execute(
-                "UPDATE meta SET generation = 1 + max(generation, ?)",
-                [generation(self._connection)],
-            )
-            # Until the new cache file is in its place, the old one is in sight: not damaged, but
-            # with no clip that counts.
-            source.executemany(
-                f"INSERT OR IGNORE INTO search_cache ({_CACHE_RECORD})"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                records,
-            )
 
     def tidy(self) -> UnfinishedReindex | None:
         found = _found(self._next)
@@ -203,12 +200,6 @@ class LocalSuccession:
         shutil.rmtree(discarded, ignore_errors=True)
 
 
-def encoded_with(connection: sqlite3.Connection) -> tuple[str, int] | None:
-    """The bundle of an archive and its dimension D; None while the archive is being made."""
-    row = connection.execute("SELECT bundle_id, dim FROM meta").fetchone()
-    return None if row is None else (str(row[0]), int(row[1]))
-
-
 def unfinished_reindex(folder: Path, bundle_id: str) -> UnfinishedReindex | None:
     """What lies beside the archive of that bundle, to replace it; None if nothing (readable)."""
     found = _found(folder / NEXT_FOLDER)
@@ -217,14 +208,10 @@ def unfinished_reindex(folder: Path, bundle_id: str) -> UnfinishedReindex | None
 
 def _found(folder: Path) -> UnfinishedReindex | None:
     try:
-        with explained(folder):
-            connection, _ = open_archive(folder)
-            try:
-                row = connection.execute(
-                    "SELECT bundle_id, (SELECT count(*) FROM videos) FROM meta"
-                ).fetchone()
-            finally:
-                connection.close()
+        with translate_errors(folder), closing(open_archive(folder)[0]) as connection:
+            row = connection.execute(
+                "SELECT bundle_id, (SELECT count(*) FROM videos) FROM meta"
+            ).fetchone()
     except ArchiveError:
         return None
     return None if row is None else UnfinishedReindex(str(row[0]), int(row[1]))

@@ -1,50 +1,33 @@
-"""Reading everything once, to name what is wrong before a search stumbles over it."""
+"""Reading all rows once, to name what is wrong before a search stumbles over it."""
 
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
 
 import numpy as np
 
-from vsr_edge.store.cache import CACHE_FILE, read_cache
-from vsr_edge.store.connection import DATABASE_FILE, transaction
+from vsr_edge.store.connection import DATABASE_FILE
 
 _REPAIR = "index these videos again"
 _SHOWN = 20
 
 
-def check(folder: Path, connection: sqlite3.Connection, dim: int) -> list[str]:
-    """Problems with what to do about each; an empty list means sound."""
-    cache = read_cache(folder, connection, dim, threads=1, load=False)
-    problems = check_rows(connection, dim)
-    if cache.problem is not None:
-        problems.append(f"{CACHE_FILE} {cache.problem}: the next search rebuilds it")
-    return problems
-
-
 def check_rows(connection: sqlite3.Connection, dim: int) -> list[str]:
-    """Problems of the database alone."""
-    with transaction(connection, write=False):
-        problems = _check_file(connection)
-        if problems:
-            # Further reading of a file with broken pages says nothing reliable.
-            return problems
-        problems += _check_references(connection)
-        problems += _check_counts(connection)
-        problems += _check_vectors(connection, dim)
-    return problems
-
-
-def _check_file(connection: sqlite3.Connection) -> list[str]:
+    """Problems with what to do about each; an empty list means sound. Inside a transaction."""
     try:
         rows = connection.execute(f"PRAGMA integrity_check({_SHOWN})").fetchall()
     except sqlite3.DatabaseError as error:
         rows = [(str(error),)]
+    if broken := [row[0] for row in rows if row[0] != "ok"]:
+        # Further reading of a file with broken pages says nothing reliable.
+        return [
+            f"{DATABASE_FILE} is damaged ({what}): restore a copy, or delete it and index again"
+            for what in broken
+        ]
     return [
-        f"{DATABASE_FILE} is damaged ({row[0]}): restore a copy, or delete it and index again"
-        for row in rows
-        if row[0] != "ok"
+        *_check_references(connection),
+        *_check_counts(connection),
+        *_check_vectors(connection, dim),
     ]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from vsr_edge.errors import ArchiveDamaged, ArchiveError, ArchiveLocked, BundleMismatch
 from vsr_edge.store.base import Store, UnfinishedReindex, open_store
-from vsr_edge.store.opening import APPLICATION_ID, SCHEMA_VERSION
+from vsr_edge.store.migrations import APPLICATION_ID, SCHEMA_VERSION
 from vsr_edge.types import ClipHit
 
 from .archives import (
@@ -30,6 +30,7 @@ from .archives import (
     open_archive,
     rows,
     store_footage,
+    vector_file,
 )
 from .processes import another_process, change_over
 
@@ -53,26 +54,26 @@ def begin(archive: Path, other: Another, paths: list[str] = PATHS) -> list[str]:
     """Fill a second generation and leave it; returns the notices."""
     with (
         open_store(archive) as store,
-        store.succession() as succession,
-        succession.open(other.bundle_id, other.dim) as successor,
+        store.shadow_archive() as shadow,
+        shadow.open(other.bundle_id, other.dim) as successor,
     ):
         fill_up(successor, paths, other)
         return store.notices
 
 
 def switch(archive: Path, other: Another, paths: list[str] = PATHS) -> None:
-    with open_store(archive) as store, store.succession() as succession:
-        with succession.open(other.bundle_id, other.dim) as successor:
+    with open_store(archive) as store, store.shadow_archive() as shadow:
+        with shadow.open(other.bundle_id, other.dim) as successor:
             fill_up(successor, paths, other)
-        assert succession.bundle_id != other.bundle_id
-        succession.switch()
-        assert succession.bundle_id == other.bundle_id
+        assert shadow.bundle_id != other.bundle_id
+        shadow.switch()
+        assert shadow.bundle_id == other.bundle_id
         assert store.notices == []
 
 
 def tidy(archive: Path) -> UnfinishedReindex | None:
-    with open_store(archive) as store, store.succession() as succession:
-        return succession.tidy()
+    with open_store(archive) as store, store.shadow_archive() as shadow:
+        return shadow.tidy()
 
 
 def made_by(other: Another, folder: Path, paths: list[str] = PATHS) -> Path:
@@ -107,7 +108,7 @@ def test_a_switch_replaces_everything_and_leaves_nothing_else(
     assert {path.name for path in archive.iterdir()} == {
         "archive.db",
         "archive.lock",
-        "clips.usearch",
+        vector_file(archive).name,
     }
     assert rows(archive, "PRAGMA application_id") == [(APPLICATION_ID,)]
     assert rows(archive, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
@@ -121,11 +122,27 @@ def test_a_switch_replaces_everything_and_leaves_nothing_else(
 
 def test_the_cache_comes_with_it_and_need_not_be_written_again(archive: Path) -> None:
     switch(archive, WIDER)
-    before = (archive / "clips.usearch").stat()
+    before = vector_file(archive).stat()
     with open_store(archive) as store:
         assert len(store.search(a_query(0, WIDER.dim), 100)) == 30
-    after = (archive / "clips.usearch").stat()
+    after = vector_file(archive).stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("copies", [True, False], ids=["no links", "no links and no room"])
+def test_where_files_cannot_be_linked_the_cache_is_copied_or_made_anew(
+    copies: bool, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    if not copies:
+        monkeypatch.setattr(shutil, "copyfile", refuse)
+    begin(archive, WIDER)
+    with open_store(archive) as store, store.shadow_archive() as shadow:
+        shadow.switch()
+    assert_is(archive, WIDER, made_by(WIDER, tmp_path / "calm"))
 
 
 def test_an_archive_with_other_pages_is_switched_too(tmp_path: Path) -> None:
@@ -158,7 +175,7 @@ USES: dict[str, Callable[[Store], object]] = {
     "stats": lambda store: store.stats(),
     "check": lambda store: store.check(),
     "writer": lambda store: store.writer().__enter__(),
-    "succession": lambda store: store.succession().__enter__(),
+    "shadow": lambda store: store.shadow_archive().__enter__(),
 }
 
 
@@ -234,8 +251,8 @@ def test_searches_amid_the_switch_answer_from_the_old_archive_or_are_refused(
 def test_nobody_else_writes_meanwhile_and_everybody_reads(archive: Path) -> None:
     with open_archive(archive) as reader, open_archive(archive) as changing:
         expected = reader.search(a_query(), 5)
-        with changing.succession() as succession:
-            with succession.open(OTHER.bundle_id, OTHER.dim) as successor:
+        with changing.shadow_archive() as shadow:
+            with shadow.open(OTHER.bundle_id, OTHER.dim) as successor:
                 fill_up(successor, PATHS[:2], OTHER)
                 assert reader.search(a_query(), 5) == expected
                 with pytest.raises(ArchiveLocked, match="is being written"):
@@ -322,10 +339,10 @@ def test_damage_inside_is_found_before_the_switch(archive: Path, tmp_path: Path)
     change(next_of(archive), "DELETE FROM frames WHERE number = 2")
     with (
         open_store(archive) as store,
-        store.succession() as succession,
+        store.shadow_archive() as shadow,
         pytest.raises(ArchiveDamaged, match=r"damaged \(rows of.*as it was; run the same command"),
     ):
-        succession.switch()
+        shadow.switch()
     assert content(archive) == expected
     assert not next_of(archive).exists()
     switch(archive, OTHER)
@@ -347,21 +364,24 @@ def test_a_crash_after_the_switch_leaves_only_what_the_next_run_tidies(
 ) -> None:
     begin(archive, WIDER)
     shutil.copytree(next_of(archive), tmp_path / "next")
-    old_cache = (archive / "clips.usearch").read_bytes()
+    old_vectors = shutil.copy(vector_file(archive), tmp_path)
     switch(archive, WIDER)
     calm = made_by(WIDER, tmp_path / "calm")
-    # Not yet removed, and the new cache not yet in its place.
+    # Neither the shadow nor the old vector file removed yet.
     shutil.copytree(tmp_path / "next", next_of(archive))
-    (archive / "clips.usearch").write_bytes(old_cache)
+    shutil.copy(old_vectors, archive)
     with open_store(archive) as store:
         assert store.stats().reindex is None
         assert store.check() == []
         assert len(store.search(a_query(0, WIDER.dim), 100)) == 30
         assert store.notices == []
-    assert (archive / "clips.usearch").read_bytes() != old_cache
     assert tidy(archive) is None
     assert not next_of(archive).exists()
     assert_is(archive, WIDER, calm)
+    with open_store(archive) as store:
+        fill_up(store, ["/v/more.mp4"], WIDER)
+    assert_is(archive, WIDER, made_by(WIDER, tmp_path / "calm", [*PATHS, "/v/more.mp4"]))
+    assert vector_file(archive).name != Path(old_vectors).name
 
 
 def test_a_crash_amid_throwing_away_is_tidied(archive: Path, tmp_path: Path) -> None:
