@@ -10,25 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vsr_edge.errors import UsageError
-from vsr_edge.evaluation.metrics import (
-    expected_calibration_error,
-    precision_recall,
-    risk_coverage,
-    verification_accuracy,
-)
-
-
-def test_verification_accuracy_counts_both_kinds_of_right() -> None:
-    assert verification_accuracy([True, False, True, False], [True, False, False, True]) == 0.5
-    assert math.isnan(verification_accuracy([], []))
-
-
-def test_precision_and_recall_of_not_there() -> None:
-    found = precision_recall([True, True, False, False], [True, False, True, False])
-    assert (found.precision, found.recall) == (0.5, 0.5)
-    nothing = precision_recall([False], [False])
-    assert math.isnan(nothing.precision)
-    assert math.isnan(nothing.recall)
+from vsr_edge.evaluation.metrics import expected_calibration_error, risk_coverage
 
 
 def test_perfect_confidence_puts_every_error_last() -> None:

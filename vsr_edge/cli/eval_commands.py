@@ -21,8 +21,8 @@ from vsr_edge.cli.options import (
 from vsr_edge.cli.tables import Column, Table, print_tables, shortened
 
 if TYPE_CHECKING:
+    from vsr_edge.evaluation.evaluate import Run
     from vsr_edge.evaluation.figures import TextTable
-    from vsr_edge.evaluation.run import Run
 
 _LONGEST_FILE_NAME = 24
 
@@ -78,11 +78,10 @@ def evaluate(
         return
     with opened_archive(archive, **asdict(models)) as opened:
         from vsr_edge.bundle.locate import bundle_name
+        from vsr_edge.evaluation.archive_scores import summarize
         from vsr_edge.evaluation.benchmarks import read_queries
+        from vsr_edge.evaluation.evaluate import check_format, path_document, run_queries, save_run
         from vsr_edge.evaluation.figures import evaluation_summary, evaluation_tables
-        from vsr_edge.evaluation.run import path_document, run_queries
-        from vsr_edge.evaluation.saving import check_format, save_run
-        from vsr_edge.evaluation.summary import summarize
         from vsr_edge.types import SearchOptions
 
         if report is not None:

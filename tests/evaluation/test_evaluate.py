@@ -12,12 +12,18 @@ import pytest
 
 from vsr_edge import Archive, open_archive
 from vsr_edge.errors import UsageError
+from vsr_edge.evaluation.archive_scores import summarize
 from vsr_edge.evaluation.benchmarks import read_predictions, write_queries
+from vsr_edge.evaluation.evaluate import (
+    Run,
+    check_format,
+    durations_by_name,
+    path_document,
+    run_queries,
+    save_run,
+)
 from vsr_edge.evaluation.predictions import compare_files, score_predictions
 from vsr_edge.evaluation.records import Query
-from vsr_edge.evaluation.run import Run, durations_by_name, path_document, run_queries
-from vsr_edge.evaluation.saving import check_format, save_run
-from vsr_edge.evaluation.summary import summarize
 from vsr_edge.types import SearchResult
 
 QUERIES = (

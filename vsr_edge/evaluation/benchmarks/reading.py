@@ -7,13 +7,15 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vsr_edge.errors import UsageError, VsrEdgeError
-from vsr_edge.evaluation.records import QueryId, Span
+from vsr_edge.evaluation.records import Prediction, Query, QueryId, Span
+
+_decode = json.JSONDecoder().raw_decode
 
 
 class FormatError(VsrEdgeError):
@@ -26,16 +28,117 @@ class FormatError(VsrEdgeError):
         self.reason = reason
 
 
+class Source:
+    """A text file in UTF-8, read from its start to its end.
+
+    It is walked line by line, or as one JSON value, piece by piece: ``members`` and ``elements``
+    stop before each value; the caller takes it, by ``value`` or by walking into it, before going
+    on. Raises ``UsageError`` if it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._at = 0
+        try:
+            self._text = path.read_text("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise FormatError(path, line, "not a text file in UTF-8") from error
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+
+    def error(self, at: int, reason: str) -> FormatError:
+        return FormatError(self.path, self._text.count("\n", 0, at) + 1, reason)
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """The lines that are not empty, each with where it starts."""
+        at = 0
+        for text in self._text.split("\n"):
+            if text.strip():
+                yield at, text
+            at += len(text) + 1
+
+    def rows(self) -> Iterator[Row]:
+        """The objects of JSON Lines."""
+        for at, text in self.lines():
+            try:
+                value = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                raise self.error(at, f"not JSON: {_why(error)}") from error
+            yield Row.of(self, at, value)
+
+    def row(self) -> Row:
+        """The object that comes next."""
+        self._next()
+        at = self._at
+        return Row.of(self, at, self.value())
+
+    def value(self) -> object:
+        """The value that comes next, whole."""
+        self._next()
+        try:
+            value, self._at = _decode(self._text, self._at)
+        except (ValueError, RecursionError) as error:
+            at = error.pos if isinstance(error, json.JSONDecodeError) else self._at
+            raise self.error(at, f"not JSON: {_why(error)}") from error
+        return value
+
+    def members(self) -> Iterator[str]:
+        """The keys of the object that comes next."""
+        for _ in self._pieces("{", "}"):
+            key = self.value()
+            if not isinstance(key, str):
+                raise self.error(self._at, f"a key is needed here, not {shown(key)}")
+            self._take(":")
+            yield key
+
+    def elements(self) -> Iterator[None]:
+        """Stops before each element of the list that comes next."""
+        return self._pieces("[", "]")
+
+    def end(self) -> None:
+        """Raise unless nothing is left."""
+        if self._next():
+            raise self.error(self._at, "the file goes on after its JSON ends")
+
+    def _pieces(self, opening: str, closing: str) -> Iterator[None]:
+        self._take(opening)
+        if self._next() != closing:
+            yield
+            while self._next() == ",":
+                self._at += 1
+                yield
+        self._take(closing)
+
+    def _next(self) -> str:
+        """The character that comes next."""
+        while self._text[self._at : self._at + 1] in {" ", "\t", "\r", "\n"}:
+            self._at += 1
+        return self._text[self._at : self._at + 1]
+
+    def _take(self, mark: str) -> None:
+        if (found := self._next()) != mark:
+            said = shown(found) if found else "the end of the file"
+            raise self.error(self._at, f'"{mark}" is needed here, not {said}')
+        self._at += 1
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One JSON object of a file. Every getter raises ``FormatError`` for what cannot be right."""
 
-    path: Path
-    line: int
+    source: Source
+    at: int
     values: Mapping[str, object]
 
+    @classmethod
+    def of(cls, source: Source, at: int, value: object) -> Row:
+        if not isinstance(value, dict):
+            raise source.error(at, f"an object {{…}} is needed here, not {shown(value)}")
+        return cls(source, at, value)
+
     def error(self, reason: str) -> FormatError:
-        return FormatError(self.path, self.line, reason)
+        return self.source.error(self.at, reason)
 
     def get(self, key: str) -> object:
         if key not in self.values:
@@ -50,6 +153,9 @@ class Row:
         if not isinstance(value, str):
             raise self.error(f'"{key}" must be text, not {shown(value)}')
         return value
+
+    def optional_text(self, key: str) -> str | None:
+        return self.text(key) if self.has(key) else None
 
     def identifier(self, key: str) -> QueryId:
         value = self.get(key)
@@ -84,7 +190,7 @@ class Row:
         """Numbers, all finite: float64 [n]."""
         return np.array([self.finite(key, value) for value in self.items(key)], dtype=np.float64)
 
-    def rows(self, key: str) -> NDArray[np.float64]:
+    def table(self, key: str) -> NDArray[np.float64]:
         """Rows of numbers, all finite and as long as each other: float64 [n, columns]."""
         items = self.items(key)
         try:
@@ -108,45 +214,17 @@ class Row:
     def spans(self, key: str) -> tuple[Span, ...]:
         return tuple(self.span(key, item) for item in self.items(key))
 
+    def parts(self, key: str) -> list[Row]:
+        """The objects of a list that may be missing."""
+        items = self.items(key) if self.has(key) else []
+        return [Row.of(self.source, self.at, item) for item in items]
+
     def extra(self, *known: str) -> dict[str, object]:
         """The columns that the format does not name, kept for writing the row again."""
         return {key: value for key, value in self.values.items() if key not in known}
 
 
-def shown(value: object) -> str:
-    """A value in a message: short."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def read_text(path: Path) -> str:
-    """A text file in UTF-8. Raises ``UsageError`` if it cannot be opened."""
-    try:
-        return path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise FormatError(path, line, "not a text file in UTF-8") from error
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
-
-
-def json_lines(path: Path) -> Iterator[Row]:
-    """The objects of a JSON Lines file, one a line; empty lines are passed over."""
-    for line, text in enumerate(read_text(path).split("\n"), start=1):
-        if text.strip():
-            try:
-                value = json.loads(text)
-            except (ValueError, RecursionError) as error:
-                raise FormatError(path, line, f"not JSON: {_why(error)}") from error
-            yield as_row(path, line, value)
-
-
-class Identified(Protocol):
-    @property
-    def qid(self) -> QueryId: ...
-
-
-Item = TypeVar("Item", bound=Identified)
+Item = TypeVar("Item", Query, Prediction)
 
 
 def unique(pairs: Iterable[tuple[Row, Item]]) -> tuple[Item, ...]:
@@ -159,94 +237,14 @@ def unique(pairs: Iterable[tuple[Row, Item]]) -> tuple[Item, ...]:
     return tuple(seen.values())
 
 
-def as_row(path: Path, line: int, value: object) -> Row:
-    if not isinstance(value, dict):
-        raise FormatError(path, line, f"an object {{…}} is needed here, not {shown(value)}")
-    return Row(path, line, value)
+def shown(value: object) -> str:
+    """A value in a message: short."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _why(error: Exception) -> str:
     return error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-
-
-class JsonDocument:
-    """Walks one JSON value piece by piece, so that each piece is known by its line.
-
-    ``members`` and ``elements`` stop before each value; the caller takes it, by ``value`` or by
-    walking into it, before going on.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._text = read_text(path)
-        self._at = 0
-        self._line = 1
-        self._counted = 0
-        self._decoder = json.JSONDecoder()
-
-    @property
-    def line(self) -> int:
-        self._line += self._text.count("\n", self._counted, self._at)
-        self._counted = self._at
-        return self._line
-
-    def value(self) -> object:
-        """The value that comes next, whole."""
-        self._skip()
-        try:
-            value, self._at = self._decoder.raw_decode(self._text, self._at)
-        except (ValueError, RecursionError) as error:
-            line = error.lineno if isinstance(error, json.JSONDecodeError) else self.line
-            raise FormatError(self.path, line, f"not JSON: {_why(error)}") from error
-        return value
-
-    def row(self) -> Row:
-        """The object that comes next."""
-        self._skip()
-        return as_row(self.path, self.line, self.value())
-
-    def members(self) -> Iterator[str]:
-        """The keys of the object that comes next."""
-        for _ in self._pieces("{", "}"):
-            key = self.value()
-            if not isinstance(key, str):
-                raise FormatError(self.path, self.line, f"a key is needed here, not {shown(key)}")
-            self._take(":")
-            yield key
-
-    def elements(self) -> Iterator[int]:
-        """The places, from 0, of the list that comes next."""
-        return self._pieces("[", "]")
-
-    def end(self) -> None:
-        """Raise unless nothing is left."""
-        if self._next():
-            raise FormatError(self.path, self.line, "the file goes on after its JSON ends")
-
-    def _pieces(self, opening: str, closing: str) -> Iterator[int]:
-        self._take(opening)
-        if self._next() != closing:
-            yield 0
-            place = 0
-            while self._next() == ",":
-                self._at += 1
-                place += 1
-                yield place
-        self._take(closing)
-
-    def _next(self) -> str:
-        self._skip()
-        return self._text[self._at : self._at + 1]
-
-    def _take(self, mark: str) -> None:
-        if self._next() != mark:
-            found = shown(self._next()) if self._next() else "the end of the file"
-            raise FormatError(self.path, self.line, f'"{mark}" is needed here, not {found}')
-        self._at += 1
-
-    def _skip(self) -> None:
-        while self._text[self._at : self._at + 1] in {" ", "\t", "\r", "\n"}:
-            self._at += 1
 
 
 def write_text(path: Path, text: str) -> None:
@@ -257,19 +255,11 @@ def write_text(path: Path, text: str) -> None:
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def write_json(path: Path, value: object) -> None:
-    write_text(path, _json(value) + "\n")
-
-
-def write_json_lines(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
-    write_text(path, "".join(_json(row) + "\n" for row in rows))
-
-
-def _json(value: object) -> str:
+def json_line(value: object) -> str:
     """JSON that reads well in any language; a file's name that is no Unicode is escaped."""
     text = json.dumps(value, ensure_ascii=False)
     try:
         text.encode()
     except UnicodeEncodeError:
-        return json.dumps(value)
-    return text
+        text = json.dumps(value)
+    return text + "\n"
