@@ -167,7 +167,9 @@ def encoder(
             parity_count=parity_count,
             min_cosine=min_cosine,
         )
-        _say(export_encoder(wanted, out, work, options))
+        made = export_encoder(wanted, out, work, options)
+        _note_what_does_not_pay(made)
+        _say(made)
 
 
 @app.command()
@@ -288,6 +290,7 @@ def export_all(
         made, calibrated = export_run(
             run, out, work, options, base=base, videos=videos, queries=asked
         )
+        _note_what_does_not_pay(made)
         _say(made, **({} if calibrated is None else {"calibration": calibrated.to_json()}))
 
 
@@ -296,16 +299,19 @@ def _asking(archive: Path, queries: Path) -> Asking:
 
 
 def _say(made: Bundle, **more: Any) -> None:
+    document = {"id": made.bundle_id, "parity": made.manifest.raw["parity"], **more}
+    typer.echo(json.dumps(document, indent=1))
+
+
+def _note_what_does_not_pay(made: Bundle) -> None:
     """A precision that is no faster than fp32 here is written all the same: elsewhere it may be."""
-    parity = made.manifest.raw["parity"]
-    for role, figures in parity.items():
+    for role, figures in made.manifest.raw["parity"].items():
         if isinstance(figures, dict) and figures.get("pays") is False:
             typer.echo(
                 f"note: {role} in {figures.get('precision', 'int8')} does not pay on this machine: "
                 f"{figures['speedup']:.2f} times the speed of fp32",
                 err=True,
             )
-    typer.echo(json.dumps({"id": made.bundle_id, "parity": parity, **more}, indent=1))
 
 
 def _say_part(part: Part) -> None:

@@ -1,4 +1,4 @@
-"""Calibrate: how sure is sure? Real searches of an archive with known answers turn logits into probabilities.
+"""Calibrate: how sure is sure? Real searches with known answers turn logits into probabilities.
 
 The probability is that of the first moment lying in the right video. It depends on how often what
 is asked for is there: on other archives and other questions it will be off, the more the less they

@@ -1,4 +1,4 @@
-"""Quantise: fp32 → int8 for transformers: dynamic, and in mixed precision where a layer's error is too large.
+"""Quantise: transformers → int8, dynamic, in mixed precision where a layer's error is too large.
 
 All matrix products become int8 with a scale for each column (optimum's settings for AVX2: unsigned
 weights and activations, which do not saturate without VNNI). If that moves the vectors too far,

@@ -1,4 +1,4 @@
-"""Source: SigLIP's tokenizer, which Transformers has in Python and sentencepiece only, as a tokenizer.json.
+"""Source: SigLIP's tokenizer, which Transformers has in Python only, as a tokenizer.json.
 
 The caller holds the result against the original, sentence by sentence (``check_tokenizer``).
 """

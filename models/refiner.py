@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from models.encoder import DIMENSIONS
 from models.grounding import MASKED, WordsInJointSpace
 from models.minilm import HIDDEN
+from vsr_edge.bundle.manifest import SOFT_TOKENS
 
-SOFT_TOKENS = 8
 SEEN, ABOUT = 3, 3
 REGIONS_SHOWN = 2
 # Unit vectors of 384 dimensions have entries near 0.05; layers like them near 1.

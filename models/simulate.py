@@ -18,9 +18,9 @@ from models.data.worlds import Candidates, Granularity, retrieve
 from models.episodes import Corpus, Episode, best_span, first, judge, refine
 from models.grounding import GroundingHead
 from models.refiner import Refiner
+from vsr_edge.bundle.manifest import EVIDENCE
 
 BATCH = 50
-EVIDENCE = 3
 
 
 @torch.no_grad()

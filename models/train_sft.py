@@ -50,8 +50,9 @@ from models.losses import (
 from models.memory import keep_freed_memory
 from models.minilm import HIDDEN
 from models.optimise import one_cycle, take_step
-from models.refiner import SOFT_TOKENS, Refiner
+from models.refiner import Refiner
 from models.simulate import simulate
+from vsr_edge.bundle.manifest import SOFT_TOKENS
 
 DECAY = 0.05
 GRANULARITIES: tuple[Granularity, ...] = ("clip", "video")

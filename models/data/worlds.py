@@ -22,14 +22,13 @@ from models.data.composition import compose
 from models.data.features import PhotoViews, compose_frames
 from models.encoder import TextEncoder
 from models.minilm import HIDDEN
+from vsr_edge.bundle.manifest import REACH
 
 Granularity: TypeAlias = Literal["clip", "video"]
 
-# As the runtime does by default: frames a second, frames of a clip and from one to the next, and
-# how many frames before and after the best one a candidate holds.
+# As the runtime does by default: frames a second, frames of a clip and from one to the next.
 FPS = 1.0
 CLIP_FRAMES, CLIP_STRIDE = 4, 2
-REACH = 12
 MOST_WORDS = 32
 SCENES_PER_VIDEO = 4
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.bench.figures import shortest, show
 from vsr_edge.config import usable_threads
@@ -14,9 +15,10 @@ DIM, QUERIES, NEAREST = 384, 50, 10
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
 
 
-def unit(random: np.random.Generator, count: int) -> np.ndarray:
+def unit(random: np.random.Generator, count: int) -> NDArray[np.float32]:
     vectors = random.normal(0, 1, (count, DIM)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    lengths: NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / lengths
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ def demo() -> Ended:
 
 def best(demo: Ended, query: str) -> dict[str, Any]:
     (search,) = [one for one in demo.document["searches"] if one["query"] == query]
-    return search["moments"][0]
+    first: dict[str, Any] = search["moments"][0]
+    return first
 
 
 def overlap(one: tuple[Seconds, Seconds], other: tuple[Seconds, Seconds]) -> Seconds:

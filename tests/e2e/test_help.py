@@ -39,7 +39,7 @@ COMMANDS = (
     "export",
     "bundle",
 )
-PAGES = (
+PAGES: tuple[str, ...] = (
     "",
     *COMMANDS,
     *("bundle show", "bundle verify", "bundle list", "bundle pack", "bundle pull"),

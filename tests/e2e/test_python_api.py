@@ -10,10 +10,11 @@ import vsr_edge
 from tests.ingest.archives import footage
 from vsr_edge.config import load_settings
 from vsr_edge.errors import ArchiveNotFound, MediaError, UsageError
+from vsr_edge.ingest.run import Progress
 
 
 def test_index_search_list_remove(tmp_path: Path, demo_clips: list[Path]) -> None:
-    seen = []
+    seen: list[Progress] = []
     with vsr_edge.open_archive(tmp_path / "archive", threads=2) as archive:
         summary = archive.index(demo_clips[2], on_progress=seen.append)
         assert summary.indexed == 1
@@ -85,7 +86,8 @@ def test_a_bundle_encodes_sentences_on_its_own() -> None:
 def test_a_frame_of_a_video_is_a_picture_of_its_full_size(demo_clips: list[Path]) -> None:
     with vsr_edge.open_archive("none") as archive:
         picture = archive.frame(demo_clips[0], 8.0)
-        assert (picture.shape, picture.dtype) == ((272, 640, 3), "uint8")
+        assert picture.shape == (272, 640, 3)
+        assert picture.dtype == "uint8"
         assert archive.frame(str(demo_clips[0]), 2.0).tobytes() != picture.tobytes()
         with pytest.raises(MediaError, match="gone"):
             archive.frame("gone.mp4", 1.0)

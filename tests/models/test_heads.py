@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from models.encoder import DIMENSIONS, TextEncoder
 from models.grounding import GroundingHead, WordsInJointSpace
 from models.minilm import HIDDEN, MiniLM
-from models.refiner import SOFT_TOKENS, Refiner
+from models.refiner import Refiner
+from vsr_edge.bundle.manifest import SOFT_TOKENS
 
 NOISE = 2e-5  # of float32, through eight steps of a decoder
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from models.checkpoint import load_heads
-from models.data.worlds import REACH, retrieve
+from models.data.worlds import retrieve
 from models.episodes import Corpus, best_span
 from models.guide import Guide, learn_guide
 from models.losses import (
@@ -24,6 +24,7 @@ from models.losses import (
     span_loss,
 )
 from tests.models.captioned import PHOTOS, write_photos
+from vsr_edge.bundle.manifest import REACH
 
 PROJECT = Path(__file__).parents[2]
 ENCODER = PROJECT / "models" / "checkpoints" / "encoder.safetensors"

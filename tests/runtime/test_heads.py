@@ -19,7 +19,7 @@ from vsr_edge.bundle.locate import BundleFiles, find_bundle, verify_bundle
 from vsr_edge.bundle.manifest import GROUNDING, REFINER, REQUIRED_ROLES, read_manifest
 from vsr_edge.bundle.model import Bundle, load_bundle
 from vsr_edge.errors import BundleDamaged, UsageError
-from vsr_edge.runtime.heads import Footage, Judgements, judge, refine
+from vsr_edge.runtime.heads import Footage, Judgements
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_candidates_are_judged_and_the_best_frame_decides(headed: Bundle) -> Non
     candidates = footage(3, 6, headed.dim)
     candidates.frames[1, 4] = query.vectors[0]
     candidates.mask[2, 3:] = 0
-    found = judge(headed, query, candidates)
+    found = headed.judge(query, candidates)
     assert found.match.shape == (3,)
     assert found.match.argmax() == 1
     assert found.relevance[1].argmax() == 4
@@ -88,7 +88,7 @@ def test_spans_never_end_before_they_start() -> None:
 def test_soft_tokens_are_made_and_encoded_again(headed: Bundle) -> None:
     query = headed.encode_queries(["a dog in the snow"])
     match, sizes = np.array([-1.0, 0.5], np.float32), np.array([4, 40], np.float32)
-    soft = refine(headed, query, footage(2, 1, headed.dim), match, sizes)
+    soft = headed.refine(query, footage(2, 1, headed.dim), match, sizes)
     assert soft.shape == (1, headed.manifest.dimensions.soft_tokens, HIDDEN)
     again = headed.encode_queries(["a dog in the snow"], soft)
     assert np.linalg.norm(again.vectors) == pytest.approx(1, abs=1e-3)
@@ -102,9 +102,9 @@ def test_a_bundle_without_heads_says_so(bundle: Bundle) -> None:
     one = np.ones(1, np.float32)
     with Bundle(BundleFiles(bundle.files.folder, replace(manifest, files=encoders))) as bare:
         with pytest.raises(UsageError, match="no grounding head"):
-            judge(bare, query, footage(1, 2, bare.dim))
+            bare.judge(query, footage(1, 2, bare.dim))
         with pytest.raises(UsageError, match="no refiner head"):
-            refine(bare, query, footage(1, 1, bare.dim), one, one)
+            bare.refine(query, footage(1, 1, bare.dim), one, one)
         assert bare.concepts.names == ()
 
 

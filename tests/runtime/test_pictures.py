@@ -12,7 +12,7 @@ from skimage import data
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UnreadableMedia, UsageError
 from vsr_edge.media.still import exif_orientation, read_picture
-from vsr_edge.runtime.pictures import as_pixels
+from vsr_edge.runtime.preprocess import as_pixels
 
 LOSSLESS = ("png", "tiff", "bmp")
 WITH_EXIF = ("jpg", "png", "webp", "tiff")

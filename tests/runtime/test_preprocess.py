@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from vsr_edge.bundle.manifest import FilterKind, Preprocessing
 from vsr_edge.bundle.model import Bundle
-from vsr_edge.runtime.preprocess import crop, fit, to_input
+from vsr_edge.runtime.preprocess import FilterKind, Preprocessing, crop, fit, to_input
 
 NUMBERS = Preprocessing((127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}

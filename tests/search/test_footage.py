@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from vsr_edge import Archive, open_archive
-from vsr_edge.search.footage import REACH, Candidates, best_frames, footage, show
+from vsr_edge.bundle.manifest import REACH
+from vsr_edge.search.footage import Candidates, best_frames, footage, show
 from vsr_edge.types import ClipHit
 
 

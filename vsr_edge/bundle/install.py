@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from vsr_edge.bundle.manifest import MANIFEST_FILE, Manifest, read_manifest
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.bundle.registry import REPOSITORY, SHA256, Registry
 from vsr_edge.bundle.soundness import check_sound
+from vsr_edge.bundle.stage import publish, staging
 from vsr_edge.bundle.unpack import open_packed
 from vsr_edge.config import bundles_folder
 from vsr_edge.errors import BundleDamaged, BundleExists, BundleNotFound, UsageError
@@ -72,10 +72,10 @@ def install_file(
         install_target(given)  # a name that cannot be one is said before anything is read
     with (
         open_packed(file, _checked_sha256(sha256)) as parcel,
-        _staging(out) as scratch,
-        _called(parcel.origin, scratch),
+        staging(_beside(out)) as folder,
+        _called(parcel.origin, folder),
     ):
-        return _install(parcel, scratch, given, out, None, notify)
+        return _install(parcel, folder, given, out, None, notify)
 
 
 def install_from_hub(
@@ -120,17 +120,17 @@ def install_from_hub(
     name = source.rpartition("/")[2]
     if out is None:
         install_target(name)
-    with _staging(out) as scratch:
+    with staging(_beside(out)) as folder:
         parcel = HubParcel(
             repository,
-            scratch / "download",
+            folder.parent / "download",
             revision=revision,
             sha256=sha256,
             endpoint=endpoint,
             notify=notify,
         )
-        with _called(parcel.origin, scratch):
-            return _install(parcel, scratch, name, out, parcel.commit, notify)
+        with _called(parcel.origin, folder):
+            return _install(parcel, folder, name, out, parcel.commit, notify)
 
 
 def _checked_sha256(text: str | None) -> str | None:
@@ -139,22 +139,18 @@ def _checked_sha256(text: str | None) -> str | None:
     return text and text.lower()
 
 
-@contextmanager
-def _staging(out: Path | None) -> Iterator[Path]:
-    """A temporary folder on the disk of the target, gone at the end whatever happens."""
-    parent = bundles_folder() if out is None else _absolute(out).parent
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".pull-", suffix=".partial", dir=parent) as scratch:
-        yield Path(scratch)
+def _beside(out: Path | None) -> Path:
+    """The folder in which the bundle will lie."""
+    return bundles_folder() if out is None else _absolute(out).parent
 
 
 @contextmanager
-def _called(origin: str, scratch: Path) -> Iterator[None]:
+def _called(origin: str, folder: Path) -> Iterator[None]:
     """In messages, what was found in the temporary folder is called by where it came from."""
     try:
         yield
     except BundleDamaged as error:
-        message = str(error).replace(str(scratch / "bundle"), origin)
+        message = str(error).replace(str(folder), origin)
         if "nothing was installed" not in message:
             message = f"{origin} is refused: {message}; nothing was installed"
         raise BundleDamaged(message) from error
@@ -167,14 +163,12 @@ def _absolute(out: Path) -> Path:
 
 def _install(
     parcel: Parcel,
-    scratch: Path,
+    folder: Path,
     name: str | None,
     out: Path | None,
     commit: str | None,
     notify: Notify,
 ) -> Installed:
-    folder = scratch / "bundle"
-    folder.mkdir()
     parcel.fetch_manifest(folder)
     manifest = read_foreign_manifest(folder)
     target = _absolute(out) if out is not None else install_target(name or manifest.name)
@@ -185,12 +179,7 @@ def _install(
     notify(f"checking {manifest.bundle_id} on this machine")
     with Bundle(verify_bundle(folder)) as bundle:
         check_sound(bundle)
-    try:
-        folder.rename(target)
-    except OSError as error:
-        if os.path.lexists(target):
-            raise BundleExists(f"{target} came to be meanwhile: pull again") from error
-        raise
+    publish(folder, target)
     return Installed(target, manifest.bundle_id, sha256, commit, new=True)
 
 

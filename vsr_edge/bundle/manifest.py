@@ -12,12 +12,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
 from vsr_edge.errors import BundleDamaged
-
-Fit: TypeAlias = Literal["stretch", "crop"]
-FilterKind: TypeAlias = Literal["bilinear", "bicubic"]
+from vsr_edge.runtime.preprocess import FilterKind, Fit, Preprocessing
+from vsr_edge.runtime.tokens import LEAST_ROOM, TextInput
 
 # 2: how pictures are fitted and sentences padded, graphs in further precisions, and a seal.
 SCHEMA_VERSION = 2
@@ -34,6 +33,11 @@ REFINER = "refiner"
 # Words and phrases with their vectors, by which a refinement is explained.
 CONCEPTS = "concepts"
 REQUIRED_ROLES = (IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER)
+
+# What heads are trained on, and searches show them: a candidate reaches so many frames before and
+# after its best one; a refinement learns from so many rejected candidates, the first retrieved, and
+# gives so many soft tokens.
+REACH, EVIDENCE, SOFT_TOKENS = 12, 3, 8
 
 # Names, order and number of axes of every graph's tensors: the contract between export and runtime.
 GRAPH_INPUTS: dict[str, dict[str, int]] = {
@@ -91,37 +95,6 @@ class Dimensions:
     image: int
     soft_tokens: int
     max_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Preprocessing:
-    """``(pixel − mean) / scale`` for each channel, after fitting the picture to the square.
-
-    ``fit`` is "stretch", or "crop": the shorter side fills the square, the middle of the longer
-    one is seen. ``filter`` resizes single pictures; frames of videos are decoded at the right size.
-    """
-
-    mean: tuple[float, float, float]
-    scale: tuple[float, float, float]
-    fit: Fit = "stretch"
-    filter: FilterKind = "bilinear"
-
-
-@dataclass(frozen=True, slots=True)
-class TextInput:
-    """How sentences become rows of tokens.
-
-    ``positions``: what words and soft tokens together may take, None for no limit. ``fill``: rows
-    are padded until they take all of it, as encoders want that pool the last position.
-    """
-
-    pad_id: int
-    pad_token: str
-    positions: int | None
-    fill: bool
-
-
-DEFAULT_TEXT = TextInput(pad_id=0, pad_token="[PAD]", positions=None, fill=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +301,7 @@ def _text_input(values: Mapping[str, Any], dimensions: Dimensions) -> TextInput:
     if not isinstance(fill, bool) or (fill and positions is None):
         raise ValueError(f"rows filled by {fill!r} up to {positions}")
     # Beside the soft tokens there must be room for the marks of beginning and end and a word.
-    if positions is not None and positions < dimensions.soft_tokens + 3:
+    if positions is not None and positions < dimensions.soft_tokens + LEAST_ROOM:
         raise ValueError(f"{positions} positions leave no room for a word")
     return TextInput(int(values["pad_id"]), str(values["pad_token"]), positions, fill)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,9 @@ from vsr_edge.bundle.manifest import (
     CONCEPTS,
     GRAPH_INPUTS,
     GRAPH_OUTPUTS,
+    GROUNDING,
     IMAGE_ENCODER,
+    REFINER,
     REQUIRED_ROLES,
     TEXT_ENCODER,
     TOKENIZER,
@@ -26,8 +28,15 @@ from vsr_edge.bundle.manifest import (
 )
 from vsr_edge.config import usable_threads
 from vsr_edge.errors import BundleDamaged, UsageError
-from vsr_edge.runtime.pictures import Picture, check_pictures
-from vsr_edge.runtime.preprocess import to_input
+from vsr_edge.runtime.heads import (
+    Floats,
+    Footage,
+    Judgements,
+    TextEncoding,
+    grounding_inputs,
+    refiner_inputs,
+)
+from vsr_edge.runtime.preprocess import Picture, check_pictures, to_input
 from vsr_edge.runtime.session import Session, open_session
 from vsr_edge.runtime.tokens import set_up_tokenizer, tokenize
 from vsr_edge.runtime.words import Reading, read
@@ -42,19 +51,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 TEXT_BATCH = 64
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TextEncoding:
-    """Queries encoded.
-
-    ``vectors`` float32 [n, D], of unit length; ``states`` float32 [n, L + N, H] of all tokens, the
-    soft ones last; ``mask`` int64 [n, L + N], 1 where a state is real.
-    """
-
-    vectors: Vectors
-    states: NDArray[np.float32]
-    mask: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,8 +198,31 @@ class Bundle:
             raise BundleDamaged(f"{path} has vectors {vectors.shape} for {len(names)} concepts")
         return Concepts(tuple(map(str, names)), vectors)
 
-    def run(self, role: str, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
-        """Run the graph of an optional role; its outputs in the order of the contract."""
+    def judge(self, query: TextEncoding, candidates: Footage) -> Judgements:
+        """Does each candidate show what the query (a batch of one) says, and where?
+
+        Raises:
+            UsageError: the bundle has no grounding head.
+        """
+        return Judgements(*self._run_head(GROUNDING, grounding_inputs(query, candidates)))
+
+    def refine(
+        self, query: TextEncoding, rejected: Footage, match: Floats, unit_frames: Floats
+    ) -> Floats:
+        """Soft tokens float32 [1, N, H] for a query (a batch of one), from rejected footage;
+        arguments as of :func:`vsr_edge.runtime.heads.refiner_inputs`.
+
+        Raises:
+            UsageError: the bundle has no refiner.
+        """
+        inputs = refiner_inputs(query, rejected, match, unit_frames)
+        return self._run_head(REFINER, inputs)[0]
+
+    def _run_head(self, role: str, inputs: Mapping[str, Floats]) -> list[Floats]:
+        if role not in self.manifest.files:
+            raise UsageError(
+                f"the bundle {self.bundle_id} has no {role} head: it searches in one shot"
+            )
         return self._session(role).run(list(GRAPH_OUTPUTS[role]), inputs)
 
     @property

@@ -13,7 +13,7 @@ from vsr_edge.bundle.locate import BundleFiles
 from vsr_edge.bundle.manifest import GROUNDING, REFINER
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import BundleDamaged, VsrEdgeError
-from vsr_edge.runtime.heads import Footage, judge, refine
+from vsr_edge.runtime.heads import Footage
 
 # The longest query that is tried; no encoder here takes as many tokens.
 LONGEST_QUERY = 4096
@@ -67,10 +67,10 @@ def _run_once(bundle: Bundle) -> None:
     cells = cast("NDArray[np.float32]", regions)  # None only where they were not asked for
     frame = Footage(vectors[:, None], cells[:, None], np.ones((1, 1), np.float32))
     if GROUNDING in bundle.manifest.files:
-        judge(bundle, query, frame)
+        bundle.judge(query, frame)
     if REFINER in bundle.manifest.files:
         none_yet = np.zeros(1, np.float32)
-        soft_tokens = refine(bundle, query, frame, none_yet, none_yet)
+        soft_tokens = bundle.refine(query, frame, none_yet, none_yet)
         if soft_tokens.shape != (1, dims.soft_tokens, dims.hidden):
             raise BundleDamaged(
                 f"the refiner gives soft tokens {list(soft_tokens.shape)}, the manifest says "

@@ -44,7 +44,7 @@ def export(context: typer.Context) -> None:
 
 def _tools() -> Path:
     """The folder that holds the packages `export` and `models`."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     for folder in (package / "_tools", package.parent):
         if all((folder / name / "__init__.py").is_file() for name in ("export", "models")):
             return folder

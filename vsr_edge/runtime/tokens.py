@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr_edge.bundle.manifest import TextInput
 from vsr_edge.errors import BundleDamaged, UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +18,23 @@ if TYPE_CHECKING:
 
 # The marks of beginning and end, and a word.
 LEAST_ROOM = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TextInput:
+    """How sentences become rows of tokens.
+
+    ``positions``: what words and soft tokens together may take, None for no limit. ``fill``: rows
+    are padded until they take all of it, as encoders want that pool the last position.
+    """
+
+    pad_id: int
+    pad_token: str
+    positions: int | None
+    fill: bool
+
+
+DEFAULT_TEXT = TextInput(pad_id=0, pad_token="[PAD]", positions=None, fill=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

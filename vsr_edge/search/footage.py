@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vsr_edge.bundle.manifest import REACH
 from vsr_edge.runtime.heads import Footage
 from vsr_edge.store.base import Store
 from vsr_edge.types import ClipHit, FrameFeatures, StoredVideo, Vectors
 
-# The verifier was trained on candidates of so many frames before and after the best one.
-REACH = 12
 # A clip of more frames than this may hold several moments, and yields a candidate for every so many
 # of its frames, but never more than a few: one long video must not fill a turn.
 FRAMES_PER_CANDIDATE = 128

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vsr_edge.bundle.manifest import REFINER, Calibration
-from vsr_edge.bundle.model import Bundle, TextEncoding
+from vsr_edge.bundle.manifest import EVIDENCE, REFINER, Calibration
+from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UsageError
-from vsr_edge.runtime.heads import refine
+from vsr_edge.runtime.heads import TextEncoding
 from vsr_edge.search.clock import Clock
 from vsr_edge.search.explain import notices_about, refinement
 from vsr_edge.search.feedback import fed_back, only_new
@@ -41,8 +41,6 @@ from vsr_edge.types import (
 
 # Enough clips that overlapping ones, which merge, still leave the moments or candidates wanted.
 CLIPS_PER_MOMENT = 8
-# How many rejected candidates a refinement learns from, the first retrieved; as in training.
-EVIDENCE = 3
 # How far Rocchio's feedback pushes a query from what was rejected (models/LOG.md).
 ROCCHIO_WEIGHT = 0.3
 
@@ -190,7 +188,7 @@ def _refined(
         return moved / np.linalg.norm(moved), 0
     match = np.array([one.match for one in evidence], np.float32)
     units = np.array([one.shown.window.unit_frames for one in evidence], np.float32)
-    soft = refine(bundle, text, footage, match, units)
+    soft = bundle.refine(text, footage, match, units)
     return bundle.encode_queries([query], soft).vectors[0], soft.shape[1]
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vsr_edge.bundle.manifest import Calibration
-from vsr_edge.bundle.model import Bundle, TextEncoding
-from vsr_edge.runtime.heads import judge
+from vsr_edge.bundle.model import Bundle
+from vsr_edge.runtime.heads import TextEncoding
 from vsr_edge.search.footage import Shown, footage
 
 
@@ -38,7 +38,7 @@ def verify(
     """Judge candidates, all in one batch; in their order."""
     if not shown:
         return []
-    found = judge(bundle, query, footage(shown))
+    found = bundle.judge(query, footage(shown))
     scores = np.array([one.window.score for one in shown])
     order = found.match + calibration.score_weight * scores
     frames = max(frames_searched, calibration.fewest_frames)
