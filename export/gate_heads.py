@@ -14,11 +14,8 @@ from export.compare import cosines_of, run_graph
 from export.contract import Graph, ParityError
 from vsr_edge.archive import Archive
 from vsr_edge.bundle.manifest import EVIDENCE, GRAPH_OUTPUTS, GROUNDING
-<<<<<<< HEAD:export/gate_heads.py
 from vsr_edge.config import Settings
 from vsr_edge.evaluation.records import Query
-=======
->>>>>>> house:export/parity_heads.py
 from vsr_edge.runtime.heads import (
     Footage,
     Judgements,
@@ -27,11 +24,7 @@ from vsr_edge.runtime.heads import (
     refiner_inputs,
 )
 from vsr_edge.runtime.session import open_session
-<<<<<<< HEAD:export/gate_heads.py
 from vsr_edge.search.footage import Candidates, best_frames, footage, show
-=======
-from vsr_edge.search.footage import Candidates, Shown, best_frames, footage, show
->>>>>>> house:export/parity_heads.py
 from vsr_edge.search.loop import CLIPS_PER_MOMENT
 from vsr_edge.types import SearchOptions
 

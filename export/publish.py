@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from vsr_edge.bundle.stage import publish, staging, write_manifest
 
 from export.contract import FILE_OF, HEADS, ExportError, Graph
 from vsr_edge.bundle.golden import golden_picture
@@ -28,6 +27,7 @@ from vsr_edge.bundle.manifest import (
     read_manifest,
 )
 from vsr_edge.bundle.model import Bundle
+from vsr_edge.bundle.stage import publish, staging, write_manifest
 
 GOLDEN_TEXTS = (
     "a man puts a red box on the shelf",
