@@ -24,9 +24,7 @@ from vsr_edge.runtime.heads import (
     refiner_inputs,
 )
 from vsr_edge.runtime.session import open_session
-from vsr_edge.search.footage import Candidates, best_frames, footage, show
-from vsr_edge.search.loop import CLIPS_PER_MOMENT
-from vsr_edge.types import SearchOptions
+from vsr_edge.search.candidates import Asked, footage
 
 # Shares of candidates, and the cosine of soft tokens.
 MIN_DECISIONS, MIN_SPANS, MIN_SOFT_COSINE = 0.99, 0.99, 0.99
@@ -63,16 +61,14 @@ class HeadFeeds:
 
 
 def head_feeds(archive: Archive, query: str) -> HeadFeeds | None:
-    """What a search of the archive puts before the heads; None where nothing is found."""
-    text = archive.bundle.encode_queries([query])
-    count = SearchOptions().candidates
-    hits = archive.store.search(text.vectors[0], count * CLIPS_PER_MOMENT)
-    found = show(archive.store, Candidates(archive.store, text.vectors[0]).new(hits, count))
+    """What a search of the archive puts before the heads first; None where nothing is found."""
+    asked = Asked(archive.store, archive.bundle, query)
+    found = asked.candidates(asked.retrieve(asked.vector, asked.options.candidates))
     if not found:
         return None
     rejected = found[:EVIDENCE]
-    units = np.array([one.window.unit_frames for one in rejected], np.float32)
-    return HeadFeeds(text, footage(found), best_frames(rejected), units)
+    units = np.array([one.unit_frames for one in rejected], np.float32)
+    return HeadFeeds(asked.text, footage(found), footage(rejected, best=True), units)
 
 
 def compare_grounding(source: Graph, found: Graph, feeds: Sequence[HeadFeeds]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from vsr_edge.bundle.locate import find_bundle
 from vsr_edge.bundle.manifest import CONCEPTS, GROUNDING, REFINER
 from vsr_edge.config import load_settings
 from vsr_edge.errors import UsageError
-from vsr_edge.search.feedback import fed_back, only_new
+from vsr_edge.search.candidates import Asked
+from vsr_edge.search.one_shot import fed_back, only_new
 
 QUERY = "a bicycle leaning against a wall"
 # As the demo's footage is short, few candidates a turn leave some for the next.
@@ -224,17 +225,18 @@ def test_limits_hold_for_feedback_too(opened: Callable[..., Archive]) -> None:
 
 def test_feedback_adds_what_the_plain_query_did_not_reach(opened: Callable[..., Archive]) -> None:
     archive = opened(without=(GROUNDING, REFINER))
-    query = archive.bundle.encode_text([QUERY])[0]
-    hits = archive.store.search(query, 2)
+    asked = Asked(archive.store, archive.bundle, QUERY)
+    query = asked.vector
+    hits = asked.retrieve(query, 1)[:2]
     moved = fed_back(archive.store, query, hits)
     assert np.linalg.norm(moved) == pytest.approx(1, abs=1e-5)
     assert moved @ query < 1
-    found = only_new(archive.store, query, hits, archive.store.search(moved, 6))
+    found = only_new(archive.store, query, hits, asked.retrieve(moved, 1)[:6])
     assert found
-    assert not {hit.clip.clip_id for hit in found} & {hit.clip.clip_id for hit in hits}
-    plain = {hit.clip.clip_id: hit.score for hit in archive.store.search(query, 1000)}
+    assert not {hit.clip_id for hit in found} & {hit.clip_id for hit in hits}
+    plain = {hit.clip_id: hit.score for hit in asked.retrieve(query, 100)}
     assert [hit.score for hit in found] == pytest.approx(
-        [plain[hit.clip.clip_id] for hit in found], abs=2e-3
+        [plain[hit.clip_id] for hit in found], abs=2e-3
     )
     assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
     assert fed_back(archive.store, query, []) is query

@@ -1,6 +1,10 @@
-"""What is to be said of a query: what of it is not understood, and what a refinement did to it."""
+"""What is told of a search: what a refinement did, what was not understood, how long it took."""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -49,3 +53,31 @@ def notices_about(bundle: Bundle, query: str) -> tuple[str, ...]:
         cut = cut if len(cut) <= CUT_SHOWN else f"{cut[:CUT_SHOWN]}…"
         notices.append(f"the query is longer than {model} reads; left out was: {cut}")
     return tuple(notices)
+
+
+class Clock:
+    """Milliseconds: of each stage, of a turn, in all. It runs from its making on."""
+
+    def __init__(self) -> None:
+        self._started = self._lap = time.perf_counter()
+        self._stages: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count what is done in the block for this stage; entered again, it goes on counting."""
+        started = self.total()
+        yield
+        self._stages[name] = self._stages.get(name, 0.0) + self.total() - started
+
+    def total(self) -> float:
+        """Since the start."""
+        return (time.perf_counter() - self._started) * 1000
+
+    def lap(self) -> float:
+        """Since the last lap, or the start."""
+        before, self._lap = self._lap, time.perf_counter()
+        return round((self._lap - before) * 1000, 3)
+
+    def milliseconds(self) -> dict[str, float]:
+        """By stage, and in total."""
+        return {name: round(ms, 3) for name, ms in {**self._stages, "total": self.total()}.items()}

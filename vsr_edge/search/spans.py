@@ -1,0 +1,317 @@
+"""From when to when: hits and judged windows, fitted to the scenes they show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsr_edge.store.base import Store
+from vsr_edge.types import (
+    Candidate,
+    ClipHit,
+    FrameFeatures,
+    Seconds,
+    StoredVideo,
+    Times,
+    Vectors,
+    check_span,
+)
+
+# A frame belongs to the moment while its score has fallen by less than this share of the way from
+# the moment's peak to the video's usual level,
+SHARE_OF_CONTRAST = 0.5
+# or by less than this, which is how much the score of one unchanging scene wavers.
+WAVERING = 0.05
+# Of two spans that share so much of the shorter one, the better one stands for both.
+MOST_SHARED = 0.5
+# No frame is shown for less; frames with one time stamp, or a video of no length, would give spans
+# of no length.
+LEAST_SECONDS = 0.001
+# Frames so many seconds around a hit say where its scene begins and ends, however long the video.
+CONTEXT_SECONDS = 120.0
+# Neighbouring frames of one scene are more alike than this, those of two mostly less.
+SAME_SCENE = 0.7
+_UNREAD = FrameFeatures(np.empty(0), np.empty((0, 0), np.float16), None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """Frames ``first`` to ``last`` of a video, on their way from a hit to a moment.
+
+    It begins as a clip with its score, whose vector stands for ``unit_frames`` frames. Then it lies
+    around the ``best`` frame, whose score it takes; the verifier sees its ``frames``, and says how
+    likely they match: ``match`` is the logit, ``order`` what candidates are ordered by (see
+    :class:`vsr_edge.bundle.manifest.Calibration`). ``start`` and ``end`` are the clip's, then what
+    the grounder chose (``open_ended`` if that ends where the footage does not), then the moment's.
+
+    Raises:
+        ValueError: it ends before it starts, or starts before the video.
+    """
+
+    clip_id: int
+    video: StoredVideo
+    start: Seconds
+    end: Seconds
+    score: float
+    first: int
+    last: int
+    unit_frames: int
+    best: int = 0
+    frames: FrameFeatures = _UNREAD
+    match: float = 0.0
+    order: float = 0.0
+    probability: float | None = None
+    open_ended: bool = False
+
+    def __post_init__(self) -> None:
+        check_span(self.start, self.end)
+
+    @classmethod
+    def of(cls, hit: ClipHit, video: StoredVideo) -> Window:
+        clip = hit.clip.window
+        span = inside(clip.start, clip.end, clip.end)
+        count = clip.last - clip.first + 1
+        return cls(hit.clip.clip_id, video, *span, hit.score, clip.first, clip.last, count)
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """The video and its frames, as a store is asked for them."""
+        return self.video.video_id, self.first, self.last
+
+    def touches(self, other: Window) -> bool:
+        """Same video, and overlapping or adjacent."""
+        apart = self.start > other.end or other.start > self.end
+        return self.video.video_id == other.video.video_id and not apart
+
+    def told(self) -> Candidate:
+        video = self.video.video
+        span = inside(self.start, self.end, video.duration)
+        return Candidate(video.path, *span, self.score, self.probability)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredFrames:
+    """Frames around a window: ``times`` float64 [n] and ``scores`` float [n], inner products with
+    the query; the first of them is frame ``first`` of the video.
+
+    ``begin`` and ``duration`` are the bounds of a moment that reaches the first or the last of
+    them: those of the video, or of the frames where the video goes on.
+    """
+
+    times: Times
+    scores: NDArray[np.floating]
+    duration: Seconds
+    begin: Seconds = 0.0
+    first: int = 0
+
+
+def moments(
+    store: Store,
+    judged: Sequence[Window],
+    retrieved: Iterable[Sequence[Window]],
+    query: Vectors,
+    limit: int,
+) -> list[Window]:
+    """At most ``limit``, fitted by how alike frames are to ``query`` float32 [D]: what was judged,
+    the likeliest first; then, while more is wanted, what only was retrieved.
+    """
+    around = partial(scored_frames, store, query)
+    found: list[Window] = []
+    # Some are repeats of others: frames for more than are wanted, read at once, are mostly enough.
+    for start in range(0, len(judged), 2 * limit):
+        if len(found) < limit:
+            part = judged[start : start + 2 * limit]
+            found = temporal_nms([*found, *map(corrected, part, around(part))])
+    for hits in retrieved:
+        if len(found) < limit:
+            found = temporal_nms([*found, *fit_hits(hits, around, limit)])
+    return found[:limit]
+
+
+def fit_hits(
+    hits: Sequence[Window],
+    around: Callable[[Sequence[Window]], Sequence[ScoredFrames]],
+    limit: int,
+) -> list[Window]:
+    """Turn hits, best first, into at most ``limit`` spans, best first, no two of which touch.
+
+    The best hit that no span covers yet becomes a span that is fitted to its scene by the frames
+    around it; hits that touch it are part of it. Where a fitted span touches an earlier one, the
+    two are one moment if they score alike; if not, it is the edge of the better one and adds
+    nothing. Frames are asked for at once around all hits that seem to become spans.
+    """
+    spans: list[Window] = []
+    ahead: dict[int, ScoredFrames] = {}
+    for place, hit in enumerate(hits):
+        if any(hit.touches(span) for span in spans):
+            continue
+        if len(spans) == limit:
+            break
+        if hit.clip_id not in ahead:
+            unread = (other for other in hits[place:] if other.clip_id not in ahead)
+            likely = _apart(unread, spans, limit - len(spans))
+            ids = (other.clip_id for other in likely)
+            ahead |= zip(ids, around(likely), strict=True)
+        fitted = fit(hit, ahead[hit.clip_id])
+        touching = [span for span in spans if span.touches(fitted)]
+        if any(span.score - fitted.score > WAVERING for span in touching):
+            continue
+        spans = [span for span in spans if span not in touching]
+        spans.append(_union([fitted, *touching]))
+    return sorted(spans, key=lambda span: -span.score)
+
+
+def _apart(hits: Iterable[Window], spans: Sequence[Window], count: int) -> list[Window]:
+    """The first ``count`` hits that touch none of the spans nor one another."""
+    chosen: list[Window] = []
+    for hit in hits:
+        if not any(hit.touches(other) for other in (*spans, *chosen)):
+            chosen.append(hit)
+            if len(chosen) == count:
+                break
+    return chosen
+
+
+def _union(spans: list[Window]) -> Window:
+    return replace(
+        spans[0],
+        start=min(span.start for span in spans),
+        end=max(span.end for span in spans),
+        score=max(span.score for span in spans),
+    )
+
+
+def temporal_nms(spans: Sequence[Window]) -> list[Window]:
+    """Those of the spans, best first, that a better one does not cover by half or more.
+
+    Temporal non-maximum suppression: the overlap counts against the shorter of the two.
+    """
+    kept: list[Window] = []
+    for span in spans:
+        if all(_shared(span, other) < MOST_SHARED for other in kept):
+            kept.append(span)
+    return kept
+
+
+def _shared(one: Window, other: Window) -> float:
+    if one.video.video_id != other.video.video_id:
+        return 0.0
+    overlap = min(one.end, other.end) - max(one.start, other.start)
+    return overlap / min(one.end - one.start, other.end - other.start)
+
+
+def scored_frames(store: Store, query: Vectors, windows: Sequence[Window]) -> list[ScoredFrames]:
+    """The frames in and around each window with their scores, all read at once."""
+    places = []
+    for window in windows:
+        context = round(CONTEXT_SECONDS * window.video.sampling.fps)
+        first, last = max(window.first - context, 0), window.last + context
+        places.append((window.video.video_id, first, last))
+    found = []
+    for window, (_, first, last), frames in zip(
+        windows, places, store.frames_of(places), strict=True
+    ):
+        scores = frames.vectors.astype(np.float32) @ query
+        whole = last >= window.video.frames - 1
+        duration = window.video.video.duration if whole else float(frames.times[-1])
+        begin = 0.0 if first == 0 else float(frames.times[0])
+        found.append(ScoredFrames(frames.times, scores, duration, begin, first))
+    return found
+
+
+def fit(hit: Window, frames: ScoredFrames) -> Window:
+    """Widen or narrow a clip to the run of frames around its best frame that score alike."""
+    within = np.flatnonzero((frames.times >= hit.start) & (frames.times <= hit.end))
+    if not len(within):
+        return hit
+    start, end = extent(frames, int(within[frames.scores[within].argmax()]))
+    return replace(hit, start=start, end=end)
+
+
+def corrected(window: Window, frames: ScoredFrames) -> Window:
+    """What the grounder says, corrected by the scores of the frames around in two cases.
+
+    It learned from cut footage. Where its span touches the edge of the judged footage and there is
+    more, it found no boundary, as happens where nothing is cut and little moves: then the moment is
+    where frames are about as much like the query as the best one. And where these end inside its
+    span at a change of the picture, the moment ends there.
+    """
+    run = extent(frames, window.best - frames.first)
+    span = window.start, window.end
+    start, end = run if window.open_ended else narrowed(span, run, partial(_changes_at, window))
+    return replace(window, start=start, end=end)
+
+
+def narrowed(
+    span: tuple[Seconds, Seconds],
+    run: tuple[Seconds, Seconds],
+    changes_at: Callable[[Seconds], bool],
+) -> tuple[Seconds, Seconds]:
+    """A span, cut where a run of frames that score alike ends inside it at a change of the picture.
+
+    The run is the one around the best frame, which may lie outside the grounder's span: what ends
+    there says nothing of the span, and it stays as it is.
+    """
+    (start, end), (begins, ends) = span, run
+    if begins >= end or ends <= start:
+        return span
+    return (
+        begins if start < begins and changes_at(begins) else start,
+        ends if ends < end and changes_at(ends) else end,
+    )
+
+
+def _changes_at(window: Window, time: Seconds) -> bool:
+    """Whether the judged frames before and after a time differ as those of two scenes do."""
+    after = int(np.searchsorted(window.frames.times, time))
+    if not 0 < after < len(window.frames):
+        return False
+    before, behind = window.frames.vectors[after - 1 : after + 1].astype(np.float32)
+    return float(before @ behind) < SAME_SCENE
+
+
+def extent(frames: ScoredFrames, peak: int) -> tuple[Seconds, Seconds]:
+    """Start and end of the run of frames around frame ``peak`` that score alike."""
+    times, scores = frames.times, frames.scores
+    contrast = float(scores[peak] - min(np.median(scores), scores.mean()))
+    alike = scores > scores[peak] - max(SHARE_OF_CONTRAST * contrast, WAVERING)
+    # One frame that falls out between two that belong is a blur or a blink, not the end.
+    alike[1:-1] |= alike[:-2] & alike[2:]
+    first = last = peak
+    while first > 0 and alike[first - 1]:
+        first -= 1
+    while last + 1 < len(times) and alike[last + 1]:
+        last += 1
+    return stretch(times, first, last, frames.begin, frames.duration)
+
+
+def stretch(
+    times: Times, first: int, last: int, begin: Seconds, end: Seconds
+) -> tuple[Seconds, Seconds]:
+    """Start and end of frames ``first`` to ``last`` of ``times``, both included.
+
+    A boundary lies half-way to the next frame outside; where there is none, it is ``begin`` or
+    ``end``.
+    """
+    start = float(min(begin, times[0]) if first == 0 else (times[first - 1] + times[first]) / 2)
+    stop = float(
+        max(end, times[-1]) if last + 1 == len(times) else (times[last] + times[last + 1]) / 2
+    )
+    return inside(start, stop, stop)
+
+
+def inside(start: Seconds, end: Seconds, duration: Seconds) -> tuple[Seconds, Seconds]:
+    """A span cut to [0, ``duration``], and widened if nothing is left of it.
+
+    A video of no length counts as ``LEAST_SECONDS`` long.
+    """
+    duration = max(duration, LEAST_SECONDS)
+    start, end = max(start, 0.0), min(end, duration)
+    if start < end:
+        return start, end
+    start = min(start, duration - LEAST_SECONDS)
+    return start, min(max(end, start + LEAST_SECONDS), duration)
