@@ -99,13 +99,7 @@ def build_world(
     ends = np.cumsum(counts)
     ranges = np.stack([ends - counts, ends - 1], 1)
     vectors = torch.from_numpy(np.concatenate([part.vectors for part in frames]))
-    clips = np.array(
-        [
-            (first, min(first + CLIP_FRAMES - 1, last))
-            for begin, last in ranges.tolist()
-            for first in range(begin, max(last - CLIP_STRIDE, begin) + 1, CLIP_STRIDE)
-        ]
-    )
+    clips = np.array([clip for video in ranges.tolist() for clip in clips_of(*video)])
     shown = [
         np.array([video.scenes[place].photo for place in part.scenes])
         for video, part in zip(videos, frames, strict=True)
@@ -116,13 +110,21 @@ def build_world(
         photos=np.concatenate(shown),
         videos=np.repeat(np.arange(len(videos)), counts),
         units={
-            "clip": (_means(vectors, clips), clips),
-            "video": (_means(vectors, ranges), ranges),
+            "clip": (mean_vectors(vectors, clips), clips),
+            "video": (mean_vectors(vectors, ranges), ranges),
         },
     )
 
 
-def _means(vectors: Tensor, ranges: NDArray[np.intp]) -> Tensor:
+def clips_of(begin: int, last: int) -> list[tuple[int, int]]:
+    """First and last frame of each clip of a video's frames ``begin`` to ``last``."""
+    return [
+        (first, min(first + CLIP_FRAMES - 1, last))
+        for first in range(begin, max(last - CLIP_STRIDE, begin) + 1, CLIP_STRIDE)
+    ]
+
+
+def mean_vectors(vectors: Tensor, ranges: NDArray[np.intp]) -> Tensor:
     """The vector of each range of frames: their mean, of unit length."""
     sums = F.pad(vectors.double().cumsum(0), (0, 0, 1, 0))
     return F.normalize(sums[ranges[:, 1] + 1] - sums[ranges[:, 0]], dim=1).float()
