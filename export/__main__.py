@@ -29,7 +29,7 @@ from export.publish import Part, read_parts
 from export.sources import open_source
 from vsr_edge.bundle.manifest import GROUNDING, REFINER
 from vsr_edge.bundle.model import Bundle
-from vsr_edge.cli.help_pages import App
+from vsr_edge.cli.options import App
 from vsr_edge.config import load_settings
 from vsr_edge.errors import VsrEdgeError
 from vsr_edge.evaluation.benchmarks import read_queries

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from export.contract import CalibrationError
 from models.logistic import logistic_fit
 from vsr_edge.archive import Archive
-from vsr_edge.evaluation.decisions import expected_calibration_error
+from vsr_edge.evaluation.metrics import expected_calibration_error
 from vsr_edge.evaluation.records import Query, is_video
 
 # The share of right answers that the threshold lets through, and how often those must be right

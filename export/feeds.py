@@ -19,8 +19,8 @@ from models.data.batches import class_names
 from vsr_edge.bundle.manifest import IMAGE_ENCODER, SOFT_TOKENS, TEXT_ENCODER
 from vsr_edge.cli.demo import demo_videos
 from vsr_edge.errors import MediaError
-from vsr_edge.ingest.scan import FoundFile, scan
-from vsr_edge.media.decode import read_frames
+from vsr_edge.ingest.scan import scan
+from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.plan import plan_video
 from vsr_edge.media.probe import probe
 from vsr_edge.runtime.preprocess import to_input
@@ -120,7 +120,7 @@ def load_pictures(folder: Path | None, side: int, count: int, *, crop: bool = Fa
         return _frames(demo_videos(), side, count, crop)
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES)
     if not paths:
-        videos = [found.path for found in scan([folder]) if isinstance(found, FoundFile)]
+        videos = [found.path for found in scan([folder]) if found.problem is None]
         if not videos:
             known = ", ".join(sorted(PHOTO_SUFFIXES))
             raise FileNotFoundError(f"{folder} holds no photo ({known}) and no video")
@@ -149,10 +149,10 @@ def _frames(videos: Sequence[Path], side: int, count: int, crop: bool) -> Pixels
     frames: list[Pixels] = []
     for path in videos:
         try:
-            video = probe(path)
+            video, _ = probe(path)
             fps = min(each / max(video.duration, 1e-3), MOST_FPS)
-            plan = plan_video(video, Sampling(fps=fps))
-            with read_frames(plan, size=(side, side), crop=crop) as reader:
+            plan = plan_video(path, Sampling(fps=fps))
+            with FrameReader(plan, size=(side, side), crop=crop) as reader:
                 frames.extend(picture for batch in reader for picture in batch.pixels)
         except MediaError as error:
             print(f"left out: {error}", file=sys.stderr)

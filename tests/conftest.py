@@ -27,7 +27,6 @@ _NEED_EXTRAS = (
     "bench/test_encoding.py",
     "bench/test_export.py",
     "bench/test_providers.py",
-    "e2e/test_readme.py",
     "runtime/test_bundle.py",
     "runtime/test_heads.py",
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from vsr_edge.config import Settings, load_settings
 from vsr_edge.errors import ArchiveError, UsageError
-from vsr_edge.ingest.presence import PruneSummary, is_gone, missing_videos, plan_prune
+from vsr_edge.ingest.scan import PruneSummary, is_gone, missing_videos, plan_prune
 from vsr_edge.search.names import named, where_named
 from vsr_edge.store.base import ArchiveStats, Store, open_store
 from vsr_edge.types import (
@@ -233,7 +233,7 @@ class Archive:
         return found
 
     def prune(self, *, dry_run: bool = False) -> PruneSummary:
-        """Forget the videos whose files were deleted (:mod:`vsr_edge.ingest.presence`).
+        """Forget the videos whose files were deleted (:mod:`vsr_edge.ingest.scan`).
 
         Held back are those whose folder is gone or empty, as where a drive is not mounted:
         :meth:`remove` forgets them too.
@@ -350,7 +350,6 @@ def open_settings_store(
         bundle_id=bundle_id,
         dim=dim,
         create=create,
-        exact_limit=settings.exact_limit,
         threads=settings.threads,
     )
 

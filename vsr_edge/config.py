@@ -19,10 +19,6 @@ from vsr_edge.types import Sampling
 APPLICATION = "vsr-edge"
 ENVIRONMENT_PREFIX = "VSR_EDGE_"
 
-# Exhaustive search of as many clips takes 20 ms a query on two threads. A graph over 50,000 takes
-# 10 s to build and, where vectors do not cluster, finds nine in ten of the nearest in no less time:
-# it pays only far beyond (tests/bench/test_retrieval.py).
-EXACT_SEARCH_LIMIT = 500_000
 # Thousands of threads take minutes to start and to end.
 MAX_THREADS = 256
 # No camera records more frames a second, and fewer than one in eleven days show nothing.
@@ -39,7 +35,8 @@ CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 class Settings:
     """All that a run may be told. ``threads`` 0 means: as many as this process may use.
 
-    ``include_system``: index what storage systems keep beside the videos too.
+    ``include_system``: index what storage systems keep beside the videos too. ``exact_limit`` is
+    deprecated: it is accepted and has no effect, as every search is exhaustive.
     """
 
     archive: Path
@@ -52,7 +49,7 @@ class Settings:
     clip_seconds: float = DEFAULT_SAMPLING.clip_seconds
     clip_stride: float = DEFAULT_SAMPLING.clip_stride
     regions: bool = DEFAULT_SAMPLING.regions
-    exact_limit: int = EXACT_SEARCH_LIMIT
+    exact_limit: int = 500_000
     include_system: bool = False
 
     def __post_init__(self) -> None:

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from vsr_edge.evaluation.benchmarks import read_queries, write_predictions, write_queries
-from vsr_edge.evaluation.benchmarks.predictions import read_predictions
+from vsr_edge.evaluation.benchmarks import (
+    read_predictions,
+    read_queries,
+    write_predictions,
+    write_queries,
+)
 from vsr_edge.evaluation.predictions import score_predictions
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -13,9 +13,9 @@ from vsr_edge.errors import UsageError
 from vsr_edge.evaluation.benchmarks import (
     FormatError,
     read_predictions,
-    video_ranking,
     write_predictions,
 )
+from vsr_edge.evaluation.evaluate import video_ranking
 from vsr_edge.evaluation.records import Judgement, Prediction
 
 

@@ -15,6 +15,9 @@ from vsr_edge.bundle.model import Bundle
 from vsr_edge.ingest.run import Progress
 from vsr_edge.types import Sampling
 
+# Of each video: its last frame, at 3.8 s, is shown for a 25th of a second.
+LENGTH = 3.84
+
 
 @pytest.fixture
 def videos(tmp_path: Path) -> Path:
@@ -34,7 +37,7 @@ def test_new_videos_are_stored_with_their_frames_regions_and_clips(
 ) -> None:
     summary = index(bundle, archive, videos)
     assert counts(summary) == {"indexed": 3, "frames": 12}
-    assert summary.hours == pytest.approx(12 / 3600, rel=0.06)
+    assert summary.hours == pytest.approx(3 * LENGTH / 3600, abs=1e-6)
     assert not summary.interrupted
     with open_for(bundle, archive) as store:
         assert [v.video.path.name for v in store.videos()] == ["a.mp4", "b.mkv", "c.mp4"]
@@ -44,7 +47,7 @@ def test_new_videos_are_stored_with_their_frames_regions_and_clips(
             assert frames.regions is not None
             assert frames.regions.shape == (4, bundle.manifest.dimensions.regions, bundle.dim)
             assert [clip.window.end for clip in store.clips(stored.video_id)] == [
-                pytest.approx(4.0, abs=0.25)
+                pytest.approx(LENGTH, abs=0.002)
             ]
         assert store.check() == []
 

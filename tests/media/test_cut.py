@@ -46,7 +46,7 @@ def test_what_lies_in_a_lost_part_is_shown_by_its_neighbour(tmp_path: Path) -> N
 
 
 def test_a_file_that_is_gone_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableMedia):
+    with pytest.raises(UnreadableMedia, match=r"gone\.mp4"):
         thumbnails(tmp_path / "gone.mp4", [0.0])
 
 

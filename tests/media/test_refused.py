@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests.media.reading import read_back
+from tests.media.reading import fingerprint, read_back
 from tests.media_files import constant_rate, write_video
 from vsr_edge.errors import MediaUnavailable, UnreadableMedia
 from vsr_edge.media import source
-from vsr_edge.media.decode import read_frames
+from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.plan import plan_video
-from vsr_edge.media.probe import fingerprint
 from vsr_edge.types import Sampling
 
 TENTHS = constant_rate(100)
@@ -69,7 +68,7 @@ def test_a_share_that_goes_away_is_no_damage(
     share.clear()
     plan = plan_video(path, Sampling())
     share["error"] = error
-    with pytest.raises(MediaUnavailable), read_frames(plan, threads=1) as reader:
+    with pytest.raises(MediaUnavailable), FrameReader(plan, threads=1) as reader:
         list(reader)
     share.clear()
     assert read_back(path).partial is None
@@ -80,7 +79,7 @@ def test_want_of_memory_is_said_and_is_no_damage(tmp_path: Path) -> None:
     code = (
         "import resource, sys, pathlib\n"
         "from vsr_edge.errors import MediaError\n"
-        "from vsr_edge.media.decode import read_frames\n"
+        "from vsr_edge.media.decode import FrameReader\n"
         "from vsr_edge.media.plan import plan_video\n"
         "from vsr_edge.types import Sampling\n"
         "path = pathlib.Path(sys.argv[1])\n"
@@ -88,7 +87,7 @@ def test_want_of_memory_is_said_and_is_no_damage(tmp_path: Path) -> None:
         "used = int(open('/proc/self/statm').read().split()[0]) * 4096\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + (2 << 20),) * 2)\n"
         "try:\n"
-        "    list(read_frames(plan, size=(64, 64), threads=1))\n"
+        "    list(FrameReader(plan, size=(64, 64), threads=1))\n"
         "except MediaError as error:\n"
         "    print(type(error).__name__, error.reason)\n"
     )

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.media_files import constant_rate, picture, write_unseekable, write_video
-from vsr_edge.media.decode import read_frames
+from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.plan import plan_video
 from vsr_edge.types import Sampling
 
@@ -193,12 +193,12 @@ def test_a_plan_gives_the_frames_of_a_full_decode(
     path = written(kind, tmp_path_factory)
     truth = full_decode(path)
     plan = plan_video(path, Sampling(fps=fps))
-    with read_frames(plan, size=SIZE, threads=2) as reader:
+    with FrameReader(plan, size=SIZE, threads=2) as reader:
         batches = list(reader)
     times = np.concatenate([batch.times for batch in batches])
     pixels = np.concatenate([batch.pixels for batch in batches])
     assert reader.partial is None
-    assert len(times) == len(plan.frames)
+    assert len(times) == len(plan)
     for time, picture_read in zip(times, pixels, strict=True):
         # FFmpeg gives two frames the same time where a program stream stores one for both.
         same = np.flatnonzero(np.abs(truth.times - time) < 0.002)

@@ -27,7 +27,7 @@ from models.data.worlds import (
 from models.episodes import Corpus, Episode, best_span, evidence_of
 from tests.store.archives import a_video
 from vsr_edge.bundle.manifest import EVIDENCE
-from vsr_edge.media.sampling import clip_windows
+from vsr_edge.media.plan import clip_windows
 from vsr_edge.runtime.heads import Judgements, TextEncoding, refiner_inputs
 from vsr_edge.search.candidates import Asked, footage
 from vsr_edge.search.spans import Window

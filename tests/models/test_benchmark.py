@@ -23,7 +23,7 @@ from models.data.photos import read_captions
 from tests.models.captioned import PHOTOS, write_photos
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.evaluation.benchmarks import read_queries
-from vsr_edge.media.decode import read_frames
+from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.plan import plan_video
 from vsr_edge.types import Sampling
 
@@ -160,7 +160,7 @@ def test_features_are_those_of_the_filmed_footage(
         path = tmp_path / "out" / "videos" / f"{composition.name}.mp4"
         filmed, times = [], []
         plan = plan_video(path, Sampling())
-        with read_frames(plan, size=(bundle.image_side,) * 2) as batches:
+        with FrameReader(plan, size=(bundle.image_side,) * 2) as batches:
             for batch in batches:
                 vectors, regions = bundle.encode_frames(batch.pixels)
                 filmed.append(vectors)

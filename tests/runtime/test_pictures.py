@@ -11,7 +11,7 @@ from skimage import data
 
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UnreadableMedia, UsageError
-from vsr_edge.media.still import exif_orientation, read_picture
+from vsr_edge.media.picture import exif_orientation, read_picture
 from vsr_edge.runtime.preprocess import as_pixels
 
 LOSSLESS = ("png", "tiff", "bmp")

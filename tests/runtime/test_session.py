@@ -95,7 +95,9 @@ def test_options_go_to_onnxruntime(graph: Path) -> None:
 
 @pytest.mark.parametrize("text", ["cpu:use_arena", "cpu:=1", "cpu:a=", "auto:device_id=1"])
 def test_options_that_cannot_be_read_are_a_usage_error(text: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(
+        UsageError, match=r"options (of a provider read name=value|belong to one provider)"
+    ):
         parse_provider(text)
 
 

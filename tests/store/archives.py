@@ -142,6 +142,12 @@ def rows(folder: Path, sql: str) -> list[tuple[Any, ...]]:
         connection.close()
 
 
+def vector_file(folder: Path) -> Path:
+    """The one file of the clips' vectors."""
+    (file,) = folder.glob("clips.*")
+    return file
+
+
 def change(folder: Path, *statements: str) -> None:
     """Write past the store."""
     connection = sqlite3.connect(folder / "archive.db")

@@ -20,11 +20,10 @@ from vsr_edge.errors import (
     UsageError,
 )
 from vsr_edge.store.base import open_store
-from vsr_edge.store.connection import connect, explained
-from vsr_edge.store.migrations import migrations
-from vsr_edge.store.opening import APPLICATION_ID, SCHEMA_VERSION
+from vsr_edge.store.connection import connect, translate_errors
+from vsr_edge.store.migrations import APPLICATION_ID, SCHEMA_VERSION, migrations
 
-from .archives import BUNDLE, DIM, a_query, change, content, fill, open_archive, rows
+from .archives import BUNDLE, DIM, a_query, change, content, fill, open_archive, rows, vector_file
 
 
 def test_an_archive_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -46,7 +45,7 @@ def test_creating_makes_the_folders_above_it(tmp_path: Path) -> None:
 
 
 def test_creating_needs_to_know_the_bundle(tmp_path: Path) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="needs the bundle's id"):
         open_store(tmp_path, create=True)
 
 
@@ -92,7 +91,7 @@ def test_an_older_schema_is_upgraded_and_keeps_its_rows(tmp_path: Path) -> None:
     vector = np.eye(DIM, dtype=np.float16)[0]
     connection = connect(tmp_path / "archive.db", create=True)
     database = Database(connection)
-    migrations.apply(database, stop_before="0002_regions")
+    migrations().apply(database, stop_before="0002_regions")
     connection.execute("INSERT INTO meta VALUES (1, ?, ?, 1, '2025')", [BUNDLE, DIM])
     connection.execute(
         "INSERT INTO videos VALUES (1, '/v/a.mp4', 'f', 1, 2, 3.0, 4, 5, 0, 'h264', 'mp4', 25.0, 0,"
@@ -125,10 +124,10 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
 def test_a_creation_that_was_interrupted_is_completed(tmp_path: Path, steps: int) -> None:
     connection = connect(tmp_path / "archive.db", create=True)
     database = Database(connection)
-    migrations.ensure_migrations_table(database)
+    migrations().ensure_migrations_table(database)
     if steps:
         stop = ["0002_regions", "0003_search_cache"][steps - 1]
-        migrations.apply(database, stop_before=stop)
+        migrations().apply(database, stop_before=stop)
     connection.close()
     with pytest.raises(ArchiveNotFound):
         open_archive(tmp_path, create=False)
@@ -161,7 +160,7 @@ def test_a_file_that_is_no_database_is_damaged(tmp_path: Path, create: bool) -> 
 
 def test_a_truncated_database_is_damaged(tmp_path: Path) -> None:
     fill(tmp_path, *(f"/v/{i}.mp4" for i in range(5)))
-    (tmp_path / "clips.usearch").unlink()
+    vector_file(tmp_path).unlink()
     content = (tmp_path / "archive.db").read_bytes()
     (tmp_path / "archive.db").write_bytes(content[: len(content) // 2])
 
@@ -203,7 +202,7 @@ def test_a_check_names_what_is_wrong(tmp_path: Path, statement: str, word: str) 
 
 def test_a_clip_vector_of_wrong_length_is_damage(tmp_path: Path) -> None:
     fill(tmp_path, "/v/a.mp4")
-    (tmp_path / "clips.usearch").unlink()
+    vector_file(tmp_path).unlink()
     change(tmp_path, "UPDATE clips SET vector = zeroblob(4) WHERE id = 2")
     with open_archive(tmp_path) as store, pytest.raises(ArchiveDamaged, match="wrong length"):
         store.search(a_query(), 3)
@@ -244,5 +243,5 @@ def test_errors_of_the_database_say_what_to_do(
 ) -> None:
     error = sqlite3.OperationalError("something")
     error.sqlite_errorcode = code
-    with pytest.raises(kind, match=word), explained(tmp_path):
+    with pytest.raises(kind, match=word), translate_errors(tmp_path):
         raise error

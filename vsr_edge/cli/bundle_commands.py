@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vsr_edge.cli.help_pages import App
-from vsr_edge.cli.options import JsonOption, ProviderOption
-from vsr_edge.cli.terminal import errors_as_exit_codes, say, terminate_like_ctrl_c
+from vsr_edge.cli.console import answer, say, terminate_like_ctrl_c
+from vsr_edge.cli.options import App, JsonOption, ProviderOption, argument, option
+from vsr_edge.cli.tables import Column, Table, megabytes, pairs, print_tables
+from vsr_edge.errors import BundleError, UsageError
+
+if TYPE_CHECKING:
+    from vsr_edge.bundle.manifest import Manifest
 
 bundle_app = App(
     no_args_is_help=True,
@@ -18,7 +24,7 @@ bundle_app = App(
 )
 
 BundleArgument = Annotated[
-    str, typer.Argument(metavar="BUNDLE", help="A built-in or installed name, or a folder.")
+    str, argument("A built-in or installed name, or a folder.", metavar="BUNDLE")
 ]
 
 
@@ -30,19 +36,71 @@ def bundle_show(bundle: BundleArgument = "lite", json_output: JsonOption = False
     """
     from vsr_edge.bundle.locate import bundle_name, find_bundle
     from vsr_edge.bundle.manifest import read_manifest
-    from vsr_edge.cli.output import print_json, print_manifest
 
-    with errors_as_exit_codes():
-        folder = find_bundle(bundle)
-        manifest = read_manifest(folder)
-        if json_output:
-            from vsr_edge.documents_bundle import BundleShowDocument
+    folder = find_bundle(bundle)
+    manifest = read_manifest(folder)
+    name = bundle_name(folder)
+    shown = {key: value for key, value in manifest.raw.items() if key != "golden"}
+    answer(
+        json_output,
+        lambda of: of.BundleShowDocument(folder=folder, bundle_name=name, **shown),
+        lambda: print_tables(*_manifest_tables(folder, name, manifest)),
+    )
 
-            place = {"folder": folder, "bundle_name": bundle_name(folder)}
-            shown = {key: value for key, value in manifest.raw.items() if key != "golden"}
-            print_json(BundleShowDocument.model_validate(place | shown))
-        else:
-            print_manifest(folder, manifest)
+
+def _manifest_tables(folder: Path, name: str, manifest: Manifest) -> list[Table]:
+    """A bundle: what it is and where it lies, its files, and what else its manifest says."""
+    from vsr_edge.bundle.locate import bundle_title, named_files
+
+    what = {
+        "bundle": bundle_title(name, manifest.bundle_id),
+        "folder": str(folder),
+        "encoders": manifest.encoders_id,
+        "licence": manifest.licence,
+    }
+    columns = Column("part"), Column("file", "path"), Column("size", "number"), Column("precision")
+    files = [
+        (_words(role), one.file, megabytes(one.size_bytes), one.precision or "")
+        for role, one in named_files(manifest)
+    ]
+    others = ("dims", "preprocessing", "text", "calibration", "parity", "provenance")
+    return [
+        pairs(what),
+        Table(columns, files),
+        *(
+            Table(
+                (Column("dimensions" if part == "dims" else part), Column("", "text")),
+                _flat(manifest.raw[part]),
+            )
+            for part in others
+            if manifest.raw.get(part)
+        ),
+    ]
+
+
+def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """Nested mappings as rows of names and values: numbers rounded, lists in one row."""
+    if isinstance(value, Mapping):
+        return [
+            row
+            for key, inner in value.items()
+            for row in _flat(inner, f"{name}, {_words(key)}" if name else _words(key))
+        ]
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [(name, ", ".join(map(_plain, value)))]
+    return [(name, _plain(value))]
+
+
+def _words(key: object) -> str:
+    return str(key).replace("_", " ")
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 @bundle_app.command("verify")
@@ -55,35 +113,28 @@ def bundle_verify(
 
     Example: [bold]vsr-edge bundle verify ./my-bundle[/bold]
     """
-    from dataclasses import asdict
-
     from vsr_edge.bundle.golden import check_golden
     from vsr_edge.bundle.locate import bundle_name, bundle_title, named_files
     from vsr_edge.bundle.model import load_bundle
     from vsr_edge.bundle.soundness import check_sound
-    from vsr_edge.cli.output import print_json
 
-    with errors_as_exit_codes(), load_bundle(bundle, provider=provider or "cpu") as loaded:
+    with load_bundle(bundle, provider=provider or "cpu") as loaded:
         report = check_golden(loaded)
         check_sound(loaded)
-        size = sum(entry.size_bytes for _, entry in named_files(loaded.manifest))
-        verifies = loaded.manifest.calibration is not None
-        name = bundle_name(loaded.files.folder)
-        if json_output:
-            from vsr_edge.documents_bundle import BundleVerifyDocument
-
-            found = {"id": loaded.bundle_id, "bundle_name": name, "bytes": size, "ok": True}
-            print_json(
-                BundleVerifyDocument.model_validate(
-                    {**found, "verifies": verifies, **asdict(report)}
-                )
-            )
+        found: dict[str, Any] = {
+            "id": loaded.bundle_id,
+            "bundle_name": bundle_name(loaded.files.folder),
+            "bytes": sum(entry.size_bytes for _, entry in named_files(loaded.manifest)),
+            "ok": True,
+            "verifies": loaded.manifest.calibration is not None,
+        }
+        answer(json_output, lambda of: of.BundleVerifyDocument(**found, **asdict(report)))
     say(
-        f"{bundle_title(name, loaded.bundle_id)}: sound, {size / 1e6:.1f} MB; "
+        f"{bundle_title(found['bundle_name'], found['id'])}: sound, {megabytes(found['bytes'])}; "
         f"cosine to the golden vectors: text {report.text_cosine:.4f}, "
         f"image {report.image_cosine:.4f}"
     )
-    if not verifies:
+    if not found["verifies"]:
         say("it has no trained verifier: what it finds is unverified")
 
 
@@ -93,72 +144,61 @@ def bundle_list(json_output: JsonOption = False) -> None:
 
     Example: [bold]vsr-edge bundle list[/bold]
     """
-    from dataclasses import asdict
-
     from vsr_edge.bundle.locate import BUILT_IN, find_bundle, installed_bundles
     from vsr_edge.bundle.registry import read_registry
-    from vsr_edge.cli.output import print_json
-    from vsr_edge.cli.tables import Column, print_table
 
-    with errors_as_exit_codes():
-        registry = read_registry()
-        built_in = [_described(name, find_bundle(name)) for name in BUILT_IN]
-        installed = [_described(name, folder) for name, folder in installed_bundles().items()]
-        published = [asdict(entry) for entry in registry.bundles.values()]
-        sources = [asdict(entry) for entry in registry.sources.values()]
-        if json_output:
-            from vsr_edge.documents_bundle import BundleListDocument
-
-            known = {"bundles": published, "sources": sources}
-            print_json(
-                BundleListDocument.model_validate(
-                    {"built_in": built_in, "installed": installed, "registry": known}
-                )
-            )
-            return
-        rows = [
-            (kind, row["name"], row["id"] or row["problem"], "", row["licence"] or "")
-            for kind, found in (("built in", built_in), ("installed", installed))
-            for row in found
-        ]
-        rows += [("to pull", r["name"], r["repository"], "", r["licence"]) for r in published]
-        rows += [
-            ("to export", r["name"], r["repository"], f"{r['parameters']} M", r["licence"])
-            for r in sources
-        ]
-        columns = (
-            Column(""),
-            Column("name"),
-            Column("id or repository", "text"),
-            Column("parameters", "number"),
-            Column("licence", "text"),
-        )
-        print_table(columns, rows, named_by=(1, 0))
+    registry = read_registry()
+    found = {
+        "built_in": [_described(name, find_bundle(name)) for name in BUILT_IN],
+        "installed": [_described(name, folder) for name, folder in installed_bundles().items()],
+    }
+    known = {
+        "bundles": [asdict(entry) for entry in registry.bundles.values()],
+        "sources": [asdict(entry) for entry in registry.sources.values()],
+    }
+    rows = [
+        (kind.replace("_", " "), row["name"], row["id"] or row["problem"], "", row["licence"] or "")
+        for kind, bundles in found.items()
+        for row in bundles
+    ]
+    rows += [("to pull", r["name"], r["repository"], "", r["licence"]) for r in known["bundles"]]
+    rows += [
+        ("to export", r["name"], r["repository"], f"{r['parameters']} M", r["licence"])
+        for r in known["sources"]
+    ]
+    columns = (
+        Column(""),
+        Column("name"),
+        Column("id or repository", "text"),
+        Column("parameters", "number"),
+        Column("licence", "text"),
+    )
+    answer(
+        json_output,
+        lambda of: of.BundleListDocument.model_validate(found | {"registry": known}),
+        lambda: print_tables(Table(columns, rows, named_by=(1, 0))),
+    )
 
 
 def _described(name: str, folder: Path) -> dict[str, Any]:
     from vsr_edge.bundle.locate import named_files
     from vsr_edge.bundle.manifest import read_manifest
-    from vsr_edge.errors import BundleError
 
     row: dict[str, Any] = {"name": name, "folder": str(folder)}
     try:
         manifest = read_manifest(folder)
     except BundleError as error:
         return row | {"id": None, "licence": None, "bytes": None, "problem": str(error)}
-    return row | {
-        "id": manifest.bundle_id,
-        "licence": manifest.licence,
-        "bytes": sum(entry.size_bytes for _, entry in named_files(manifest)),
-        "problem": None,
-    }
+    size = sum(entry.size_bytes for _, entry in named_files(manifest))
+    about = {"id": manifest.bundle_id, "licence": manifest.licence, "bytes": size}
+    return row | about | {"problem": None}
 
 
 @bundle_app.command("pack")
 def bundle_pack(
     bundle: BundleArgument,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="File to write; replaced once the new one is whole.")
+        Path, option("File to write; replaced once the new one is whole.", "--out", "-o")
     ],
     json_output: JsonOption = False,
 ) -> None:
@@ -170,19 +210,17 @@ def bundle_pack(
     """
     from vsr_edge.bundle.locate import bundle_title
     from vsr_edge.bundle.pack import pack_bundle
-    from vsr_edge.cli.output import print_json
 
-    with errors_as_exit_codes(), terminate_like_ctrl_c():
+    with terminate_like_ctrl_c():
         packed = pack_bundle(bundle, out)
-        if json_output:
-            from vsr_edge.documents_bundle import BundlePackDocument
-
-            print_json(BundlePackDocument.model_validate(packed))
-        else:
-            typer.echo(f"sha256 {packed.sha256}")
+        answer(
+            json_output,
+            lambda of: of.BundlePackDocument.model_validate(packed),
+            lambda: typer.echo(f"sha256 {packed.sha256}"),
+        )
     say(
         f"{bundle_title(bundle, packed.bundle_id)}: packed into {packed.file}, "
-        f"{packed.size_bytes / 1e6:.1f} MB; to install it: vsr-edge bundle pull "
+        f"{megabytes(packed.size_bytes)}; to install it: vsr-edge bundle pull "
         f"--from {packed.file.name} --sha256 {packed.sha256}"
     )
 
@@ -190,37 +228,28 @@ def bundle_pack(
 @bundle_app.command("pull")
 def bundle_pull(
     name: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Argument(
-            metavar="NAME|HF_ID",
-            help="A bundle of the registry or OWNER/NAME on the hub; with --from, the name to "
+        str | None,
+        argument(
+            "A bundle of the registry or OWNER/NAME on the hub; with --from, the name to "
             "install it under.",
+            metavar="NAME|HF_ID",
         ),
     ] = None,
     file: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--from", help="Install from this packed file; no network is used."),
+        Path | None, option("Install from this packed file; no network is used.", "--from")
     ] = None,
-    revision: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--revision", help="Branch, tag or commit. \\[default: main]"),
-    ] = None,
+    revision: Annotated[str | None, option("Branch, tag or commit. \\[default: main]")] = None,
     sha256: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            "--sha256",
-            help="Accept only this: the sha256 of manifest.json on the hub, of the whole file "
-            "with --from.",
+        str | None,
+        option(
+            "Accept only this: the sha256 of manifest.json on the hub, of the whole file "
+            "with --from."
         ),
     ] = None,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--out", "-o", help="Install as this folder, not under a name."),
+        Path | None, option("Install as this folder, not under a name.", "--out", "-o")
     ] = None,
-    endpoint: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--endpoint", help="A mirror of the hub. \\[default: HF_ENDPOINT]"),
-    ] = None,
+    endpoint: Annotated[str | None, option("A mirror of the hub. \\[default: HF_ENDPOINT]")] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Install a bundle from the Hugging Face hub, or from a packed file.
@@ -230,15 +259,11 @@ def bundle_pull(
 
     Example: [bold]vsr-edge bundle pull --from my-bundle.tar && vsr-edge bundle list[/bold]
     """
-    from dataclasses import asdict
-
     from vsr_edge.bundle.install import install_file, install_from_hub
     from vsr_edge.bundle.locate import bundle_name, bundle_title
     from vsr_edge.bundle.registry import read_registry
-    from vsr_edge.cli.output import print_json
-    from vsr_edge.errors import UsageError
 
-    with errors_as_exit_codes(), terminate_like_ctrl_c():
+    with terminate_like_ctrl_c():
         if file is not None:
             if revision is not None or endpoint is not None:
                 raise UsageError("--revision and --endpoint are for the hub, not for --from FILE")
@@ -256,10 +281,7 @@ def bundle_pull(
         else:
             raise UsageError("name what to pull: OWNER/NAME on the hub, or --from FILE.tar")
         called = bundle_name(pulled.folder)
-        if json_output:
-            from vsr_edge.documents_bundle import BundlePullDocument
-
-            print_json(BundlePullDocument.model_validate(asdict(pulled) | {"bundle_name": called}))
+        answer(json_output, lambda of: of.BundlePullDocument(bundle_name=called, **asdict(pulled)))
     state = "installed at" if pulled.new else "is there already, at"
     say(
         f"{bundle_title(called, pulled.bundle_id)}: {state} {pulled.folder}; to use it: "

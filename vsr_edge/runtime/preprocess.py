@@ -117,11 +117,11 @@ def as_pixels(picture: Picture) -> Pixels:
     if isinstance(picture, np.ndarray):
         return _check(picture, 3)
     if isinstance(picture, str | os.PathLike):
-        from vsr_edge.media.still import read_picture
+        from vsr_edge.media.picture import read_picture
 
         return read_picture(Path(picture))
     if hasattr(picture, "convert") and hasattr(picture, "getexif"):
-        from vsr_edge.media.still import by_exif
+        from vsr_edge.media.picture import by_exif
 
         pixels = _check(np.asarray(picture.convert("RGB")), 3)
         return by_exif(pixels, picture.getexif().get(_ORIENTATION_TAG, 1))

@@ -43,7 +43,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedReindex:
-    """A second generation beside the archive: by which bundle, and how many videos it has."""
+    """A shadow archive that is not switched to: of which bundle, and how many videos it has."""
 
     bundle_id: str
     videos: int
@@ -53,7 +53,7 @@ class UnfinishedReindex:
 class ArchiveStats:
     """What an archive holds. ``hours`` is footage; sizes are on disk; ``dim`` is D.
 
-    ``reindex`` is a second generation that is being made, or was left unfinished.
+    ``reindex`` is a shadow archive that is being filled, or was left unfinished.
     """
 
     videos: int
@@ -136,8 +136,8 @@ class Writer(Protocol):
         ...
 
 
-class Succession(Protocol):
-    """A second generation of the archive, filled beside the first, which it then replaces.
+class ShadowArchive(Protocol):
+    """A second archive, filled beside the first by another bundle, which it then replaces.
 
     Reading goes on all the while. What a crash leaves of it, the next one takes up.
     """
@@ -148,7 +148,7 @@ class Succession(Protocol):
         ...
 
     def open(self, bundle_id: str, dim: int) -> Store:
-        """The second generation: as far as it was filled before, or empty.
+        """The shadow: as far as it was filled before, or empty.
 
         One that was begun with another bundle, or is damaged, is thrown away with a notice.
 
@@ -158,13 +158,13 @@ class Succession(Protocol):
         ...
 
     def switch(self) -> None:
-        """Put the second generation in the place of the first, wholly or not at all.
+        """Put the shadow in the place of the archive, wholly or not at all.
 
         Close it before. Stores that are open on the archive finish what they are reading; then
         they raise ``BundleMismatch``.
 
         Raises:
-            ArchiveDamaged: the second generation is; it was thrown away.
+            ArchiveDamaged: the shadow is; it was thrown away.
             ArchiveError: there is no room on the disk for both and the change of one into the
             other. In either case nothing has changed.
         """
@@ -206,7 +206,7 @@ class Store(Protocol):
         ...
 
     def writer(self) -> AbstractContextManager[Writer]:
-        """Become the writer; leaving the block also brings the search cache up to date.
+        """Become the writer; leaving the block also brings the vector file up to date.
 
         Raises:
             ArchiveLocked: another process writes; the message names it.
@@ -214,8 +214,8 @@ class Store(Protocol):
         """
         ...
 
-    def succession(self) -> AbstractContextManager[Succession]:
-        """Become the writer, to have the archive replaced by a second generation.
+    def shadow_archive(self) -> AbstractContextManager[ShadowArchive]:
+        """Become the writer, to have the archive replaced by another bundle's.
 
         Raises:
             ArchiveLocked, ArchiveError: as :meth:`writer`.
@@ -315,7 +315,6 @@ def open_store(
     bundle_id: str | None = None,
     dim: int | None = None,
     create: bool = False,
-    exact_limit: int | None = None,
     threads: int = 0,
 ) -> Store:
     """Open the archive in a local folder.
@@ -325,9 +324,7 @@ def open_store(
         bundle_id: the bundle in use; None to only look, whatever bundle encoded the archive.
         dim: its vector length D; None like ``bundle_id``. Both are needed to create.
         create: make the folder and an empty archive where there is none.
-        exact_limit: up to so many clips every search is exhaustive; above, a graph answers
-            approximately. None is the measured limit, ``config.EXACT_SEARCH_LIMIT``.
-        threads: for searching and building the graph; 0 is as many as this process may use.
+        threads: for searching; 0 is as many as this process may use.
 
     Raises:
         ArchiveNotFound: nothing was indexed there, and ``create`` is False.
@@ -335,16 +332,11 @@ def open_store(
         ArchiveDamaged: the database cannot be read.
         ArchiveError: it was written by a newer version, or the folder cannot be used.
     """
-    # The database and the index take 0.2 s to import: not for `--help`.
-    from vsr_edge.store.local import LocalStore
+    # The database and usearch take 0.2 s to import: not for `--help`.
+    from vsr_edge.store.sqlite import LocalStore
 
     return LocalStore(
-        _local_folder(folder),
-        bundle_id=bundle_id,
-        dim=dim,
-        create=create,
-        exact_limit=exact_limit,
-        threads=threads,
+        _local_folder(folder), bundle_id=bundle_id, dim=dim, create=create, threads=threads
     )
 
 

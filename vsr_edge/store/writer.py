@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from vsr_edge.store.connection import explained, transaction
+from vsr_edge.store.connection import transaction, translate_errors
 from vsr_edge.store.rows import half, path_value, printable, unit, video_values
 from vsr_edge.types import ClipWindow, FrameFeatures, HalfVectors, Sampling, Seconds, Video
 
@@ -27,11 +27,14 @@ class LocalWriter:
     def begin(self, video: Video, sampling: Sampling) -> LocalVideoWriter:
         if self._connection.in_transaction:
             raise RuntimeError("the video before this one was neither finished nor given up")
-        with explained(self._folder):
+        with translate_errors(self._folder):
             return LocalVideoWriter(self._folder, self._connection, self._dim, video, sampling)
 
     def rename(self, video_id: int, path: Path, *, size_bytes: int, modified_ns: int) -> None:
-        with explained(self._folder), transaction(self._connection, write=True) as connection:
+        with (
+            translate_errors(self._folder),
+            transaction(self._connection, write=True) as connection,
+        ):
             connection.execute(
                 "DELETE FROM videos WHERE path = ? AND id <> ?", [path_value(path), video_id]
             )
@@ -42,7 +45,10 @@ class LocalWriter:
             bump_generation(connection)
 
     def touch(self, video_id: int, *, size_bytes: int, modified_ns: int) -> None:
-        with explained(self._folder), transaction(self._connection, write=True) as connection:
+        with (
+            translate_errors(self._folder),
+            transaction(self._connection, write=True) as connection,
+        ):
             connection.execute(
                 "UPDATE videos SET size_bytes = ?, modified_ns = ? WHERE id = ?",
                 [size_bytes, modified_ns, video_id],
@@ -50,7 +56,10 @@ class LocalWriter:
 
     def remove(self, video_ids: Iterable[int]) -> int:
         removed = 0
-        with explained(self._folder), transaction(self._connection, write=True) as connection:
+        with (
+            translate_errors(self._folder),
+            transaction(self._connection, write=True) as connection,
+        ):
             for video_id in video_ids:
                 cursor = connection.execute("DELETE FROM videos WHERE id = ?", [video_id])
                 removed += cursor.rowcount
@@ -98,7 +107,7 @@ class LocalVideoWriter:
         if not count:
             return
         first = self._frames
-        with explained(self._folder):
+        with translate_errors(self._folder):
             self._connection.executemany(
                 "INSERT INTO frames (video_id, number, time, vector) VALUES (?, ?, ?, ?)",
                 (
@@ -131,7 +140,7 @@ class LocalVideoWriter:
                 raise ValueError(f"{window} does not lie within the {self._frames} frames")
             if not (np.isfinite([window.start, window.end]).all() and window.start <= window.end):
                 raise ValueError(f"{window} does not end after it starts")
-        with explained(self._folder):
+        with translate_errors(self._folder):
             self._connection.executemany(
                 "INSERT INTO clips (video_id, start_time, end_time, first_frame, last_frame,"
                 " vector) VALUES (?, ?, ?, ?, ?, ?)",

@@ -15,22 +15,21 @@ Predictions (``read_predictions``, ``write_predictions``): tvr, qvhighlights and
 A malformed row raises ``FormatError`` with the file and the line.
 """
 
-from vsr_edge.evaluation.benchmarks.predictions import (
+from vsr_edge.evaluation.benchmarks.answers import (
     PREDICTION_FORMATS,
+    check_known,
     read_predictions,
     write_predictions,
 )
-from vsr_edge.evaluation.benchmarks.queries import QUERY_FORMATS, read_queries, write_queries
-from vsr_edge.evaluation.benchmarks.submissions import video_ranking
-from vsr_edge.evaluation.reading import FormatError
+from vsr_edge.evaluation.benchmarks.queries import read_queries, write_queries
+from vsr_edge.evaluation.benchmarks.reading import FormatError
 
 __all__ = [
     "PREDICTION_FORMATS",
-    "QUERY_FORMATS",
     "FormatError",
+    "check_known",
     "read_predictions",
     "read_queries",
-    "video_ranking",
     "write_predictions",
     "write_queries",
 ]

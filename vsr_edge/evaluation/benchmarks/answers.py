@@ -1,34 +1,135 @@
-"""Predictions in JSON Lines: QVHighlights' for a given video, and this project's own."""
+"""Prediction files: what a search answered, in TVR's, QVHighlights' and this project's own form."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import cast, get_args
+from typing import Final, TypeAlias, cast, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vsr_edge.evaluation.reading import Row, as_row, json_lines, shown, unique, write_json_lines
-from vsr_edge.evaluation.records import (
-    MOST_PREDICTIONS,
-    Judgement,
-    Prediction,
-    TaskPredictions,
+from vsr_edge.errors import UsageError
+from vsr_edge.evaluation.benchmarks.reading import (
+    FormatError,
+    Row,
+    Source,
+    json_line,
+    shown,
+    unique,
+    write_text,
 )
+from vsr_edge.evaluation.records import MOST_PREDICTIONS, Judgement, Prediction, TaskPredictions
 from vsr_edge.types import Decision
 
-_OWN_KEYS = (
-    "qid",
-    "query",
-    "predictions",
-    "decision",
-    "confidence",
-    "match_probability",
-    "judged",
-)
+TASKS: Final = ("VCMR", "SVMR", "VR")
+_SALIENCY, _WINDOWS = "pred_saliency_scores", "pred_relevant_windows"
+
+ReadTasks: TypeAlias = dict[str, tuple[Prediction, ...]]
 
 
-def read_qvhighlights(path: Path) -> dict[str, tuple[Prediction, ...]]:
+def read_predictions(path: Path, format: str) -> ReadTasks:
+    """The predictions of a file by task: up to three for tvr, SVMR for qvhighlights (each query's
+    video is given), VCMR for jsonl.
+
+    Raises ``FormatError`` for a malformed row, and ``UsageError`` for an unknown format
+    (``PREDICTION_FORMATS``) or a file that cannot be opened.
+    """
+    check_known(format)
+    return _FORMATS[format][0](path)
+
+
+def write_predictions(path: Path, tasks: TaskPredictions, format: str) -> None:
+    """Write predictions by task, as ``read_predictions`` gives them, at most 100 moments each.
+
+    qvhighlights and jsonl hold one task.
+    """
+    if format != "tvr" and len(tasks) != 1:
+        raise UsageError(f"{format} holds one task, not {len(tasks)}: {', '.join(tasks)}.")
+    check_known(format)
+    write_text(path, _FORMATS[format][1](tasks))
+
+
+def check_known(format: str) -> None:
+    """Raise ``UsageError`` for a format of predictions that there is not."""
+    if format not in _FORMATS:
+        raise UsageError(f'No format "{format}" for predictions; there is {", ".join(_FORMATS)}.')
+
+
+def _read_tvr(path: Path) -> ReadTasks:
+    """A TVR submission: ``{"video2idx" or "vid2idx": {name: int}, "VCMR" | "SVMR" | "VR": rows}``.
+
+    A row is ``{"desc_id", "desc", "predictions": [[video's number, start, end, score], …]}``, best
+    first; the score may be missing. A number that the map does not hold stands for a video of
+    another name.
+    """
+    source = Source(path)
+    names: dict[int, str] | None = None
+    tasks: dict[str, list[tuple[Row, NDArray[np.float64]]]] = {}
+    for key in source.members():
+        if key in ("video2idx", "vid2idx"):
+            row = source.row()
+            names = {int(row.number(name)): name for name in row.values}
+        elif key in TASKS:
+            tasks[key] = [_tvr_row(source.row()) for _ in source.elements()]
+        else:
+            source.value()
+    source.end()
+    if names is None:
+        raise FormatError(path, 1, '"video2idx" (or "vid2idx") is missing')
+    if not tasks:
+        raise FormatError(path, 1, f"none of {', '.join(TASKS)} is there")
+    return {
+        task: unique((row, _tvr_prediction(row, array, names)) for row, array in tasks[task])
+        for task in TASKS
+        if task in tasks
+    }
+
+
+def _tvr_row(row: Row) -> tuple[Row, NDArray[np.float64]]:
+    """A row with its predictions as an array [n, 3 or more], which takes less than lists do."""
+    array = row.table("predictions")
+    if len(array) and array.shape[1] < 3:
+        raise row.error('"predictions" must hold [video, start, end, score]')
+    kept = {key: row.values[key] for key in ("desc_id", "desc") if key in row.values}
+    return replace(row, values=kept), array if len(array) else np.empty((0, 4))
+
+
+def _tvr_prediction(row: Row, array: NDArray[np.float64], names: Mapping[int, str]) -> Prediction:
+    return Prediction(
+        qid=row.identifier("desc_id"),
+        query=row.optional_text("desc") or "",
+        videos=tuple(names.get(int(number), f"#{int(number)}") for number in array[:, 0]),
+        windows=array[:, 1:3],
+        scores=array[:, 3] if array.shape[1] > 3 else np.zeros(len(array)),
+    )
+
+
+def _tvr_text(tasks: TaskPredictions) -> str:
+    if unknown := set(tasks) - set(TASKS):
+        raise UsageError(f"tvr holds the tasks {', '.join(TASKS)}, not {', '.join(unknown)}.")
+    every = [prediction for rows in tasks.values() for prediction in rows]
+    names = sorted({video for prediction in every for video in prediction.videos})
+    numbers = {name: number for number, name in enumerate(names)}
+    rows = {
+        task: [
+            {
+                "desc_id": prediction.qid,
+                "desc": prediction.query,
+                "predictions": [
+                    [numbers[video], *window, score]
+                    for video, window, score in prediction.listed(MOST_PREDICTIONS)
+                ],
+            }
+            for prediction in predictions
+        ]
+        for task, predictions in tasks.items()
+    }
+    return json_line({"video2idx": numbers, **rows})
+
+
+def _read_qvhighlights(path: Path) -> ReadTasks:
     """moment_detr's predictions: ``qid, query, vid, pred_relevant_windows, pred_saliency_scores``.
 
     Windows are [start, end, score]; either list may be left out of the whole file, not of a row.
@@ -38,55 +139,45 @@ def read_qvhighlights(path: Path) -> dict[str, tuple[Prediction, ...]]:
 
 def _qvhighlights_rows(path: Path) -> Iterator[tuple[Row, Prediction]]:
     columns: set[str] | None = None
-    for row in json_lines(path):
-        given = {"pred_relevant_windows", "pred_saliency_scores"} & set(row.values)
+    for row in Source(path).rows():
+        given = {_WINDOWS, _SALIENCY} & set(row.values)
         if columns is not None and given != columns:
             raise row.error(f"{', '.join(sorted(given ^ columns))}: in some rows, not in others")
         columns = given
-        windows = row.rows("pred_relevant_windows") if "pred_relevant_windows" in given else None
-        if windows is None or not len(windows):
-            windows = np.empty((0, 3))
-        if windows.shape[1] != 3:
-            raise row.error('"pred_relevant_windows" must hold [start, end, score]')
-        yield (
-            row,
-            Prediction(
-                qid=row.identifier("qid"),
-                query=row.text("query") if row.has("query") else "",
-                videos=(row.text("vid"),) * len(windows) if len(windows) else (),
-                windows=windows[:, :2],
-                scores=windows[:, 2],
-                saliency=row.numbers("pred_saliency_scores")
-                if "pred_saliency_scores" in given
-                else None,
-            ),
+        windows = row.table(_WINDOWS) if _WINDOWS in given else np.empty(0)
+        if len(windows) and windows.shape[1] != 3:
+            raise row.error(f'"{_WINDOWS}" must hold [start, end, score]')
+        windows = windows.reshape(-1, 3)
+        prediction = Prediction(
+            qid=row.identifier("qid"),
+            query=row.optional_text("query") or "",
+            videos=(row.text("vid"),) * len(windows) if len(windows) else (),
+            windows=windows[:, :2],
+            scores=windows[:, 2],
+            saliency=row.numbers(_SALIENCY) if _SALIENCY in given else None,
         )
-
-
-def write_qvhighlights(path: Path, tasks: TaskPredictions) -> None:
-    """Moments of other videos than the first one's are left out: a row is about one video."""
-    (predictions,) = tasks.values()
-    write_json_lines(path, [_qvhighlights_row(prediction) for prediction in predictions])
+        yield row, prediction
 
 
 def _qvhighlights_row(prediction: Prediction) -> dict[str, object]:
+    """Moments of other videos than the first one's are left out: a row is about one video."""
     given = prediction.videos[0] if prediction.videos else None
     row: dict[str, object] = {
         "qid": prediction.qid,
         "query": prediction.query,
         "vid": given,
-        "pred_relevant_windows": [
+        _WINDOWS: [
             [*window, score]
             for video, window, score in prediction.listed(MOST_PREDICTIONS)
             if video == given
         ],
     }
     if prediction.saliency is not None:
-        row["pred_saliency_scores"] = prediction.saliency.tolist()
+        row[_SALIENCY] = prediction.saliency.tolist()
     return row
 
 
-def read_own(path: Path) -> dict[str, tuple[Prediction, ...]]:
+def _read_own(path: Path) -> ReadTasks:
     """This project's predictions, one object a line.
 
     ``{"qid", "query", "predictions": [[video, start, end, score], …], "decision", "confidence",
@@ -94,7 +185,7 @@ def read_own(path: Path) -> dict[str, tuple[Prediction, ...]]:
     describes them; the last four may be missing. Files from before ``match_probability`` state it
     as the confidence of a "match", and its complement as that of a "no_match".
     """
-    return {"VCMR": unique((row, _own_prediction(row)) for row in json_lines(path))}
+    return {"VCMR": unique((row, _own_prediction(row)) for row in Source(path).rows())}
 
 
 def _own_prediction(row: Row) -> Prediction:
@@ -111,18 +202,20 @@ def _own_prediction(row: Row) -> Prediction:
     confidence, probability = _share(row, "confidence"), _share(row, "match_probability")
     if probability is None and confidence is not None and decision != "unverified":
         probability = confidence if decision == "match" else 1 - confidence
-    judged = row.items("judged") if row.has("judged") else []
     return Prediction(
         qid=row.identifier("qid"),
-        query=row.text("query") if row.has("query") else "",
+        query=row.optional_text("query") or "",
         videos=tuple(str(moment[0]) for moment in listed),
         windows=array[:, :2],
         scores=array[:, 2],
         decision=cast("Decision", decision),
         confidence=confidence,
-        judged=tuple(_judgement(as_row(row.path, row.line, item)) for item in judged),
+        judged=tuple(map(_judgement, row.parts("judged"))),
         match_probability=probability,
-        extra=row.extra(*_OWN_KEYS),
+        extra=row.extra(
+            *("qid", "query", "predictions", "decision"),
+            *("confidence", "match_probability", "judged"),
+        ),
     )
 
 
@@ -140,27 +233,37 @@ def _judgement(row: Row) -> Judgement:
     return Judgement(row.text("video"), matched, row.optional_number("probability"))
 
 
-def write_own(path: Path, tasks: TaskPredictions) -> None:
-    (predictions,) = tasks.values()
-    write_json_lines(path, [_own_row(prediction) for prediction in predictions])
-
-
 def _own_row(prediction: Prediction) -> dict[str, object]:
-    row: dict[str, object] = {
+    optional = {
+        "confidence": prediction.confidence,
+        "match_probability": prediction.match_probability,
+        "judged": [asdict(judgement) for judgement in prediction.judged] or None,
+    }
+    return {
+        **prediction.extra,
         "qid": prediction.qid,
         "query": prediction.query,
         "predictions": [
             [video, *window, score] for video, window, score in prediction.listed(MOST_PREDICTIONS)
         ],
         "decision": prediction.decision,
+        **{key: value for key, value in optional.items() if value is not None},
     }
-    if prediction.confidence is not None:
-        row["confidence"] = prediction.confidence
-    if prediction.match_probability is not None:
-        row["match_probability"] = prediction.match_probability
-    if prediction.judged:
-        row["judged"] = [
-            {"video": item.video, "matched": item.matched, "probability": item.probability}
-            for item in prediction.judged
-        ]
-    return {**prediction.extra, **row}
+
+
+def _lines(row: Callable[[Prediction], dict[str, object]]) -> Callable[[TaskPredictions], str]:
+    def text(tasks: TaskPredictions) -> str:
+        (predictions,) = tasks.values()
+        return "".join(json_line(row(prediction)) for prediction in predictions)
+
+    return text
+
+
+_FORMATS: Final[
+    Mapping[str, tuple[Callable[[Path], ReadTasks], Callable[[TaskPredictions], str]]]
+] = {
+    "tvr": (_read_tvr, _tvr_text),
+    "qvhighlights": (_read_qvhighlights, _lines(_qvhighlights_row)),
+    "jsonl": (_read_own, _lines(_own_row)),
+}
+PREDICTION_FORMATS: Final = tuple(_FORMATS)

@@ -8,16 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from vsr_edge.errors import UsageError, printable
+from vsr_edge.evaluation.archive_scores import score_queries
+from vsr_edge.evaluation.evaluate import Run
 from vsr_edge.evaluation.figures import evaluation_summary, evaluation_tables
-from vsr_edge.evaluation.run import Run
-from vsr_edge.evaluation.scoring.archive import query_scores
 from vsr_edge.types import clock
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-WORST = 20
 _NEEDED = ("jinja2", "matplotlib")
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 
@@ -37,32 +38,35 @@ def write_report(path: Path, run: Run, document: Mapping[str, Any], videos: Sequ
         latency_histogram,
         recall_curves,
         risk_coverage_curve,
-        surest,
     )
     from vsr_edge.evaluation.report.worst import worst_queries
 
     latency = latency_histogram([p.timing_ms["total"] for p in run.paths])
     plots = {"Latency": (latency, "What searches took; the slowest in a hundred in the last bar.")}
-    scores = query_scores(run.predictions, run.queries)
+    scores = score_queries(run.predictions, run.queries)
     top_k = document["run"]["top_k"]
-    if scores.qids:
-        sure, right, by = surest(run.predictions, run.queries)
+    if scores.present.any():
+        # How sure first moments are: by the match probability where there are any.
+        sure, by = scores.likely, "match"
+        if np.isnan(sure).all():
+            sure = np.array([p.scores[0] if len(p) else np.nan for p in run.predictions])
+            by = "score"
+        known = ~np.isnan(sure)
         plots = {
             "Recall": (recall_curves(scores, top_k), "R@k for every k; the higher, the better."),
             "Risk and coverage": (
-                risk_coverage_curve(sure, right, by),
+                risk_coverage_curve(sure[known], scores.right[known], by),
                 f"If only the first moments of the highest {by} are kept: how many of them lie in "
                 "a wrong video. Were that known for certain, the curve would lie at 0 for long.",
             ),
             **plots,
         }
-    worst = worst_queries(run.predictions, run.queries, scores, videos, WORST, top_k)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {
         "clock": clock,
+        "data_uri": _data_uri,
         "figure": _figure,
-        "jpeg": _jpeg,
-        "svg": _svg,
+        "file_name": lambda video: Path(video).name,
         "printable": printable,
     }
     page = environment.from_string(_TEMPLATE.read_text("utf-8")).render(
@@ -71,7 +75,7 @@ def write_report(path: Path, run: Run, document: Mapping[str, Any], videos: Sequ
         count=len(run.queries),
         tables=evaluation_tables(document),
         plots=plots,
-        worst=worst,
+        worst=worst_queries(run.predictions, run.queries, scores, videos, top_k),
     )
     path.write_text(page, "utf-8")
 
@@ -87,13 +91,6 @@ def _figure(cell: str) -> Markup:
     return whole.format(value, interval)
 
 
-def _jpeg(picture: bytes) -> str:
-    return _data_uri("image/jpeg", picture)
-
-
-def _svg(picture: str) -> str:
-    return _data_uri("image/svg+xml", picture.encode())
-
-
-def _data_uri(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+def _data_uri(content: bytes | str, kind: str) -> str:
+    data = content.encode() if isinstance(content, str) else content
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -11,15 +11,11 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
-from vsr_edge.evaluation.decisions import risk_coverage
-from vsr_edge.evaluation.records import MOST_PREDICTIONS, Prediction, Query
-from vsr_edge.evaluation.retrieval import recall_at
-from vsr_edge.evaluation.scoring.archive import (
-    QueryScores,
-    first_is_right,
-    match_probabilities,
-)
+from vsr_edge.evaluation.archive_scores import THRESHOLDS, ArchiveScores
+from vsr_edge.evaluation.metrics import recall_at, risk_coverage
+from vsr_edge.evaluation.records import MOST_PREDICTIONS
 
 _SIZE = (5.2, 3.4)
 # Text as outlines needs no fonts on the reader's machine; with a fixed salt the same figures give
@@ -32,16 +28,17 @@ _STYLE: Any = {
 }
 
 
-def recall_curves(scores: QueryScores, top_k: int) -> str:
+def recall_curves(scores: ArchiveScores, top_k: int) -> str:
     """R@k over k, up to the ``top_k`` asked for, of the video and of the moment at each IoU."""
     figure, axes = _new("answers looked at (k)", "per cent of queries found")
     ks = np.arange(1, min(top_k, MOST_PREDICTIONS) + 1)
     curves = {"video": scores.videos} | {
-        f"moment, IoU {threshold}": scores.moments[:, column]
-        for column, threshold in enumerate(scores.thresholds)
+        f"moment, IoU {threshold}": ranks
+        for threshold, ranks in zip(THRESHOLDS, scores.moments.T, strict=True)
     }
     for label, ranks in curves.items():
-        axes.plot(ks, [100 * recall_at(ranks, int(k)) for k in ks], label=label)
+        found = ranks[scores.present]
+        axes.plot(ks, [100 * recall_at(found, int(k)) for k in ks], label=label)
     if len(ks) > 1:
         axes.set_xscale("log")
     ticks = [k for k in (1, 2, 5, 10, 20, 50, 100) if k <= len(ks)]
@@ -52,7 +49,7 @@ def recall_curves(scores: QueryScores, top_k: int) -> str:
     return _svg(figure)
 
 
-def risk_coverage_curve(sure: Sequence[float], right: Sequence[bool], by: str) -> str:
+def risk_coverage_curve(sure: ArrayLike, right: ArrayLike, by: str) -> str:
     """The error rate among the surest first moments, over how many of them are kept."""
     figure, axes = _new(
         f"per cent of first moments kept, by {by}", "per cent of them in a wrong video"
@@ -71,19 +68,6 @@ def latency_histogram(milliseconds: Sequence[float]) -> str:
     axes.hist(np.minimum(values, np.percentile(values, 99)), bins=min(40, 5 + len(values) // 5))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return _svg(figure)
-
-
-def surest(
-    predictions: Sequence[Prediction], queries: Sequence[Query]
-) -> tuple[list[float], list[bool], str]:
-    """How sure each first moment is, whether it lies in the right video (an absent query's never
-    does), and what says how sure: the match probability where there are any, else the score.
-    """
-    likely, right = match_probabilities(predictions, queries)
-    if likely:
-        return likely, right, "match"
-    pairs = [(p, q) for p, q in zip(predictions, queries, strict=True) if len(p)]
-    return [float(p.scores[0]) for p, _ in pairs], [first_is_right(p, q) for p, q in pairs], "score"
 
 
 def _new(x: str, y: str) -> tuple[Figure, Axes]:

@@ -1,0 +1,412 @@
+"""An archive in a local folder: SQLite is the truth, the vector file is a cache."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from vsr_edge.config import usable_threads
+from vsr_edge.errors import ArchiveError, BundleMismatch, UsageError
+from vsr_edge.store.base import ArchiveStats, Filter
+from vsr_edge.store.check import check_rows
+from vsr_edge.store.connection import (
+    DATABASE_FILE,
+    connect,
+    create_archive,
+    damaged,
+    encoded_with,
+    generation,
+    moved,
+    not_found,
+    open_archive,
+    transaction,
+    translate_errors,
+)
+from vsr_edge.store.lock import UPKEEP, WriterLock
+from vsr_edge.store.rows import (
+    CLIP_COLUMNS,
+    VIDEO_COLUMNS,
+    clip,
+    matrix,
+    path_value,
+    stored_video,
+    where_video,
+)
+from vsr_edge.store.shadow import LocalShadowArchive, unfinished_reindex
+from vsr_edge.store.vectors import CACHE_FILES, VectorFile
+from vsr_edge.store.writer import LocalWriter
+from vsr_edge.types import Clip, ClipHit, FrameFeatures, HalfVectors, StoredVideo, Vectors
+
+# Columns of the frames of each span, a JSON list of (video id, first, last): one statement.
+_OF_SPANS = """
+    SELECT span.key, {columns} FROM json_each(?) AS span CROSS JOIN {table} AS frame
+    WHERE frame.video_id = json_extract(span.value, '$[0]')
+      AND frame.number BETWEEN json_extract(span.value, '$[1]') AND json_extract(span.value, '$[2]')
+    ORDER BY span.key, frame.number
+"""
+_LAST = 2**62
+
+
+class LocalStore:
+    """The store of one folder. Arguments and errors: :func:`vsr_edge.store.base.open_store`.
+
+    Each thread that reads has a connection of its own for as long as it reads.
+    """
+
+    def __init__(
+        self, folder: Path, *, bundle_id: str | None, dim: int | None, create: bool, threads: int
+    ) -> None:
+        if create and (bundle_id is None or dim is None):
+            raise UsageError("creating an archive needs the bundle's id and its dimension")
+        self._folder = folder
+        self._notices: list[str] = []
+        if create and bundle_id is not None and dim is not None:
+            create_archive(folder, bundle_id, dim)
+        connection, self._read_only = open_archive(folder)
+        try:
+            with translate_errors(folder):
+                present = encoded_with(connection)
+            if present is None:
+                raise not_found(folder)
+            self._bundle_id, self._dim = present
+            self._check_bundle(bundle_id, dim)
+        except BaseException:
+            connection.close()
+            raise
+        self._closed = False
+        self._idle = [connection]
+        self._of_thread = threading.local()
+        self._threads = threads or usable_threads()
+        self._vectors = VectorFile(folder, self._dim, self._threads, self._notices)
+
+    @property
+    def bundle_id(self) -> str:
+        return self._bundle_id
+
+    @property
+    def dim(self) -> int:
+        return self._dim
+
+    @property
+    def notices(self) -> list[str]:
+        return list(self._notices)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        with self._reading(to_search=True):
+            yield
+
+    @contextmanager
+    def writer(self) -> Iterator[LocalWriter]:
+        with self._writing() as connection:
+            yield LocalWriter(self._folder, connection, self._dim)
+
+    @contextmanager
+    def shadow_archive(self) -> Iterator[LocalShadowArchive]:
+        with self._writing() as connection:
+            yield LocalShadowArchive(self._folder, connection, self._threads, self._notices)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """The lock, and a connection of its own; at the end the vector file is brought up."""
+        if self._read_only:
+            raise ArchiveError(
+                f"{self._folder} cannot be written: change its permissions, or index into "
+                "another folder"
+            )
+        with (
+            WriterLock(self._folder),
+            translate_errors(self._folder),
+            # Closing it takes back what is not committed.
+            closing(connect(self._folder / DATABASE_FILE)) as connection,
+        ):
+            opened = self._identity()
+            self._check_current(connection)
+            before = generation(connection)
+            yield connection
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            self._check_there(opened)
+            if generation(connection) != before:
+                # After a switch the dimension may be another one.
+                _, dim = encoded_with(connection) or (None, self._dim)
+                vectors = self._vectors
+                if dim != self._dim:
+                    vectors = VectorFile(self._folder, dim, self._threads, self._notices)
+                vectors.save(connection)
+                self._check_there(opened)
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Which file lies at the database's path now; None if none does."""
+        try:
+            status = (self._folder / DATABASE_FILE).stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _check_there(self, opened: tuple[int, int] | None) -> None:
+        """What was written into a file that nobody can find again was not stored.
+
+        An open database goes on working when its folder is removed or another takes its place.
+        """
+        if opened is None or self._identity() != opened:
+            raise moved(self._folder)
+
+    def videos(self, where: Filter | None = None) -> list[StoredVideo]:
+        return self._videos(*where_video(where))
+
+    def video(self, video_id: int) -> StoredVideo | None:
+        return next(iter(self._videos("id = ?", [video_id])), None)
+
+    def videos_of(self, video_ids: Iterable[int]) -> dict[int, StoredVideo]:
+        wanted = json.dumps(sorted(set(video_ids)))
+        found = self._videos("id IN (SELECT value FROM json_each(?))", [wanted])
+        return {stored.video_id: stored for stored in found}
+
+    def find(self, path: Path) -> StoredVideo | None:
+        return next(iter(self._videos("path = ?", [path_value(path)])), None)
+
+    def find_fingerprint(self, fingerprint: str) -> list[StoredVideo]:
+        return self._videos("fingerprint = ?", [fingerprint])
+
+    def _videos(self, condition: str, parameters: Sequence[Any]) -> list[StoredVideo]:
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {VIDEO_COLUMNS} FROM videos WHERE {condition}"
+                " ORDER BY CAST(path AS BLOB), id",
+                parameters,
+            ).fetchall()
+        return [stored_video(row) for row in rows]
+
+    def search(self, vector: Vectors, k: int, where: Filter | None = None) -> list[ClipHit]:
+        return self.search_many(np.asarray(vector)[np.newaxis], k, where)[0]
+
+    def search_many(
+        self, vectors: Vectors, k: int, where: Filter | None = None
+    ) -> list[list[ClipHit]]:
+        queries = np.asarray(vectors, np.float32)
+        if queries.ndim != 2 or queries.shape[1] != self._dim:
+            raise ValueError(f"queries must be [Q, {self._dim}], not {list(queries.shape)}")
+        if not np.isfinite(queries).all():
+            raise ValueError("a query holds NaN or infinite values")
+        if k < 1:
+            raise ValueError(f"k must be at least 1, not {k}")
+        with self._reading(to_search=True) as connection:
+            found = self._vectors.candidates(connection, queries, k, where)
+            return [
+                self._best(connection, ids.tolist(), query, k)
+                for ids, query in zip(found, queries, strict=True)
+            ]
+
+    def _best(
+        self, connection: sqlite3.Connection, ids: list[int], query: Vectors, k: int
+    ) -> list[ClipHit]:
+        """The ``k`` best of these clips, from their rows."""
+        rows = connection.execute(
+            f"SELECT {CLIP_COLUMNS}, vector FROM clips"
+            " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+            [json.dumps(ids)],
+        ).fetchall()
+        vectors = matrix([row[-1] for row in rows], self._dim)
+        # Row by row in float64: a matrix product rounds differently depending on where a row
+        # stands, and equal clips must get equal scores.
+        scores = (vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [ClipHit(clip(rows[i][:-1]), float(scores[i])) for i in best]
+
+    def frames(
+        self,
+        video_id: int,
+        first: int | None = None,
+        last: int | None = None,
+        *,
+        regions: bool = False,
+    ) -> FrameFeatures:
+        span = (video_id, first or 0, _LAST if last is None else last)
+        return self.frames_of([span], regions=regions)[0]
+
+    def frames_of(
+        self, spans: Sequence[tuple[int, int, int]], *, regions: bool = False
+    ) -> list[FrameFeatures]:
+        wanted = [json.dumps(list(spans))]
+        times: list[list[float]] = [[] for _ in spans]
+        vectors: list[list[bytes]] = [[] for _ in spans]
+        blobs: list[list[bytes]] = [[] for _ in spans]
+        with self._reading() as connection:
+            frames = _OF_SPANS.format(columns="time, vector", table="frames")
+            for span, time, vector in connection.execute(frames, wanted):
+                times[span].append(time)
+                vectors[span].append(vector)
+            if regions:
+                of_frames = _OF_SPANS.format(columns="vectors", table="regions")
+                for span, blob in connection.execute(of_frames, wanted):
+                    blobs[span].append(blob)
+            return [
+                FrameFeatures(
+                    np.array(times[i], np.float64),
+                    matrix(vectors[i], self._dim),
+                    self._regions(span[0], len(times[i]), blobs[i]),
+                )
+                for i, span in enumerate(spans)
+            ]
+
+    def _regions(self, video_id: int, frames: int, blobs: list[bytes]) -> HalfVectors | None:
+        if not blobs:
+            return None
+        count = len(blobs[0]) // (2 * self._dim)
+        flat = matrix(blobs, count * self._dim)
+        if len(flat) != frames:
+            raise damaged(self._folder, f"regions are missing for video {video_id}")
+        return flat.reshape(len(flat), count, self._dim)
+
+    def frame_count(self, where: Filter | None = None) -> int:
+        condition, parameters = where_video(where)
+        with self._reading() as connection:
+            row = connection.execute(
+                f"SELECT coalesce(sum(frame_count), 0) FROM videos WHERE {condition}", parameters
+            ).fetchone()
+        return int(row[0])
+
+    def clips(self, video_id: int) -> list[Clip]:
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"SELECT {CLIP_COLUMNS} FROM clips WHERE video_id = ? ORDER BY start_time, id",
+                [video_id],
+            ).fetchall()
+        return [clip(row) for row in rows]
+
+    def stats(self) -> ArchiveStats:
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT count(*), count(partial), coalesce(sum(frame_count), 0),"
+                " coalesce(sum(clip_count), 0), coalesce(sum(duration), 0.0) / 3600,"
+                " coalesce(max(region_count), 0) > 0 FROM videos"
+            ).fetchone()
+        videos, partial, frames, clips, hours, regions = row
+        return ArchiveStats(
+            videos=videos,
+            partial_videos=partial,
+            frames=frames,
+            clips=clips,
+            hours=hours,
+            regions=bool(regions),
+            bundle_id=self._bundle_id,
+            dim=self._dim,
+            database_bytes=self._size(
+                DATABASE_FILE, f"{DATABASE_FILE}-wal", f"{DATABASE_FILE}-shm"
+            ),
+            cache_bytes=self._size(*CACHE_FILES),
+            reindex=unfinished_reindex(self._folder, self._bundle_id),
+        )
+
+    def _size(self, *patterns: str) -> int:
+        total = 0
+        for file in (file for pattern in patterns for file in self._folder.glob(pattern)):
+            with suppress(OSError):
+                total += file.stat().st_size
+        return total
+
+    def check(self) -> list[str]:
+        with self._reading() as connection:
+            problems = check_rows(connection, self._dim)
+            problem = self._vectors.check(connection)
+        return (
+            problems if problem is None else [*problems, f"{problem}: the next search rebuilds it"]
+        )
+
+    def close(self) -> None:
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _reading(self, *, to_search: bool = False) -> Iterator[sqlite3.Connection]:
+        """A transaction of this thread; ``to_search`` brings the vector file up before it."""
+        inside: sqlite3.Connection | None = getattr(self._of_thread, "connection", None)
+        if inside is not None:
+            yield inside
+            return
+        with translate_errors(self._folder), self._connection() as connection:
+            while True:
+                with transaction(connection, write=False):
+                    self._check_current(connection)
+                    if not (to_search and self._vectors.behind(connection)):
+                        self._of_thread.connection = connection
+                        try:
+                            yield connection
+                        finally:
+                            self._of_thread.connection = None
+                        return
+                to_search = False
+                self._bring_up(connection)
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        if self._closed:
+            raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection, _ = open_archive(self._folder)
+        try:
+            yield connection
+        finally:
+            self._idle.append(connection)
+            if self._closed:
+                self.close()
+
+    def _bring_up(self, connection: sqlite3.Connection) -> None:
+        """Repair or append to the vector file, if that does not get in a writer's way."""
+        if self._read_only:
+            return
+        lock = WriterLock(self._folder, UPKEEP)
+        try:
+            if not lock.try_acquire():
+                return
+        except ArchiveError:
+            return
+        with lock:
+            self._check_current(connection)
+            self._vectors.save(connection)
+
+    def _check_bundle(self, bundle_id: str | None, dim: int | None) -> None:
+        if bundle_id in (None, self._bundle_id) and dim in (None, self._dim):
+            return
+        raise BundleMismatch(
+            f"{self._folder} was indexed with the bundle {self._bundle_id!r} ({self._dim} "
+            f"dimensions), not with {bundle_id or self._bundle_id!r} ({dim or self._dim}): use "
+            "that bundle, or change the archive over to this one with "
+            "`vsr-edge reindex --bundle BUNDLE`"
+        )
+
+    def _check_current(self, connection: sqlite3.Connection) -> None:
+        """Raise BundleMismatch if the archive was switched since this store was opened.
+
+        Called in every transaction: what this store knows, and whoever holds it, is about the
+        vectors of the former bundle.
+        """
+        present = encoded_with(connection)
+        if present not in (None, (self._bundle_id, self._dim)):
+            raise BundleMismatch(
+                f"{self._folder} was re-indexed with the bundle {present[0]!r} since it was opened "
+                f"with {self._bundle_id!r}: open it again with that bundle"
+            )
