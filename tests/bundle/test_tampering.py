@@ -23,10 +23,9 @@ from tests.bundle.samples import (
     member,
     tar_of,
 )
-from vsr_edge.bundle.contents import is_plain_name
 from vsr_edge.bundle.install import install_file
 from vsr_edge.bundle.locate import find_bundle
-from vsr_edge.bundle.manifest import MANIFEST_FILE, read_manifest
+from vsr_edge.bundle.manifest import MANIFEST_FILE, is_plain_name, read_manifest
 from vsr_edge.errors import BundleDamaged
 
 LITE = read_manifest(find_bundle("lite"))

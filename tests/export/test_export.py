@@ -22,8 +22,8 @@ from export.gate import Parity, order_agreement, pass_gate, top1_agreement
 from export.graphs import example_tokens, export_image_encoder, export_text_encoder
 from export.sources import open_lite
 from models.minilm import HIDDEN
-from vsr_edge.bundle.golden import check_golden
 from vsr_edge.bundle.model import load_bundle
+from vsr_edge.bundle.verify import check_golden
 
 PROJECT = Path(__file__).parents[2]
 CHECKPOINT = PROJECT / "models" / "checkpoints" / "encoder.safetensors"

@@ -16,11 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.manifests import edit_manifest
-from vsr_edge.bundle.golden import check_golden
 from vsr_edge.bundle.locate import find_bundle, sha256_of, verify_bundle
 from vsr_edge.bundle.manifest import MANIFEST_FILE, read_manifest
 from vsr_edge.bundle.model import Bundle, load_bundle
-from vsr_edge.bundle.soundness import check_sound
+from vsr_edge.bundle.verify import check_golden, check_sound
 from vsr_edge.errors import BundleDamaged, BundleNotFound
 
 
