@@ -157,7 +157,7 @@ def open_video(file: Path | SourceFile, device: Device | None = None) -> Iterato
 
 
 def streams_of(path: Path, wanted: int | Literal["all"] = "all") -> list[Path]:
-    """Paths of a file's video streams, or of one, counted from 0; the file's own means the main one.
+    """Paths of a file's video streams, or of one, counted from 0; its own means the main one.
 
     Raises:
         MediaError: there is no such stream; and as :func:`open_video`.
