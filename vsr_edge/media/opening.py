@@ -132,12 +132,13 @@ def open_video(file: Path | SourceFile, device: Device | None = None) -> Iterato
     """
     with opened(file) as source:
         container = _container(source, device)
-        running = _moving(container)
-        if len(running) > 1:
+        running = source.running or _moving(container)
+        if source.running is None and len(running) > 1:
             with container:
                 running = _running(container)
             # Read to some place in the middle, which is none to count packets from.
             container = _container(source, device)
+        source.running = running
         with container:
             number = source.number
             if not running and all(map(_is_still, container.streams.video)):
