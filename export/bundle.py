@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vsr_edge.bundle.golden import golden_picture
 from vsr_edge.bundle.locate import BundleFiles, sha256_of, verify_bundle
 from vsr_edge.bundle.manifest import (
     FORMAT,
@@ -25,6 +24,7 @@ from vsr_edge.bundle.manifest import (
     read_manifest,
 )
 from vsr_edge.bundle.model import Bundle
+from vsr_edge.bundle.verify import golden_picture
 
 GOLDEN_TEXTS = (
     "a man puts a red box on the shelf",

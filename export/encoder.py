@@ -31,9 +31,9 @@ from export.pictures import load_pictures
 from export.quantize import Feeds
 from export.sources import ExportError, Source, example_tokens
 from models.data.batches import class_names
-from vsr_edge.bundle.golden import golden_picture
 from vsr_edge.bundle.manifest import IMAGE_ENCODER, SOFT_TOKENS, TEXT_ENCODER, TOKENIZER
 from vsr_edge.bundle.model import Bundle
+from vsr_edge.bundle.verify import golden_picture
 from vsr_edge.runtime.preprocess import Preprocessing, to_input
 from vsr_edge.runtime.tokens import set_up_tokenizer, tokenize
 

@@ -43,7 +43,7 @@ ONLY_IN = {
     "matplotlib": {"evaluation"},
     "jinja2": {"evaluation"},
     "huggingface_hub": {"bundle"},
-    "pydantic": {"document_parts", "documents"},
+    "pydantic": {"bundle", "document_parts", "documents"},
 }
 NEVER = {"torch", "transformers", "optimum", "models", "export", "tests"}
 # The command line is for people; of it the export uses the look of its help, and the demo's clips.

@@ -29,8 +29,8 @@ from export.parity import (
 from export.pictures import load_pictures
 from export.sources import Source, example_tokens, open_lite
 from models.minilm import HIDDEN
-from vsr_edge.bundle.golden import check_golden
 from vsr_edge.bundle.model import load_bundle
+from vsr_edge.bundle.verify import check_golden
 
 PROJECT = Path(__file__).parents[2]
 CHECKPOINT = PROJECT / "models" / "checkpoints" / "encoder.safetensors"

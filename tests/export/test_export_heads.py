@@ -18,9 +18,9 @@ from export.parity import ParityError
 from export.parity_heads import compare_grounding, compare_refiner, head_feeds
 from export.sources import ExportError
 from vsr_edge import open_archive
-from vsr_edge.bundle.golden import check_golden
 from vsr_edge.bundle.manifest import CONCEPTS, GROUNDING, REFINER
 from vsr_edge.bundle.model import load_bundle
+from vsr_edge.bundle.verify import check_golden
 from vsr_edge.cli.demo import QUERIES
 from vsr_edge.evaluation.benchmarks import write_queries
 from vsr_edge.evaluation.records import Query

@@ -20,13 +20,12 @@ from export.sources import ExportError, Source, open_source
 from tests.export.random_models import FAMILIES, HIDDEN, POSITIONS, save_random_model
 from tests.manifests import edit_manifest
 from vsr_edge import load_bundle, open_archive
-from vsr_edge.bundle.golden import check_golden
 from vsr_edge.bundle.install import install_file
 from vsr_edge.bundle.locate import sha256_of, verify_bundle
 from vsr_edge.bundle.manifest import IMAGE_ENCODER, TEXT_ENCODER
 from vsr_edge.bundle.model import Bundle
-from vsr_edge.bundle.pack import pack_bundle
-from vsr_edge.bundle.soundness import check_sound
+from vsr_edge.bundle.packed import pack_bundle
+from vsr_edge.bundle.verify import check_golden, check_sound
 from vsr_edge.cli.demo import QUERIES
 from vsr_edge.errors import BundleDamaged
 from vsr_edge.runtime.preprocess import to_input
