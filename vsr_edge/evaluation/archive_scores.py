@@ -22,7 +22,6 @@ from vsr_edge.evaluation.metrics import (
     MAP_THRESHOLDS,
     MAP_WINDOWS,
     Ranks,
-    correct_moments,
     expected_calibration_error,
     moment_average_precision,
     moment_ranks,
@@ -92,9 +91,6 @@ def _score(prediction: Prediction, query: Query) -> tuple[Any, ...]:
 
     listed = prediction.first(MOST_PREDICTIONS)
     same_video = listed.in_video(query.video)
-    correct = correct_moments(
-        listed.windows, same_video, query.spans, THRESHOLDS, agreement=query.agreement, hull=False
-    )
     overlap = np.nan
     if same_video.any():
         first = listed.windows[same_video.argmax()][None]
@@ -103,7 +99,11 @@ def _score(prediction: Prediction, query: Query) -> tuple[Any, ...]:
     said = prediction.match_probability if len(prediction) else None
     return (
         query.present,
-        moment_ranks(correct),
+        moment_ranks(
+            *(listed.windows, same_video, query.spans, THRESHOLDS),
+            agreement=query.agreement,
+            hull=False,
+        ),
         rank_of_first([is_right(video) for video in dict.fromkeys(prediction.videos)]),
         moment_average_precision(
             listed.windows[top], listed.scores[top], query.spans, same_video=same_video[top]

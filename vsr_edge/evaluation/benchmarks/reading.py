@@ -25,7 +25,6 @@ class FormatError(VsrEdgeError):
         super().__init__(f"{path}, line {line}: {reason}")
         self.path = path
         self.line = line
-        self.reason = reason
 
 
 class Source:
