@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final, TypeAlias, cast, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vsr_edge.errors import UsageError
 from vsr_edge.evaluation.benchmarks.reading import (
@@ -67,45 +66,51 @@ def _read_tvr(path: Path) -> ReadTasks:
     another name.
     """
     source = Source(path)
-    names: dict[int, str] | None = None
-    tasks: dict[str, list[tuple[Row, NDArray[np.float64]]]] = {}
+    names: dict[str, str] = {}
+    tasks: ReadTasks = {}
+    seen = set()
     for key in source.members():
+        seen.add(key)
         if key in ("video2idx", "vid2idx"):
             row = source.row()
-            names = {int(row.number(name)): name for name in row.values}
+            names = {_by_number(row.number(name)): name for name in row.values}
         elif key in TASKS:
-            tasks[key] = [_tvr_row(source.row()) for _ in source.elements()]
+            rows = (source.row() for _ in source.elements())
+            tasks[key] = unique((row, _tvr_prediction(row)) for row in rows)
         else:
             source.value()
     source.end()
-    if names is None:
+    if not seen & {"video2idx", "vid2idx"}:
         raise FormatError(path, 1, '"video2idx" (or "vid2idx") is missing')
     if not tasks:
         raise FormatError(path, 1, f"none of {', '.join(TASKS)} is there")
     return {
-        task: unique((row, _tvr_prediction(row, array, names)) for row, array in tasks[task])
+        task: tuple(
+            replace(one, videos=tuple(names.get(video, video) for video in one.videos))
+            for one in tasks[task]
+        )
         for task in TASKS
         if task in tasks
     }
 
 
-def _tvr_row(row: Row) -> tuple[Row, NDArray[np.float64]]:
-    """A row with its predictions as an array [n, 3 or more], which takes less than lists do."""
+def _tvr_prediction(row: Row) -> Prediction:
+    """A row whose videos are called by their numbers: the map may come after it."""
     array = row.table("predictions")
     if len(array) and array.shape[1] < 3:
         raise row.error('"predictions" must hold [video, start, end, score]')
-    kept = {key: row.values[key] for key in ("desc_id", "desc") if key in row.values}
-    return replace(row, values=kept), array if len(array) else np.empty((0, 4))
-
-
-def _tvr_prediction(row: Row, array: NDArray[np.float64], names: Mapping[int, str]) -> Prediction:
+    array = array if len(array) else np.empty((0, 4))
     return Prediction(
         qid=row.identifier("desc_id"),
         query=row.optional_text("desc") or "",
-        videos=tuple(names.get(int(number), f"#{int(number)}") for number in array[:, 0]),
+        videos=tuple(map(_by_number, array[:, 0])),
         windows=array[:, 1:3],
         scores=array[:, 3] if array.shape[1] > 3 else np.zeros(len(array)),
     )
+
+
+def _by_number(number: float) -> str:
+    return f"#{int(number)}"
 
 
 def _tvr_text(tasks: TaskPredictions) -> str:
