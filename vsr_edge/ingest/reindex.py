@@ -66,16 +66,8 @@ def reindex(
             summary.up_to_date = True
         else:
             try:
-                _replace(
-                    store,
-                    bundle,
-                    shadow,
-                    summary,
-                    on_progress,
-                    threads=threads,
-                    device=device,
-                    drop_missing=drop_missing,
-                )
+                run = Run(bundle, summary, threads, device, on_progress)
+                _replace(store, shadow, run, summary, drop_missing)
             except KeyboardInterrupt:
                 summary.interrupted = True
             # The switch itself cannot be interrupted: Ctrl-C amid it is heard when it is done.
@@ -89,23 +81,14 @@ def reindex(
 
 
 def _replace(
-    store: Store,
-    bundle: Bundle,
-    shadow: ShadowArchive,
-    summary: ReindexSummary,
-    on_progress: Callable[[Progress], None] | None,
-    *,
-    threads: int,
-    device: Device | None,
-    drop_missing: bool,
+    store: Store, shadow: ShadowArchive, run: Run, summary: ReindexSummary, drop_missing: bool
 ) -> None:
     stored = store.videos()
     work: dict[Sampling, list[FoundFile]] = {}
     for one in stored:
         work.setdefault(one.sampling, []).append(_file(one.video.path))
-    with shadow.open(bundle.encoders_id, bundle.dim) as successor:
-        run = Run(successor, bundle, summary, on_progress, threads=threads, device=device)
-        run.encode(list(work.items()))
+    with shadow.open(run.bundle.encoders_id, run.bundle.dim) as successor:
+        run.encode(successor, list(work.items()))
         reasons = {report.path: report.reason for report in summary.failed}
         summary.failed, summary.left_out = [], []
         if summary.interrupted:

@@ -41,6 +41,7 @@ from vsr_edge.types import (
     Seconds,
     StoredVideo,
     Times,
+    Video,
 )
 
 # With their regions, the features of so many frames take some 10 MB.
@@ -124,60 +125,58 @@ def ingest(
         scan(paths, include, exclude, include_system=include_system, passed_over=passed_over)
     )
     summary = IngestSummary(passed_over=dict(passed_over.most_common()))
-    run = Run(store, bundle, summary, on_progress, threads=threads, device=device, stream=stream)
-    run.encode([(sampling, files)])
+    Run(bundle, summary, threads, device, on_progress).encode(store, [(sampling, files)], stream)
     return summary
 
 
+@dataclass
 class Run:
     """One run, on the encoding side; what it does is added to ``summary``."""
 
-    def __init__(
+    bundle: Bundle
+    summary: IngestSummary
+    threads: int
+    device: Device | None
+    on_progress: Callable[[Progress], None] | None
+    _started: float = field(default_factory=time.monotonic)
+    _done_files: int = 0
+    _total_files: int = 0
+    _done_bytes: int = 0
+    _total_bytes: int = 0
+    # One that is no video's fault: of the reader, or of who is told of progress.
+    _other_error: Exception | None = None
+
+    def encode(
         self,
         store: Store,
-        bundle: Bundle,
-        summary: IngestSummary,
-        on_progress: Callable[[Progress], None] | None,
-        *,
-        threads: int,
-        device: Device | None,
+        work: Sequence[tuple[Sampling, list[FoundFile]]],
         stream: int | Literal["all"] | None = None,
     ) -> None:
-        self.store = store
-        self.bundle = bundle
-        self.summary = summary
-        self._on_progress = on_progress
-        self._stream = stream
-        self._decode = partial(
-            FrameReader,
-            size=(bundle.image_side, bundle.image_side),
-            crop=bundle.manifest.preprocessing.fit == "crop",
-            threads=threads,
-            device=device,
-            batch_frames=bundle.image_batch,
-        )
-        self._started = time.monotonic()
-        self._done_files = self._total_files = 0
-        self._done_bytes = self._total_bytes = 0
-
-    def encode(self, work: Sequence[tuple[Sampling, list[FoundFile]]]) -> None:
         """Bring the archive up to date with the files, each with its sampling."""
         self._total_files = sum(len(files) for _, files in work)
         self._total_bytes = sum(file.size_bytes for _, files in work for file in files)
-        with self.store.writer() as writer:
+        decode = partial(
+            FrameReader,
+            size=(self.bundle.image_side, self.bundle.image_side),
+            crop=self.bundle.manifest.preprocessing.fit == "crop",
+            threads=self.threads,
+            device=self.device,
+            batch_frames=self.bundle.image_batch,
+        )
+        with store.writer() as writer:
             try:
                 for sampling, pending in work:
                     while pending:
-                        reader = Reader(pending, self.store, sampling, self._decode, self._stream)
+                        reader = Reader(pending, store, sampling, decode, stream)
                         with ahead(reader, QUEUE_EVENTS) as events:
-                            pending = self._take(events, writer, sampling)
+                            pending = self._take(events, store, writer, sampling)
             except KeyboardInterrupt:
                 self.summary.interrupted = True
-            except _ElsewhereError as error:
-                raise error.error from None
         self.summary.seconds = time.monotonic() - self._started
 
-    def _take(self, events: Iterator[Event], writer: Writer, sampling: Sampling) -> list[FoundFile]:
+    def _take(
+        self, events: Iterator[Event], store: Store, writer: Writer, sampling: Sampling
+    ) -> list[FoundFile]:
         """Do what each file needs; returns those whose twins have gone since they were read."""
         again: list[FoundFile] = []
         for event in events:
@@ -187,7 +186,7 @@ class Run:
                 case SameContent():
                     known = True
                     with self._failing(event.file.path):
-                        known = self._reuse(event, writer, sampling)
+                        known = self._reuse(event, store, writer, sampling)
                     if not known:
                         again.append(event.file)
                         continue
@@ -213,8 +212,12 @@ class Run:
                 times: list[Times] = []
                 vectors: list[HalfVectors] = []
                 read = 0
-                while isinstance(event := _next(events), FrameBatch):
-                    features = self._features(event, sampling)
+                while isinstance(event := self._next(events), FrameBatch):
+                    found, regions = self.bundle.encode_frames(
+                        event.pixels, regions=sampling.regions
+                    )
+                    halves = None if regions is None else regions.astype(np.float16)
+                    features = FrameFeatures(event.times, found.astype(np.float16), halves)
                     target.add_frames(features)
                     times.append(features.times)
                     vectors.append(features.vectors)
@@ -224,12 +227,8 @@ class Run:
                     self._fail(video.path, event.reason)
                     return
                 assert isinstance(event, Ended)
-                windows = clip_windows(
-                    np.concatenate(times),
-                    video.duration,
-                    sampling.clip_seconds,
-                    sampling.clip_stride,
-                )
+                seconds, stride = sampling.clip_seconds, sampling.clip_stride
+                windows = clip_windows(np.concatenate(times), video.duration, seconds, stride)
                 clips = clip_vectors(np.concatenate(vectors), windows)
                 target.finish(windows, clips, partial=event.partial)
             self.summary.indexed += 1
@@ -242,7 +241,7 @@ class Run:
             return
         # It failed amid its frames: the rest of them is of no use.
         while not isinstance(event, Ended | Failed):
-            event = _next(events)
+            event = self._next(events)
 
     @contextmanager
     def _failing(self, path: Path) -> Iterator[None]:
@@ -252,30 +251,31 @@ class Run:
         """
         try:
             yield
-        except (_ElsewhereError, VsrEdgeError):
+        except VsrEdgeError:
             raise
         except Exception as error:
+            if error is self._other_error:
+                raise
             self._fail(path, unexpected(error))
 
     def _fail(self, path: Path, reason: str) -> None:
         self.summary.failed.append(FileReport(path, reason))
 
-    def _features(self, batch: FrameBatch, sampling: Sampling) -> FrameFeatures:
-        vectors, regions = self.bundle.encode_frames(batch.pixels, regions=sampling.regions)
-        return FrameFeatures(
-            batch.times,
-            vectors.astype(np.float16),
-            None if regions is None else regions.astype(np.float16),
-        )
+    def _next(self, events: Iterator[Event]) -> Event:
+        try:
+            return next(events)
+        except Exception as error:
+            self._other_error = error
+            raise
 
-    def _reuse(self, event: SameContent, writer: Writer, sampling: Sampling) -> bool:
+    def _reuse(self, event: SameContent, store: Store, writer: Writer, sampling: Sampling) -> bool:
         """Content that is stored: a touched file, a moved one, or a copy of another.
 
         False: it is stored no longer. The reader is ahead, and what it saw has been replaced
         since, as where recordings rotate and each file now holds what the one before it held.
         """
         path = event.file.path
-        alike = self.store.find_fingerprint(event.fingerprint)
+        alike = store.find_fingerprint(event.fingerprint)
         twins = [stored for stored in alike if stored.sampling == sampling]
         if not twins:
             return False
@@ -289,62 +289,51 @@ class Run:
             writer.rename(gone.video_id, path, **stamp)
             self.summary.moved += 1
         else:
-            self._copy(twins[0], event, writer)
+            video = replace(twins[0].video, path=path, modified_ns=event.modified_ns)
+            _copy(store, writer, twins[0], video)
             self.summary.copied += 1
         return True
 
-    def _copy(self, twin: StoredVideo, event: SameContent, writer: Writer) -> None:
-        vectors: list[HalfVectors] = []
-        windows = [clip.window for clip in self.store.clips(twin.video_id)]
-        video = replace(twin.video, path=event.file.path, modified_ns=event.modified_ns)
-        with writer.begin(video, twin.sampling) as target:
-            for first in range(0, twin.frames, COPIED_FRAMES):
-                last = first + COPIED_FRAMES - 1
-                regions = twin.sampling.regions
-                features = self.store.frames(twin.video_id, first, last, regions=regions)
-                target.add_frames(features)
-                vectors.append(features.vectors)
-            clips = clip_vectors(np.concatenate(vectors), windows)
-            target.finish(windows, clips, partial=twin.partial)
-
     def _tell(self, path: Path, started: Started | None = None, read: int = 0) -> None:
         """Say how far the run is; of the video in hand so many frames are read."""
-        if self._on_progress is None:
+        if self.on_progress is None:
             return
         done_bytes, media_seconds = float(self._done_bytes), self.summary.hours * 3600
         if started is not None:
             share = min(read / max(started.planned_frames, 1), 1.0)
             done_bytes += 0 if started.file.further else share * started.file.size_bytes
             media_seconds += share * started.video.duration
-        now = Progress(
-            path=path,
-            done_files=self._done_files,
-            total_files=self._total_files,
-            done_bytes=done_bytes,
-            total_bytes=self._total_bytes,
-            frames=self.summary.frames + read,
-            media_seconds=media_seconds,
-            elapsed=time.monotonic() - self._started,
-        )
         try:
-            self._on_progress(now)
+            self.on_progress(
+                Progress(
+                    path,
+                    self._done_files,
+                    self._total_files,
+                    done_bytes,
+                    self._total_bytes,
+                    frames=self.summary.frames + read,
+                    media_seconds=media_seconds,
+                    elapsed=time.monotonic() - self._started,
+                )
+            )
         except Exception as error:
-            raise _ElsewhereError(error) from error
+            self._other_error = error
+            raise
 
 
-class _ElsewhereError(Exception):
-    """Around an error that is no video's fault: of the reader, or of who is told of progress."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error = error
-
-
-def _next(events: Iterator[Event]) -> Event:
-    try:
-        return next(events)
-    except Exception as error:
-        raise _ElsewhereError(error) from error
+def _copy(store: Store, writer: Writer, twin: StoredVideo, video: Video) -> None:
+    """Store what is stored of one video for another of the same content."""
+    vectors: list[HalfVectors] = []
+    windows = [clip.window for clip in store.clips(twin.video_id)]
+    regions = twin.sampling.regions
+    with writer.begin(video, twin.sampling) as target:
+        for first in range(0, twin.frames, COPIED_FRAMES):
+            last = first + COPIED_FRAMES - 1
+            features = store.frames(twin.video_id, first, last, regions=regions)
+            target.add_frames(features)
+            vectors.append(features.vectors)
+        clips = clip_vectors(np.concatenate(vectors), windows)
+        target.finish(windows, clips, partial=twin.partial)
 
 
 def clip_vectors(frames: HalfVectors, windows: Sequence[ClipWindow]) -> HalfVectors:

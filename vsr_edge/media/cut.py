@@ -20,8 +20,7 @@ def thumbnails(path: Path, times: Sequence[Seconds], width: int = 240) -> list[b
     """The frame nearest to each time, upright, ``width`` pixels wide, as JPEG.
 
     Raises:
-        UnreadableMedia: the file is gone, or a frame cannot be read.
-        NoVideoStream: a media file without pictures.
+        MediaError: the file is gone, or no frame near can be read.
     """
     return [jpeg(picture) for picture in _pictures(path, times, width)]
 
@@ -30,8 +29,7 @@ def picture_at(path: Path, time: Seconds) -> Pixels:
     """The frame nearest to a time, upright, in full size: uint8 [H, W, 3] RGB.
 
     Raises:
-        UnreadableMedia: the file is gone, or no frame near can be read.
-        NoVideoStream: a media file without pictures.
+        MediaError: as :func:`thumbnails`.
     """
     (picture,) = _pictures(path, [time])
     return picture

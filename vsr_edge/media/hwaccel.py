@@ -29,17 +29,14 @@ def known_devices() -> list[str]:
 class Device:
     """What one run decodes on; ``notices`` says it, where it is not what was asked for.
 
+    wanted: "none", "auto" for the first device that starts, or one of FFmpeg's names.
     ``name`` is None for the processor.
+
+    Raises:
+        UsageError: another name.
     """
 
     def __init__(self, wanted: str = NONE) -> None:
-        """
-        Args:
-            wanted: "none", "auto" for the first device that starts, or one of FFmpeg's names.
-
-        Raises:
-            UsageError: another name.
-        """
         self.name: str | None = None
         self.notices: list[str] = []
         known = known_devices()
@@ -86,12 +83,9 @@ def _why_not(device: str) -> str | None:
 
     for name in _CODECS:
         try:
-            codec = av.Codec(name, "r")
-            HWAccel(device, allow_software_fallback=False).create(codec)
-        except NotImplementedError:
+            HWAccel(device, allow_software_fallback=False).create(av.Codec(name, "r"))
+        except (NotImplementedError, av.codec.codec.UnknownCodecError):
             continue  # not for this codec
-        except av.codec.codec.UnknownCodecError:
-            continue
         except (av.FFmpegError, OSError, RuntimeError) as error:
             said = getattr(error, "strerror", None) or str(error) or type(error).__name__
             return f"no driver or no card ({said})"

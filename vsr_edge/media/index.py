@@ -7,16 +7,17 @@ of the first frame that can be decoded.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from av.packet import Packet
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vsr_edge.errors import UnreadableMedia
+from vsr_edge.media.opening import OpenVideo, rational
 from vsr_edge.media.timeline import UNKNOWN, Timeline, one_timeline, reordering
 from vsr_edge.types import Seconds, Times
 
@@ -38,29 +39,28 @@ KEYFRAME, DISCARD = 1, 2
 _NEW_PARAMETERS = frozenset({"flv"})
 TELLS_PARAMETERS = hasattr(Packet, "has_sidedata")
 
-_NONE = np.zeros(0, np.int64)
+
+def _none() -> NDArray[np.int64]:
+    return np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packets:
-    """What is read of a stream: columns [n] in file order, in units of ``base``, and its own words.
+    """What was read of a stream: columns [n] in file order, in units of ``base``.
 
-    ``marks``: KEYFRAME and DISCARD. ``parameters`` and ``sets`` as in :class:`FrameIndex`.
-    ``rate``: the average one; ``guessed_rate`` FFmpeg's guess.
+    ``marks``: KEYFRAME and DISCARD. ``reordered``: frames are stored in another order than shown.
+    ``parameters``: the packets that bring the decoder new parameters, a new size perhaps.
+    ``sets``: by packet, the parameter sets that belong before it and are elsewhere in the file.
     """
 
     pts: NDArray[np.int64]
     dts: NDArray[np.int64]
     lengths: NDArray[np.int64]
-    marks: NDArray[np.uint8]
+    marks: NDArray[np.int64]
+    base: Fraction
+    reordered: bool
     parameters: NDArray[np.int64]
     sets: Mapping[int, bytes]
-    base: Fraction
-    container: str
-    rate: Fraction | None
-    guessed_rate: Fraction | None
-    reordered: bool
-    intra_only: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,20 +68,16 @@ class FrameIndex:
     """Every frame of a video in presentation order; arrays are [n] unless said otherwise.
 
     ``times``: seconds from the first frame, strictly increasing. ``pts``: in units of
-    ``time_base``.
-    ``positions``: which packet of the stream, in file order, holds the frame. ``keyframes``: bool.
+    ``time_base``. ``positions``: which packet of the stream, in file order, holds the frame.
     ``duration`` goes to the end of the last frame; ``end`` is that on the container's own clock.
     ``entry_points`` [k]: the positions of all keyframes, also of those that show no frame.
     ``alone``: every frame is coded by itself, none builds on another.
     ``counted``: the file has no usable pts, so the n-th frame that the decoder puts out is the n-th
-    here.
-    ``order``: of a counted file whose frames are shown as they are stored, their dts; else empty.
+    here; ``order`` are then their dts, where frames are shown as they are stored, else empty.
     ``shifts`` [k, 2]: from which packet on how much is added to its pts, where the clock restarts.
     ``bad_timestamps`` [j]: the packets whose pts are not to be believed.
-    ``parameters`` [p]: the packets that bring the decoder new parameters, a new size perhaps.
-    ``sets``: by packet, the parameter sets that belong before it and are elsewhere in the file.
-    ``damage``: what is missing of the file, in words, if anything; ``left_out``: further video
-    streams in it.
+    ``parameters`` [p], ``sets``: as in :class:`Packets`. ``damage``: what is missing of the file,
+    in words, if anything; ``left_out``: further video streams in it.
     """
 
     times: Times
@@ -91,115 +87,107 @@ class FrameIndex:
     duration: Seconds
     end: Seconds
     time_base: Fraction
-    entry_points: NDArray[np.int64]
-    alone: bool
-    counted: bool
-    order: NDArray[np.int64]
-    shifts: NDArray[np.int64]
-    bad_timestamps: NDArray[np.int64]
-    parameters: NDArray[np.int64]
-    sets: Mapping[int, bytes]
-    damage: str | None
+    alone: bool = False
+    counted: bool = False
+    entry_points: NDArray[np.int64] = field(default_factory=_none)
+    order: NDArray[np.int64] = field(default_factory=_none)
+    shifts: NDArray[np.int64] = field(default_factory=_none)
+    bad_timestamps: NDArray[np.int64] = field(default_factory=_none)
+    parameters: NDArray[np.int64] = field(default_factory=_none)
+    sets: Mapping[int, bytes] = field(default_factory=dict)
+    damage: str | None = None
     left_out: str | None = None
 
     def __len__(self) -> int:
         return len(self.times)
 
 
-def index_packets(path: Path, packets: Packets) -> FrameIndex:
-    """Find the frames in the packets that were read of ``path``.
+def index_packets(packets: Packets, video: OpenVideo) -> FrameIndex:
+    """Find the frames in the packets that were read of a video.
 
     Raises:
         UnreadableMedia: there is not one.
     """
+    path, container = video.source.named, video.container.format.name
     shown = (packets.marks & DISCARD) == 0
     if not shown.any():
         raise UnreadableMedia(path, "not one frame of its video can be read")
-    guessed = packets.container in _GUESSED_PTS and not packets.intra_only
+    guessed = container in _GUESSED_PTS and not video.stream.codec_context.codec.intra_only
     if guessed or np.count_nonzero(packets.pts == UNKNOWN) > _MOSTLY * len(shown):
-        return _counted(packets, shown)
-    index = _ordered(packets, shown)
+        return _counted(packets, shown, video.stream)
+    index = _ordered(packets, shown, video.stream, container)
     if index is None:
         raise UnreadableMedia(path, "its timestamps make no sense")
     return index
 
 
-def _ordered(packets: Packets, shown: NDArray[np.bool_]) -> FrameIndex | None:
+def _ordered(
+    packets: Packets, shown: NDArray[np.bool_], stream: VideoStream, container: str
+) -> FrameIndex | None:
     """Index by pts; None where not one can be believed."""
-    timeline = _timeline(packets)
-    bad = timeline.bad
+    timeline = _timeline(packets, container)
     shifted = timeline.shift(packets.pts)
     known = shown & (packets.pts != UNKNOWN)
     entry_points = np.flatnonzero((packets.marks & KEYFRAME) != 0)
-    usable = _decodable(shifted, entry_points, timeline.parts, known & ~bad)
+    usable = _decodable(shifted, entry_points, timeline.parts, known & ~timeline.bad)
     if not usable.any():
         return None
-    if not TELLS_PARAMETERS and packets.container in _NEW_PARAMETERS:
+    if not TELLS_PARAMETERS and container in _NEW_PARAMETERS:
         entry_points = entry_points[:1]
     positions = np.flatnonzero(usable)
     own_end = float(packets.pts[positions].max() * packets.base)
     pts, first_of = np.unique(shifted[positions], return_index=True)
     positions = positions[first_of]
     times = (pts - pts[0]) * float(packets.base)
-    length = float(packets.lengths[positions[-1]] * packets.base) or _usual_interval(times, packets)
+    length = float(packets.lengths[positions[-1]] * packets.base) or _usual_interval(times, stream)
     duration = float(times[-1]) + length
-    lost = np.count_nonzero(bad & known)
+    lost = np.count_nonzero(timeline.bad & known)
     return FrameIndex(
-        times=times,
-        pts=pts,
-        positions=positions,
-        keyframes=np.isin(positions, entry_points),
-        duration=duration,
+        times,
+        pts,
+        positions,
+        np.isin(positions, entry_points),
+        duration,
         end=max(own_end + length, duration),
         time_base=packets.base,
+        alone=stream.codec_context.codec.intra_only,
         entry_points=entry_points,
-        alone=packets.intra_only,
-        counted=False,
-        order=_NONE,
         shifts=timeline.shifts,
-        bad_timestamps=np.flatnonzero(bad),
+        bad_timestamps=np.flatnonzero(timeline.bad),
         parameters=packets.parameters,
         sets=packets.sets,
         damage=f"frames left out because their time is damaged: {lost}" if lost else None,
     )
 
 
-def _counted(packets: Packets, shown: NDArray[np.bool_]) -> FrameIndex:
+def _counted(packets: Packets, shown: NDArray[np.bool_], stream: VideoStream) -> FrameIndex:
     """Index in the decoder's order of output: by dts where it is known, else at the frame rate."""
     stamps = np.sort(packets.dts[shown])
     base = packets.base
-    order = _NONE if packets.reordered else stamps
+    order = _none() if packets.reordered else stamps
     if stamps[0] == UNKNOWN or (np.diff(stamps) <= 0).any():
-        order = _NONE
+        order = _none()
         stamps = np.arange(len(stamps), dtype=np.int64)
-        base = 1 / (packets.rate or packets.guessed_rate or _DEFAULT_RATE)
+        base = 1 / (rational(stream.average_rate) or rational(stream.guessed_rate) or _DEFAULT_RATE)
     times = (stamps - stamps[0]) * float(base)
-    duration = float(times[-1]) + _usual_interval(times, packets)
+    duration = float(times[-1]) + _usual_interval(times, stream)
     return FrameIndex(
-        times=times,
-        pts=stamps,
-        positions=np.flatnonzero(shown),
-        keyframes=np.zeros(len(times), np.bool_),
-        duration=duration,
+        times,
+        stamps,
+        np.flatnonzero(shown),
+        np.zeros(len(times), np.bool_),
+        duration,
         end=duration,
         time_base=base,
-        entry_points=_NONE,
-        alone=False,
         counted=True,
         order=order,
-        shifts=_NONE.reshape(0, 2),
-        bad_timestamps=_NONE,
-        parameters=_NONE,
-        sets={},
-        damage=None,
     )
 
 
-def _timeline(packets: Packets) -> Timeline:
+def _timeline(packets: Packets, container: str) -> Timeline:
     second = max(int(1 / packets.base), 1)
-    broadcast = packets.container in _BROADCAST
-    pause = _BROADCAST_PAUSE_SECONDS if broadcast else _PAUSE_SECONDS
-    shown = packets.container in _WITHOUT_DTS
+    pause = _BROADCAST_PAUSE_SECONDS if container in _BROADCAST else _PAUSE_SECONDS
+    shown = container in _WITHOUT_DTS
     known = packets.pts[packets.pts != UNKNOWN]
     return one_timeline(
         packets.pts if shown else packets.dts,
@@ -232,8 +220,8 @@ def _decodable(
     return usable if usable.any() else known
 
 
-def _usual_interval(times: Times, packets: Packets) -> Seconds:
+def _usual_interval(times: Times, stream: VideoStream) -> Seconds:
     """How long the last frame stays, where the file does not say."""
-    if packets.rate:
-        return float(1 / packets.rate)
+    if rate := rational(stream.average_rate):
+        return float(1 / rate)
     return float(np.median(np.diff(times))) if len(times) > 1 else float(1 / _DEFAULT_RATE)

@@ -15,8 +15,8 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from vsr_edge.errors import MediaError, NoVideoStream, UnreadableMedia, memory_is_short
-from vsr_edge.media.encryption import is_encrypted
+from vsr_edge.errors import NoVideoStream, UnreadableMedia, memory_is_short
+from vsr_edge.media.container import is_encrypted
 from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.source import SourceFile, opened, unavailable, with_stream
 
@@ -151,8 +151,15 @@ def open_video(file: Path | SourceFile, device: Device | None = None) -> Iterato
             container = _container(source, device)
         with container:
             number = source.number
+            if not running and all(map(_is_still, container.streams.video)):
+                raise NoVideoStream(
+                    source.named, "there is no video in it, only sound, pictures or data"
+                )
             if not running:
-                raise _without_video(source.named, container)
+                raise UnreadableMedia(
+                    source.named,
+                    "its video is coded in a way this build of FFmpeg cannot decode",
+                )
             if number is not None and number not in _moving(container):
                 raise UnreadableMedia(
                     source.named, f"there is no video stream {number} in {source.path.name}"
@@ -170,16 +177,14 @@ def streams_of(path: Path, wanted: int | Literal["all"] = "all") -> list[Path]:
     First comes the file itself, which means its main one.
 
     Raises:
-        UnreadableMedia: there is no such stream.
-        MediaError: as :func:`open_video`.
+        MediaError: there is no such stream; and as :func:`open_video`.
     """
     with open_video(path) as video:
         if wanted == "all":
             return [path, *(with_stream(path, number) for number in video.others)]
-        if wanted == video.number:
-            return [path]
-    with open_video(with_stream(path, wanted)) as video:
-        return [video.source.named]
+        named = path if wanted == video.number else with_stream(path, wanted)
+    with open_video(named):
+        return [named]
 
 
 def _container(source: SourceFile, device: Device | None = None) -> InputContainer:
@@ -213,10 +218,10 @@ def _container(source: SourceFile, device: Device | None = None) -> InputContain
         if memory_is_short():
             raise unavailable(path, error) from error
         raise UnreadableMedia(path, explain(error)) from error
-    if container.format.name in _TEXT or _LISTS & set(container.format.name.split(",")):
+    kinds = set(container.format.name.split(","))
+    if kinds & (_LISTS | _TEXT):
         container.close()
-        is_text = container.format.name in _TEXT
-        raise UnreadableMedia(path, "a text file, not a video" if is_text else _LIST)
+        raise UnreadableMedia(path, _LIST if kinds & _LISTS else "a text file, not a video")
     return container
 
 
@@ -228,13 +233,6 @@ def _moving(container: InputContainer) -> list[int]:
         # PyAV gives a stream without a decoder no codec context, whatever its type stub says.
         if not _is_still(stream) and getattr(stream, "codec_context", None)
     ]
-
-
-def _without_video(path: Path, container: InputContainer) -> MediaError:
-    """What is to be said of a file without a video stream that can be read."""
-    if all(_is_still(stream) for stream in container.streams.video):
-        return NoVideoStream(path, "there is no video in it, only sound, pictures or data")
-    return UnreadableMedia(path, "its video is coded in a way this build of FFmpeg cannot decode")
 
 
 def _running(container: InputContainer) -> list[int]:
@@ -255,7 +253,7 @@ def _running(container: InputContainer) -> list[int]:
 
     def worth(number: int) -> tuple[bool, int, int]:
         codec = streams[number].codec_context
-        default = bool(_disposition(streams[number]) & _DEFAULT)
+        default = bool((_disposition(streams[number]) or 0) & _DEFAULT)
         return default, codec.width * codec.height, -number
 
     running = (n for n in candidates if counts[streams[n].index] >= _RUNS * busiest)
@@ -263,16 +261,17 @@ def _running(container: InputContainer) -> list[int]:
 
 
 def _is_still(stream: VideoStream) -> bool:
-    if getattr(stream, "disposition", None) is not None:
-        return bool(_disposition(stream) & _STILL)
+    disposition = _disposition(stream)
+    if disposition is not None:
+        return bool(disposition & _STILL)
     codec = getattr(stream, "codec_context", None)
     return codec is not None and codec.name in _COVER_CODECS and not stream.average_rate
 
 
-def _disposition(stream: VideoStream) -> int:
+def _disposition(stream: VideoStream) -> int | None:
     # A flag of the enum module, an integer, or in older versions of PyAV nothing.
-    disposition = getattr(stream, "disposition", None) or 0
-    return int(getattr(disposition, "value", disposition))
+    disposition = getattr(stream, "disposition", None)
+    return None if disposition is None else int(getattr(disposition, "value", disposition))
 
 
 def explain(error: BaseException) -> str:

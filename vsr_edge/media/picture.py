@@ -27,38 +27,24 @@ from vsr_edge.media.resize import filter_graph, filtered
 from vsr_edge.types import Pixels
 
 _MATRIX = struct.Struct("=9i")
-
 # Averages what it shrinks, so no detail flickers; as cheap as the alternatives when shrinking.
 _INTERPOLATION = "AREA"
-
 RIBBON = 8
-
 # FFmpeg's scale for JPEG, from 1, the best, to 31.
 _QUALITY = 5
-
 # Colours that are stored at half the resolution are interpolated, as libjpeg does and so Pillow.
 _SMOOTH = "flags=bilinear+accurate_rnd+full_chroma_int+full_chroma_inp"
-
 # Where these formats keep EXIF: behind one of these marks, a TIFF by itself.
 _EXIF_CODECS = frozenset({"mjpeg", "png", "webp", "tiff"})
 _EXIF_MARKS = (b"Exif\0\0", b"eXIf", b"EXIF")
 _ORIENTATION_TAG = 0x0112
-# EXIF's orientation → mirrored left to right or not, then degrees clockwise.
-_UPRIGHT = {
-    2: (0, True),
-    3: (180, False),
-    4: (180, True),
-    5: (270, True),
-    6: (90, False),
-    7: (90, True),
-    8: (270, False),
-}
+# EXIF's orientations that are mirrored left to right, and then turned by degrees clockwise.
+_MIRRORED, _TURNED = frozenset({2, 4, 5, 7}), {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
 
 
 def orientation(frame: VideoFrame) -> tuple[int, bool]:
-    """How to make ``frame`` upright: mirrored left to right or not, then degrees clockwise.
-
-    Returns (0, 90, 180 or 270; mirrored).
+    """How to make it upright: 0, 90, 180 or 270 degrees clockwise, mirrored left to right before or
+    not.
     """
     try:
         side_data: Any = frame.side_data
@@ -102,11 +88,8 @@ class Converter:
         shaped = self._reformatter.reformat(
             frame, width=width, height=height, format="rgb24", interpolation=_INTERPOLATION
         )
-        pixels: Pixels = np.asarray(shaped.to_ndarray(), np.uint8)
-        if mirrored:
-            pixels = pixels[:, ::-1]
-        upright = np.rot90(pixels, -degrees // 90) if degrees else pixels
-        return _middle(upright, *self._size) if self._size and self._crop else upright
+        pixels = upright(np.asarray(shaped.to_ndarray(), np.uint8), degrees, mirrored)
+        return _middle(pixels, *self._size) if self._size and self._crop else pixels
 
 
 def _covering(frame: VideoFrame, width: int, height: int, turned: bool) -> tuple[int, int]:
@@ -159,10 +142,8 @@ def read_picture(path: Path) -> Pixels:
     except (av.FFmpegError, ValueError) as error:
         raise UnreadableMedia(path, explain(error)) from error
     if stream.codec_context.name in _EXIF_CODECS:
-        degrees, mirrored = _UPRIGHT.get(exif_orientation(content), (0, False))
-    else:
-        degrees, mirrored = orientation(frame)
-    return upright(pixels, degrees, mirrored)
+        return by_exif(pixels, exif_orientation(content))
+    return upright(pixels, *orientation(frame))
 
 
 def upright(pixels: Pixels, degrees: int, mirrored: bool) -> Pixels:
@@ -172,7 +153,7 @@ def upright(pixels: Pixels, degrees: int, mirrored: bool) -> Pixels:
 
 def by_exif(pixels: Pixels, orientation: int) -> Pixels:
     """A picture [H, W, 3] made upright as EXIF's orientation, 1 to 8, says."""
-    return upright(pixels, *_UPRIGHT.get(orientation, (0, False)))
+    return upright(pixels, _TURNED.get(orientation, 0), orientation in _MIRRORED)
 
 
 def exif_orientation(content: bytes) -> int:

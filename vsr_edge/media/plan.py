@@ -59,22 +59,17 @@ class VideoPlan:
 def plan_video(
     file: Path | SourceFile, sampling: Sampling, *, known_fingerprint: str | None = None
 ) -> VideoPlan:
-    """Read a file's packets once, and choose the frames to read (:func:`probe`).
+    """Choose which frames of a file to read.
 
     Raises:
-        UnreadableMedia: it cannot be opened, or not one frame is in it.
-        NoVideoStream: a media file without pictures.
-        MediaUnavailable: the operating system refuses to give all of it.
+        MediaError: as :func:`probe`, which reads all its packets once.
     """
     video, index = probe(file, known_fingerprint=known_fingerprint)
+    fps, least, duration = sampling.fps, sampling.min_frames, index.duration
     chosen = choose_frames(
-        index.times,
-        index.duration,
-        fps=sampling.fps,
-        min_frames=sampling.min_frames,
-        keyframes=index.keyframes,
+        index.times, duration, fps=fps, min_frames=least, keyframes=index.keyframes
     )
-    return plan_frames(video, index, chosen, fps=sampling.fps)
+    return plan_frames(video, index, chosen, fps=fps)
 
 
 def plan_frames(
@@ -97,14 +92,8 @@ def plan_frames(
     if len(index.entry_points):
         entry = np.searchsorted(index.entry_points, earlier)
         earlier = np.minimum(index.entry_points[np.maximum(entry - ENTRIES_BACK, 0)], earlier)
-    return VideoPlan(
-        video,
-        index,
-        stamps,
-        index.times[chosen],
-        int(tolerance),
-        np.column_stack((runs, np.where(firsts == most, NO_FRAME, firsts), earlier)),
-    )
+    runs = np.column_stack((runs, np.where(firsts == most, NO_FRAME, firsts), earlier))
+    return VideoPlan(video, index, stamps, index.times[chosen], int(tolerance), runs)
 
 
 def _runs(index: FrameIndex, chosen: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from av import VideoFrame
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from vsr_edge.media.boxes import ends_in_padding, promised_bytes
+from vsr_edge.media.container import ends_in_padding, later_recordings, promised_bytes
 from vsr_edge.media.index import (
     DISCARD,
     KEYFRAME,
@@ -26,7 +26,6 @@ from vsr_edge.media.index import (
     Packets,
     index_packets,
 )
-from vsr_edge.media.joined import later_recordings
 from vsr_edge.media.opening import OpenVideo, open_video, rational
 from vsr_edge.media.picture import orientation
 from vsr_edge.media.source import SourceFile
@@ -62,7 +61,7 @@ def probe(
         rate = rational(opened.stream.average_rate) or rational(opened.stream.guessed_rate)
         audio_streams = len(container.streams.audio)
         packets, unread, frame = _read(opened)
-        index = index_packets(source.named, packets)
+        index = index_packets(packets, opened)
         index = replace(index, damage=_damage(opened, index, unread), left_out=opened.left_out)
         if frame is not None:
             width, height = frame.width, frame.height
@@ -91,49 +90,35 @@ def _read(opened: OpenVideo) -> tuple[Packets, int, VideoFrame | None]:
     stream, codec = opened.stream, opened.stream.codec_context
     # Before its decoder has learned more than the file says.
     reordered, extradata = bool(codec.has_b_frames), codec.extradata or b""
-    pts, dts, lengths, marks = array("q"), array("q"), array("q"), bytearray()
-    places, parameters = array("q"), array("q")
     # More threads would only delay the first frame.
     codec.thread_count = 1
+    columns, parameters = array("q"), array("q")
+    count = 0
     frames: list[VideoFrame] = []
-    for position, packet in enumerate(opened.packets()):
-        pts.append(_sane(packet.pts))
-        dts.append(_sane(packet.dts))
-        lengths.append(min(max(packet.duration or 0, 0), LIMIT))
-        marks.append(KEYFRAME * packet.is_keyframe | DISCARD * packet.is_discard)
-        places.append(packet.pos or 0)
+    for packet in opened.packets():
+        length = min(max(packet.duration or 0, 0), LIMIT)
+        marks = KEYFRAME * packet.is_keyframe | DISCARD * packet.is_discard
+        columns.extend((_sane(packet.pts), _sane(packet.dts), length, marks, packet.pos or 0))
         if TELLS_PARAMETERS and packet.has_sidedata("new_extradata"):
-            parameters.append(position)
-        if not frames and position <= _PACKETS_FOR_FIRST_FRAME:
+            parameters.append(count)
+        if not frames and count <= _PACKETS_FOR_FIRST_FRAME:
             frames = _decode(opened, packet)
-    if not frames and len(pts) <= _PACKETS_FOR_FIRST_FRAME:
+        count += 1
+    if not frames and count <= _PACKETS_FOR_FIRST_FRAME:
         frames = _decode(opened, None)
-    lies = np.frombuffer(places, np.int64)
+    pts, dts, lengths, marked, places = np.frombuffer(columns, np.int64).reshape(-1, 5).T
     sets: dict[int, bytes] = {}
     unread = 0
-    recordings = later_recordings(
-        opened.source, opened.container.format.name, codec.name, extradata
-    )
-    for start, own in recordings:
-        behind = lies >= start
+    container = opened.container.format.name
+    for start, own in later_recordings(opened.source, container, codec.name, extradata):
+        behind = places >= start
         unread += not behind.any()
         if own and behind.any():
             sets[int(behind.argmax())] = own
     opened.check()
-    packets = Packets(
-        np.frombuffer(pts, np.int64),
-        np.frombuffer(dts, np.int64),
-        np.frombuffer(lengths, np.int64),
-        np.frombuffer(marks, np.uint8),
-        np.array(sorted({*parameters, *sets}), np.int64),
-        sets,
-        base=rational(stream.time_base) or Fraction(1, 1000),
-        container=opened.container.format.name,
-        rate=rational(stream.average_rate),
-        guessed_rate=rational(stream.guessed_rate),
-        reordered=reordered,
-        intra_only=codec.codec.intra_only,
-    )
+    base = rational(stream.time_base) or Fraction(1, 1000)
+    changes = np.array(sorted({*parameters, *sets}), np.int64)
+    packets = Packets(pts, dts, lengths, marked, base, reordered, changes, sets)
     return packets, unread, frames[0] if frames else None
 
 

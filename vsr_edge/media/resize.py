@@ -8,9 +8,9 @@ the cubic's shape can be said, and that rounding is to be exact and the same on 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -37,8 +37,6 @@ _SHRUNK = 16
 _KEPT = 4 if hasattr(Graph, "threads") else 1
 _TICK = Fraction(1, 25)
 
-_own = threading.local()
-
 
 def resize(picture: Pixels, side: int, kind: Filter) -> Pixels:
     """A picture uint8 [H, W, 3], of any strides, stretched → its planes uint8 [3, side, side]."""
@@ -49,7 +47,7 @@ def resize(picture: Pixels, side: int, kind: Filter) -> Pixels:
     frame = VideoFrame(width, height, _PLANES)
     for channel, plane in enumerate(_planes(frame)):
         plane[:] = picture[:, :, channel]
-    return np.stack(_planes(filtered(frame, _graph(width, height, side, kind))))
+    return np.stack(_planes(filtered(frame, _GRAPHS.of(width, height, side, kind))))
 
 
 def filter_graph(width: int, height: int, pixels: VideoFormat, filters: Mapping[str, str]) -> Graph:
@@ -70,19 +68,19 @@ def filtered(frame: VideoFrame, graph: Graph) -> VideoFrame:
     return graph.vpull()
 
 
-def _graph(width: int, height: int, side: int, kind: Filter) -> Graph:
-    """The calling thread's own graph for a shape: no two threads may use one."""
-    if not hasattr(_own, "graphs"):
-        _own.graphs = OrderedDict()
-    graphs: OrderedDict[object, Graph] = _own.graphs
-    shape = (width, height, side, kind)
-    if shape not in graphs:
-        scale = f"{side}:{side}:{_FLAGS[kind]}"
-        graphs[shape] = filter_graph(width, height, VideoFormat(_PLANES), {"scale": scale})
-    graphs.move_to_end(shape)
-    while len(graphs) > _KEPT:
-        graphs.popitem(last=False)
-    return graphs[shape]
+class _Graphs(threading.local):
+    """Each thread's own graphs, the latest for each shape: no two threads may use one."""
+
+    def __init__(self) -> None:
+        self.of = lru_cache(_KEPT)(_scaler)
+
+
+def _scaler(width: int, height: int, side: int, kind: Filter) -> Graph:
+    scale = f"{side}:{side}:{_FLAGS[kind]}"
+    return filter_graph(width, height, VideoFormat(_PLANES), {"scale": scale})
+
+
+_GRAPHS = _Graphs()
 
 
 def _planes(frame: VideoFrame) -> list[Pixels]:

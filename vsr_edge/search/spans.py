@@ -152,10 +152,14 @@ def fit_hits(
         if len(spans) == limit:
             break
         if hit.clip_id not in ahead:
-            unread = (other for other in hits[place:] if other.clip_id not in ahead)
-            likely = _apart(unread, spans, limit - len(spans))
-            ids = (other.clip_id for other in likely)
-            ahead |= zip(ids, around(likely), strict=True)
+            # One of each video: what is fitted to its scene may cover the next.
+            first_of: dict[int, Window] = {}
+            for other in hits[place:]:
+                if not any(other.touches(span) for span in spans):
+                    first_of.setdefault(other.video.video_id, other)
+            unread = [other for other in first_of.values() if other.clip_id not in ahead]
+            unread = unread[: limit - len(spans)]
+            ahead |= zip((other.clip_id for other in unread), around(unread), strict=True)
         fitted = fit(hit, ahead[hit.clip_id])
         touching = [span for span in spans if span.touches(fitted)]
         if any(span.score - fitted.score > WAVERING for span in touching):
@@ -163,17 +167,6 @@ def fit_hits(
         spans = [span for span in spans if span not in touching]
         spans.append(_union([fitted, *touching]))
     return sorted(spans, key=lambda span: -span.score)
-
-
-def _apart(hits: Iterable[Window], spans: Sequence[Window], count: int) -> list[Window]:
-    """The first ``count`` hits that touch none of the spans nor one another."""
-    chosen: list[Window] = []
-    for hit in hits:
-        if not any(hit.touches(other) for other in (*spans, *chosen)):
-            chosen.append(hit)
-            if len(chosen) == count:
-                break
-    return chosen
 
 
 def _union(spans: list[Window]) -> Window:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -43,15 +43,8 @@ from vsr_edge.store.rows import (
 from vsr_edge.store.shadow import LocalShadowArchive, unfinished_reindex
 from vsr_edge.store.vectors import CACHE_FILES, VectorFile
 from vsr_edge.store.writer import LocalWriter
-from vsr_edge.types import Clip, ClipHit, FrameFeatures, HalfVectors, StoredVideo, Vectors
+from vsr_edge.types import Clip, ClipHit, FrameFeatures, StoredVideo, Vectors
 
-# Columns of the frames of each span, a JSON list of (video id, first, last): one statement.
-_OF_SPANS = """
-    SELECT span.key, {columns} FROM json_each(?) AS span CROSS JOIN {table} AS frame
-    WHERE frame.video_id = json_extract(span.value, '$[0]')
-      AND frame.number BETWEEN json_extract(span.value, '$[1]') AND json_extract(span.value, '$[2]')
-    ORDER BY span.key, frame.number
-"""
 _LAST = 2**62
 
 
@@ -163,9 +156,6 @@ class LocalStore:
     def videos(self, where: Filter | None = None) -> list[StoredVideo]:
         return self._videos(*where_video(where))
 
-    def video(self, video_id: int) -> StoredVideo | None:
-        return next(iter(self._videos("id = ?", [video_id])), None)
-
     def videos_of(self, video_ids: Iterable[int]) -> dict[int, StoredVideo]:
         wanted = json.dumps(sorted(set(video_ids)))
         found = self._videos("id IN (SELECT value FROM json_each(?))", [wanted])
@@ -187,35 +177,21 @@ class LocalStore:
         return [stored_video(row) for row in rows]
 
     def search(self, vector: Vectors, k: int, where: Filter | None = None) -> list[ClipHit]:
-        return self.search_many(np.asarray(vector)[np.newaxis], k, where)[0]
-
-    def search_many(
-        self, vectors: Vectors, k: int, where: Filter | None = None
-    ) -> list[list[ClipHit]]:
-        queries = np.asarray(vectors, np.float32)
-        if queries.ndim != 2 or queries.shape[1] != self._dim:
-            raise ValueError(f"queries must be [Q, {self._dim}], not {list(queries.shape)}")
-        if not np.isfinite(queries).all():
+        query = np.asarray(vector, np.float32)
+        if query.shape != (self._dim,):
+            raise ValueError(f"a query must be [{self._dim}], not {list(query.shape)}")
+        if not np.isfinite(query).all():
             raise ValueError("a query holds NaN or infinite values")
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
         with self._reading(to_search=True) as connection:
-            found = self._vectors.candidates(connection, queries, k, where)
-            return [
-                self._best(connection, ids.tolist(), query, k)
-                for ids, query in zip(found, queries, strict=True)
-            ]
-
-    def _best(
-        self, connection: sqlite3.Connection, ids: list[int], query: Vectors, k: int
-    ) -> list[ClipHit]:
-        """The ``k`` best of these clips, from their rows."""
-        rows = connection.execute(
-            f"SELECT {CLIP_COLUMNS}, vector FROM clips"
-            " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
-            [json.dumps(ids)],
-        ).fetchall()
-        vectors = matrix([row[-1] for row in rows], self._dim)
+            candidates = self._vectors.candidates(connection, query, k, where)
+            rows = connection.execute(
+                f"SELECT {CLIP_COLUMNS}, vector FROM clips"
+                " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+                [json.dumps(candidates.tolist())],
+            ).fetchall()
+            vectors = matrix([row[-1] for row in rows], self._dim)
         # Row by row in float64: a matrix product rounds differently depending on where a row
         # stands, and equal clips must get equal scores.
         scores = (vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
@@ -236,36 +212,42 @@ class LocalStore:
     def frames_of(
         self, spans: Sequence[tuple[int, int, int]], *, regions: bool = False
     ) -> list[FrameFeatures]:
-        wanted = [json.dumps(list(spans))]
-        times: list[list[float]] = [[] for _ in spans]
-        vectors: list[list[bytes]] = [[] for _ in spans]
-        blobs: list[list[bytes]] = [[] for _ in spans]
+        # What spans share is read once.
+        whole: list[tuple[int, int, int]] = []
+        for video_id, first, last in sorted(spans):
+            if whole and whole[-1][0] == video_id and first <= whole[-1][2]:
+                video_id, first, end = whole.pop()
+                last = max(last, end)
+            whole.append((video_id, first, last))
         with self._reading() as connection:
-            frames = _OF_SPANS.format(columns="time, vector", table="frames")
-            for span, time, vector in connection.execute(frames, wanted):
-                times[span].append(time)
-                vectors[span].append(vector)
-            if regions:
-                of_frames = _OF_SPANS.format(columns="vectors", table="regions")
-                for span, blob in connection.execute(of_frames, wanted):
-                    blobs[span].append(blob)
-            return [
-                FrameFeatures(
-                    np.array(times[i], np.float64),
-                    matrix(vectors[i], self._dim),
-                    self._regions(span[0], len(times[i]), blobs[i]),
-                )
-                for i, span in enumerate(spans)
-            ]
+            read = [self._frames(connection, span, regions) for span in whole]
+        found = []
+        for video_id, first, last in spans:
+            place = bisect_right(whole, (video_id, first, _LAST)) - 1
+            start = first - whole[place][1]
+            part, frames = slice(start, start + last - first + 1), read[place]
+            shown = None if frames.regions is None else frames.regions[part]
+            found.append(FrameFeatures(frames.times[part], frames.vectors[part], shown))
+        return found
 
-    def _regions(self, video_id: int, frames: int, blobs: list[bytes]) -> HalfVectors | None:
+    def _frames(
+        self, connection: sqlite3.Connection, span: tuple[int, int, int], regions: bool
+    ) -> FrameFeatures:
+        within = "WHERE video_id = ? AND number BETWEEN ? AND ? ORDER BY number"
+        rows = connection.execute(f"SELECT time, vector FROM frames {within}", span).fetchall()
+        times = np.array([time for time, _ in rows], np.float64)
+        vectors = matrix([vector for _, vector in rows], self._dim)
+        blobs = []
+        if regions:
+            found = connection.execute(f"SELECT vectors FROM regions {within}", span)
+            blobs = [blob for (blob,) in found]
         if not blobs:
-            return None
+            return FrameFeatures(times, vectors, None)
         count = len(blobs[0]) // (2 * self._dim)
         flat = matrix(blobs, count * self._dim)
-        if len(flat) != frames:
-            raise damaged(self._folder, f"regions are missing for video {video_id}")
-        return flat.reshape(len(flat), count, self._dim)
+        if len(flat) != len(times):
+            raise damaged(self._folder, f"regions are missing for video {span[0]}")
+        return FrameFeatures(times, vectors, flat.reshape(len(flat), count, self._dim))
 
     def frame_count(self, where: Filter | None = None) -> int:
         condition, parameters = where_video(where)
@@ -292,17 +274,15 @@ class LocalStore:
             ).fetchone()
         videos, partial, frames, clips, hours, regions = row
         return ArchiveStats(
-            videos=videos,
-            partial_videos=partial,
-            frames=frames,
-            clips=clips,
-            hours=hours,
-            regions=bool(regions),
-            bundle_id=self._bundle_id,
-            dim=self._dim,
-            database_bytes=self._size(
-                DATABASE_FILE, f"{DATABASE_FILE}-wal", f"{DATABASE_FILE}-shm"
-            ),
+            videos,
+            partial,
+            frames,
+            clips,
+            hours,
+            bool(regions),
+            self._bundle_id,
+            self._dim,
+            database_bytes=self._size(*(DATABASE_FILE + end for end in ("", "-wal", "-shm"))),
             cache_bytes=self._size(*CACHE_FILES),
             reindex=unfinished_reindex(self._folder, self._bundle_id),
         )
@@ -330,12 +310,7 @@ class LocalStore:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @contextmanager
