@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.calibrate import Answers, CalibrationError, fit, logit
+from export.calibrate import Answers, fit, logit
+from export.contract import CalibrationError
 from models.logistic import logistic_fit
 
 
