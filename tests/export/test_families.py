@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -270,15 +270,9 @@ def test_a_bundle_is_its_own_for_each_preparation(exported: Exported, tmp_path: 
         write_bundle(
             tmp_path / str(number),
             files,
-            name=source.name,
-            licence=source.licence,
-            dims=source.dims,
-            preprocessing=asdict(preprocessing),
-            text=asdict(source.text_input),
-            parity={},
-            provenance={},
+            replace(source, preprocessing=one).fields() | {"parity": {}, "provenance": {}},
         )
-        for number, preprocessing in enumerate((numbers, other))
+        for number, one in enumerate((numbers, other))
     ]
     assert made[0].encoders_id != made[1].encoders_id
 
