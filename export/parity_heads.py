@@ -82,7 +82,7 @@ def compare_refiner(
     refined = [
         refiner_inputs(
             feed.text,
-            footage(feed.shown[:EVIDENCE], best=True),
+            footage([one.best_frame for one in feed.shown[:EVIDENCE]]),
             one.match[:EVIDENCE],
             np.array([s.unit_frames for s in feed.shown[:EVIDENCE]], np.float32),
         )
@@ -105,7 +105,11 @@ def compare_refiner(
 
 
 def _judged(feeds: Sequence[HeadFeeds]) -> list[dict[str, NDArray[np.float32]]]:
-    return [grounding_inputs(feed.text, footage(feed.shown)) for feed in feeds if feed.shown]
+    return [
+        grounding_inputs(feed.text, footage([one.frames for one in feed.shown]))
+        for feed in feeds
+        if feed.shown
+    ]
 
 
 def _judgements(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 from vsr_edge.config import Settings, load_settings
 from vsr_edge.errors import ArchiveError, UsageError
 from vsr_edge.ingest.scan import PruneSummary, is_gone, missing_videos, plan_prune
-from vsr_edge.search.names import named, where_named
+from vsr_edge.search.video_names import named
 from vsr_edge.store.base import ArchiveStats, Store, open_store
 from vsr_edge.types import (
     Pixels,
@@ -191,7 +191,7 @@ class Archive:
         namesakes in other folders, or not even itself; so does the path of a folder that holds
         some. Looks at each file once, to tell which are ``missing``.
         """
-        found = self.store.videos(named(self.store, video))
+        found = self.store.videos(named(self.store, video, required=False))
         return [replace(stored, missing=is_gone(stored.video.path)) for stored in found]
 
     def select(self, videos: Iterable[str | Path]) -> list[StoredVideo]:
@@ -201,7 +201,7 @@ class Archive:
             UsageError: a name that matches nothing; the message says what is called nearly so.
         """
         names = list(videos)
-        return self.store.videos(where_named(self.store, names)) if names else []
+        return self.store.videos(named(self.store, names)) if names else []
 
     def frame(self, video: str | Path, seconds: Seconds) -> Pixels:
         """The frame of a video that is nearest to a time: upright, uint8 [H, W, 3], RGB.
