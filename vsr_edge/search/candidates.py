@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -115,21 +116,24 @@ class Asked:
         rows = zip(*(column.tolist() for column in numbers), strict=True)
         return [_judged(one, *row) for one, row in zip(windows, rows, strict=True)]
 
-    def around(self, windows: Sequence[Window]) -> list[ScoredFrames]:
-        """The frames in and around each window, with their scores."""
+    def around(self, windows: Sequence[Window]) -> list[Callable[[], ScoredFrames]]:
+        """The frames in and around each window, read at once; their scores when asked for."""
         places = []
         for one in windows:
             context = round(CONTEXT_SECONDS * one.video.sampling.fps)
             places.append((one.video.video_id, max(one.first - context, 0), one.last + context))
-        found = []
-        for one, place, frames in zip(windows, places, self.store.frames_of(places), strict=True):
-            _, first, last = place
-            scores = frames.vectors.astype(np.float32) @ self.vector
-            all_read = last + 1 >= one.video.frames
-            end = one.video.video.duration if all_read else float(frames.times[-1])
-            begin = 0.0 if first == 0 else float(frames.times[0])
-            found.append(ScoredFrames(frames.times, scores, end, begin, first))
-        return found
+        read = zip(windows, places, self.store.frames_of(places), strict=True)
+        return [partial(self._scored, one, place[1:], frames) for one, place, frames in read]
+
+    def _scored(
+        self, window: Window, place: tuple[int, int], frames: FrameFeatures
+    ) -> ScoredFrames:
+        first, last = place
+        scores = frames.vectors.astype(np.float32) @ self.vector
+        all_read = last + 1 >= window.video.frames
+        end = window.video.video.duration if all_read else float(frames.times[-1])
+        begin = 0.0 if first == 0 else float(frames.times[0])
+        return ScoredFrames(frames.times, scores, end, begin, first)
 
 
 def _peaks(scores: Vectors, most: int) -> list[int]:

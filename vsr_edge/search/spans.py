@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
@@ -108,8 +109,8 @@ class ScoredFrames:
     first: int = 0
 
 
-# Of several windows at once: reading many costs little more than reading one.
-Around: TypeAlias = Callable[[Sequence[Window]], Sequence[ScoredFrames]]
+# Frames around several windows are read at once, and scored when a span is fitted by them.
+Around: TypeAlias = Callable[[Sequence[Window]], Sequence[Callable[[], ScoredFrames]]]
 
 
 def moments(
@@ -119,15 +120,17 @@ def moments(
     only was retrieved; each fitted to its scene by the frames ``around`` it.
     """
     found: list[Window] = []
-    # Some are repeats of others: frames around more than are wanted are mostly enough.
+    # Some are repeats of others: those around twice as many as are wanted are mostly enough.
     for start in range(0, len(judged), 2 * limit):
         if len(found) < limit:
             part = judged[start : start + 2 * limit]
-            found = temporal_nms([*found, *map(corrected, part, around(part))])
+            read = zip(part, around(part), strict=True)
+            fitted = (corrected(one, frames()) for one, frames in read)
+            found = temporal_nms(chain(found, fitted), limit)
     for hits in retrieved:
         if len(found) < limit:
-            found = temporal_nms([*found, *fit_hits(hits, around, limit)])
-    return found[:limit]
+            found = temporal_nms([*found, *fit_hits(hits, around, limit)], limit)
+    return found
 
 
 def fit_hits(hits: Sequence[Window], around: Around, limit: int) -> list[Window]:
@@ -138,19 +141,18 @@ def fit_hits(hits: Sequence[Window], around: Around, limit: int) -> list[Window]
     the two are one moment if they score alike; if not, it is the edge of the better one and adds
     nothing.
     """
-    best_of: dict[int, Window] = {}
-    for hit in hits:
-        best_of.setdefault(hit.video.video_id, hit)
-    # Those of videos that show it several times are read one by one: the first may cover them.
-    ahead = list(best_of.values())[:limit]
-    read = {hit.clip_id: frames for hit, frames in zip(ahead, around(ahead), strict=True)}
+    read: dict[int, Callable[[], ScoredFrames]] = {}
     spans: list[Window] = []
-    for hit in hits:
+    for place, hit in enumerate(hits):
         if any(hit.touches(span) for span in spans):
             continue
         if len(spans) == limit:
             break
-        fitted = fit(hit, read.get(hit.clip_id) or around([hit])[0])
+        if hit.clip_id not in read:
+            free = (one for one in hits[place:] if not any(one.touches(span) for span in spans))
+            likely = temporal_nms(free, limit - len(spans))
+            read |= zip((one.clip_id for one in likely), around(likely), strict=True)
+        fitted = fit(hit, read[hit.clip_id]())
         touching = [span for span in spans if span.touches(fitted)]
         if not any(span.score - fitted.score > WAVERING for span in touching):
             one = [fitted, *touching]
@@ -160,8 +162,8 @@ def fit_hits(hits: Sequence[Window], around: Around, limit: int) -> list[Window]
     return sorted(spans, key=lambda span: -span.score)
 
 
-def temporal_nms(spans: Sequence[Window]) -> list[Window]:
-    """Those of the spans, best first, that a better one does not cover by half or more.
+def temporal_nms(spans: Iterable[Window], limit: int) -> list[Window]:
+    """The first ``limit`` of the spans, best first, that no better one covers by half or more.
 
     Temporal non-maximum suppression: the overlap counts against the shorter of the two.
     """
@@ -169,6 +171,8 @@ def temporal_nms(spans: Sequence[Window]) -> list[Window]:
     for span in spans:
         if all(_shared(span, other) < MOST_SHARED for other in kept):
             kept.append(span)
+            if len(kept) == limit:
+                break
     return kept
 
 
