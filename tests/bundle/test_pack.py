@@ -12,7 +12,7 @@ import pytest
 
 from vsr_edge.bundle.locate import sha256_of
 from vsr_edge.bundle.manifest import MANIFEST_FILE
-from vsr_edge.bundle.pack import pack_bundle
+from vsr_edge.bundle.packed import pack_bundle
 from vsr_edge.errors import BundleDamaged, UsageError
 
 

@@ -16,11 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.manifests import edit_manifest
-from vsr_edge.bundle.golden import check_golden
 from vsr_edge.bundle.locate import find_bundle, sha256_of, verify_bundle
 from vsr_edge.bundle.manifest import MANIFEST_FILE, read_manifest
 from vsr_edge.bundle.model import Bundle, load_bundle
-from vsr_edge.bundle.soundness import check_sound
+from vsr_edge.bundle.verify import check_golden, check_sound
 from vsr_edge.errors import BundleDamaged, BundleNotFound
 
 
@@ -185,7 +184,7 @@ def test_the_layout_of_a_manifest_does_not_matter(copy: Path) -> None:
     verify_bundle(copy)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 10**9), st.integers(0, 7))
 def test_no_bit_of_a_manifest_can_flip_unnoticed(place: int, bit: int) -> None:
     folder = find_bundle("lite")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from export.bundle import Graph, write_bundle
+from export.contract import Graph
 from export.graphs import export_grounding, export_refiner
+from export.publish import write_bundle
 from models.grounding import GroundingHead
 from models.minilm import HIDDEN
 from models.refiner import Refiner
@@ -100,7 +101,8 @@ def test_a_bundle_without_heads_says_so(bundle: Bundle) -> None:
     encoders = {role: manifest.files[role] for role in REQUIRED_ROLES}
     query = bundle.encode_queries(["a dog"])
     one = np.ones(1, np.float32)
-    with Bundle(BundleFiles(bundle.files.folder, replace(manifest, files=encoders))) as bare:
+    files = BundleFiles(bundle.files.folder, manifest.model_copy(update={"files": encoders}))
+    with Bundle(files) as bare:
         with pytest.raises(UsageError, match="no grounding head"):
             bare.judge(query, footage(1, 2, bare.dim))
         with pytest.raises(UsageError, match="no refiner head"):

@@ -303,7 +303,7 @@ def test_a_search_reads_in_batches_from_one_state(
         return connection
 
     monkeypatch.setattr(sqlite3, "connect", traced)
-    for name in ("frames", "frames_of", "video", "videos", "videos_of", "frame_count", "search"):
+    for name in ("frames", "frames_of", "videos", "videos_of", "frame_count", "search"):
         monkeypatch.setattr(LocalStore, name, counting(name))
     with open_archive(never.settings.archive, bundle=never.settings.bundle) as archive:
         archive.search(QUERY)

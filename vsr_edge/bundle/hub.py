@@ -1,4 +1,8 @@
-"""Fetch a bundle from the Hugging Face hub, or from a mirror that speaks its protocol."""
+"""Fetch a bundle from the Hugging Face hub, or from a mirror that speaks its protocol.
+
+File by file: ``snapshot_download`` asks no sizes before it downloads, and names no file when a
+connection breaks.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsr_edge.bundle.contents import (
-    DOCUMENTS,
-    MAX_DOCUMENT_BYTES,
-    MAX_MANIFEST_BYTES,
-    contents,
-)
 from vsr_edge.bundle.locate import sha256_of
-from vsr_edge.bundle.manifest import MANIFEST_FILE, Manifest
+from vsr_edge.bundle.manifest import DOCUMENTS, MANIFEST_FILE, Manifest
+from vsr_edge.bundle.packed import MAX_DOCUMENT_BYTES, MAX_MANIFEST_BYTES
 from vsr_edge.bundle.registry import COMMIT
 from vsr_edge.errors import (
     BundleDamaged,
@@ -23,6 +22,7 @@ from vsr_edge.errors import (
     HubNotFound,
     HubUnreachable,
     UsageError,
+    VsrEdgeError,
 )
 
 if TYPE_CHECKING:
@@ -30,9 +30,46 @@ if TYPE_CHECKING:
 
 # Smaller files are there before anyone has read that they are coming.
 WORTH_SAYING_BYTES = 1_000_000
+_BY_FILE = "or carry the bundle over as a file: vsr-edge bundle pull --from FILE.tar"
+_TERMS = "accept its terms on its page, log in with `hf auth login` or set HF_TOKEN, and pull again"
+_BROKEN = (
+    "{what} could not be fetched, or not to its end ({cause}); nothing was installed. Check the "
+    f"network and pull again, name a mirror with --endpoint, {_BY_FILE}"
+)
+# Of the client's errors, by their names, the most special first: which they are for us, and what is
+# to be done.
+_SAID: dict[str, tuple[type[VsrEdgeError], str]] = {
+    "HFValidationError": (UsageError, "{repository!r} is no repository of the hub: {error}"),
+    "OfflineModeIsEnabled": (
+        HubUnreachable,
+        "{what} cannot be fetched: HF_HUB_OFFLINE is set. Unset it, " + _BY_FILE,
+    ),
+    "GatedRepoError": (HubForbidden, "{repository} is gated: " + _TERMS),
+    "RepositoryNotFoundError": (
+        HubNotFound,
+        "the hub has no repository {repository}, or a private one: check the name, or set HF_TOKEN",
+    ),
+    "RevisionNotFoundError": (
+        HubNotFound,
+        "{repository} has no revision {revision!r}: check --revision on its page",
+    ),
+    # How the client says that no connection was made.
+    "LocalEntryNotFoundError": (HubUnreachable, _BROKEN),
+    "EntryNotFoundError": (
+        HubNotFound,
+        "{repository} at {revision} has no {file}, though its manifest names it: its upload did "
+        "not finish, or it was made by hand. Tell who published it",
+    ),
+    "forbidden": (HubForbidden, "the hub refuses {what} ({status}): " + _TERMS),
+    "HfHubHTTPError": (
+        HubUnreachable,
+        "the hub could not give {what} (status {status}): try again later, or another --endpoint",
+    ),
+    "transport": (HubUnreachable, _BROKEN),
+}
 
 
-class HubParcel:
+class HubSource:
     """A repository at one commit, read file by file: the manifest, then what it names.
 
     ``scratch`` is a folder for what the client keeps beside its downloads; with a folder of its own
@@ -43,12 +80,14 @@ class HubParcel:
         self,
         repository: str,
         scratch: Path,
-        *,
-        revision: str | None = None,
-        sha256: str | None = None,
-        endpoint: str | None = None,
+        revision: str | None,
+        sha256: str | None,
+        endpoint: str | None,
         notify: Callable[[str], None],
     ) -> None:
+        """Look up the commit that a branch or tag is, None for main; ``sha256`` is of the
+        manifest, ``endpoint`` None for the client's own.
+        """
         self.repository = repository
         self._scratch = scratch
         self._sha256 = sha256
@@ -104,14 +143,14 @@ class HubParcel:
             HubError: the hub does not give a file.
             BundleDamaged: one has another size or content than the manifest says.
         """
-        for name, entry in contents(manifest).items():
+        for _, entry in manifest.named_files:
             if entry.size_bytes >= WORTH_SAYING_BYTES:
-                self._notify(f"downloading {name}, {entry.size_bytes / 1e6:.1f} MB")
-            self._download(name, folder, exactly=entry.size_bytes)
-            if sha256_of(folder / name) != entry.sha256:
+                self._notify(f"downloading {entry.file}, {entry.size_bytes / 1e6:.1f} MB")
+            self._download(entry.file, folder, exactly=entry.size_bytes)
+            if sha256_of(folder / entry.file) != entry.sha256:
                 raise BundleDamaged(
-                    f"{name} of {self.repository} at {self.commit} is not what its manifest says "
-                    "(the sha256 differs); nothing was installed. Tell who published it"
+                    f"{entry.file} of {self.repository} at {self.commit} is not what its manifest "
+                    "says (the sha256 differs); nothing was installed. Tell who published it"
                 )
         for name in DOCUMENTS:
             if name in self._listed:
@@ -154,8 +193,7 @@ def _client(endpoint: str | None) -> HfApi:
         from huggingface_hub import HfApi
     except ImportError as error:
         raise UsageError(
-            "pulling from the hub needs huggingface_hub: pip install 'vsr-edge[hub]', or carry the "
-            "bundle over as a file: vsr-edge bundle pull --from FILE.tar"
+            f"pulling from the hub needs huggingface_hub: pip install 'vsr-edge[hub]', {_BY_FILE}"
         ) from error
     # Without an endpoint the client follows HF_ENDPOINT; HF_TOKEN and HF_HUB_OFFLINE in any case.
     return HfApi(endpoint=endpoint, library_name="vsr-edge")
@@ -164,59 +202,25 @@ def _client(endpoint: str | None) -> HfApi:
 @contextmanager
 def _explained(repository: str, revision: str, file: str | None = None) -> Iterator[None]:
     """What goes wrong between here and the hub becomes an error that says what to do next."""
-    from huggingface_hub import errors as hub
-
-    what = f"{file} of {repository}" if file else repository
-    terms = (
-        "accept its terms on its page, log in with `hf auth login` or set HF_TOKEN, and pull again"
-    )
     try:
         yield
-    except hub.HFValidationError as error:
-        raise UsageError(f"{repository!r} is no repository of the hub: {error}") from error
-    except hub.OfflineModeIsEnabled as error:
-        raise HubUnreachable(
-            f"{what} cannot be fetched: HF_HUB_OFFLINE is set. Unset it, or carry the bundle over "
-            "as a file: vsr-edge bundle pull --from FILE.tar"
-        ) from error
-    except hub.GatedRepoError as error:
-        raise HubForbidden(f"{repository} is gated: {terms}") from error
-    except hub.RepositoryNotFoundError as error:
-        raise HubNotFound(
-            f"the hub has no repository {repository}, or a private one: check the name, or set "
-            "HF_TOKEN"
-        ) from error
-    except hub.RevisionNotFoundError as error:
-        raise HubNotFound(
-            f"{repository} has no revision {revision!r}: check --revision on its page"
-        ) from error
-    except hub.LocalEntryNotFoundError as error:  # how the client says that no connection was made
-        raise _unreachable(what, error) from error
-    except hub.EntryNotFoundError as error:
-        raise HubNotFound(
-            f"{repository} at {revision} has no {file}, though its manifest names it: its upload "
-            "did not finish, or it was made by hand. Tell who published it"
-        ) from error
-    except hub.HfHubHTTPError as error:
-        status = getattr(error.response, "status_code", None)
-        if status in (401, 403):
-            raise HubForbidden(f"the hub refuses {what} ({status}): {terms}") from error
-        raise HubUnreachable(
-            f"the hub could not give {what} (status {status}): try again later, or another "
-            "--endpoint"
-        ) from error
-    except _transport_errors() as error:
-        if getattr(error, "errno", None) and not isinstance(error, ConnectionError | TimeoutError):
-            raise  # this machine's disk, and not the network
-        raise _unreachable(what, error) from error
-
-
-def _unreachable(what: str, error: Exception) -> HubUnreachable:
-    return HubUnreachable(
-        f"{what} could not be fetched, or not to its end ({_cause(error)}); nothing was installed. "
-        "Check the network and pull again, name a mirror with --endpoint, or carry the bundle over "
-        "as a file: vsr-edge bundle pull --from FILE.tar"
-    )
+    except Exception as error:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        kinds = {kind.__name__ for kind in type(error).__mro__}
+        case = next((name for name in _SAID if name in kinds), None)
+        if case == "HfHubHTTPError" and status in (401, 403):
+            case = "forbidden"
+        if case is None and isinstance(error, _transport_errors()):
+            network = isinstance(error, ConnectionError | TimeoutError)
+            # Else it is this machine's disk.
+            case = "transport" if network or not getattr(error, "errno", None) else None
+        if case is None:
+            raise
+        ours, said = _SAID[case]
+        what = f"{file} of {repository}" if file else repository
+        names = {"what": what, "repository": repository, "revision": revision, "file": file}
+        message = said.format(**names, status=status, error=error, cause=_cause(error))
+        raise ours(message) from error
 
 
 def _cause(error: BaseException) -> str:

@@ -1,23 +1,20 @@
-"""Install a bundle from a file or a hub: into a temporary folder, and in place once it is sound."""
+"""Install a bundle from a file or a hub: beside its place first, and in place once it is sound."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from vsr_edge.bundle.contents import install_target, read_foreign_manifest
-from vsr_edge.bundle.hub import HubParcel
-from vsr_edge.bundle.locate import sha256_of, verify_bundle
+from vsr_edge.bundle.hub import HubSource
+from vsr_edge.bundle.locate import install_target, sha256_of, verify_bundle
 from vsr_edge.bundle.manifest import MANIFEST_FILE, Manifest, read_manifest
 from vsr_edge.bundle.model import Bundle
+from vsr_edge.bundle.packed import PackedSource, open_packed
 from vsr_edge.bundle.registry import REPOSITORY, SHA256, Registry
-from vsr_edge.bundle.soundness import check_sound
 from vsr_edge.bundle.stage import publish, staging
-from vsr_edge.bundle.unpack import open_packed
+from vsr_edge.bundle.verify import check_sound
 from vsr_edge.config import bundles_folder
 from vsr_edge.errors import BundleDamaged, BundleExists, BundleNotFound, UsageError
 
@@ -33,19 +30,6 @@ class Installed:
     manifest_sha256: str
     commit: str | None
     new: bool
-
-
-class Parcel(Protocol):
-    """A bundle on its way: first its manifest, by which the rest is then judged.
-
-    ``origin`` is what to call it when something is wrong with it.
-    """
-
-    origin: str
-
-    def fetch_manifest(self, folder: Path) -> None: ...
-
-    def fetch_files(self, folder: Path, manifest: Manifest) -> None: ...
 
 
 def install_file(
@@ -68,14 +52,9 @@ def install_file(
         BundleExists: something else is there already.
     """
     given = name.rpartition("/")[2] if name is not None else None
-    if given is not None and out is None:
-        install_target(given)  # a name that cannot be one is said before anything is read
-    with (
-        open_packed(file, _checked_sha256(sha256)) as parcel,
-        staging(_beside(out)) as folder,
-        _called(parcel.origin, folder),
-    ):
-        return _install(parcel, folder, given, out, None, notify)
+    parent = _parent(given, out)
+    with open_packed(file, _checked_sha256(sha256)) as source, staging(parent) as folder:
+        return _install(source, folder, given, out, notify)
 
 
 def install_from_hub(
@@ -118,19 +97,10 @@ def install_from_hub(
             "`vsr-edge bundle list` shows what is known"
         )
     name = source.rpartition("/")[2]
-    if out is None:
-        install_target(name)
-    with staging(_beside(out)) as folder:
-        parcel = HubParcel(
-            repository,
-            folder.parent / "download",
-            revision=revision,
-            sha256=sha256,
-            endpoint=endpoint,
-            notify=notify,
-        )
-        with _called(parcel.origin, folder):
-            return _install(parcel, folder, name, out, parcel.commit, notify)
+    with staging(_parent(name, out)) as folder:
+        scratch = folder.parent / "download"
+        hub = HubSource(repository, scratch, revision, sha256, endpoint, notify)
+        return _install(hub, folder, name, out, notify)
 
 
 def _checked_sha256(text: str | None) -> str | None:
@@ -139,21 +109,11 @@ def _checked_sha256(text: str | None) -> str | None:
     return text and text.lower()
 
 
-def _beside(out: Path | None) -> Path:
-    """The folder in which the bundle will lie."""
-    return bundles_folder() if out is None else _absolute(out).parent
-
-
-@contextmanager
-def _called(origin: str, folder: Path) -> Iterator[None]:
-    """In messages, what was found in the temporary folder is called by where it came from."""
-    try:
-        yield
-    except BundleDamaged as error:
-        message = str(error).replace(str(folder), origin)
-        if "nothing was installed" not in message:
-            message = f"{origin} is refused: {message}; nothing was installed"
-        raise BundleDamaged(message) from error
+def _parent(name: str | None, out: Path | None) -> Path:
+    """The folder to install in; a name that cannot be one is said before anything is read."""
+    if out is not None:
+        return _absolute(out).parent
+    return bundles_folder() if name is None else install_target(name).parent
 
 
 def _absolute(out: Path) -> Path:
@@ -162,25 +122,31 @@ def _absolute(out: Path) -> Path:
 
 
 def _install(
-    parcel: Parcel,
+    source: HubSource | PackedSource,
     folder: Path,
     name: str | None,
     out: Path | None,
-    commit: str | None,
     notify: Notify,
 ) -> Installed:
-    parcel.fetch_manifest(folder)
-    manifest = read_foreign_manifest(folder)
-    target = _absolute(out) if out is not None else install_target(name or manifest.name)
-    sha256 = sha256_of(folder / MANIFEST_FILE)
-    if _is_there(target, manifest, sha256):
-        return Installed(target, manifest.bundle_id, sha256, commit, new=False)
-    parcel.fetch_files(folder, manifest)
-    notify(f"checking {manifest.bundle_id} on this machine")
-    with Bundle(verify_bundle(folder)) as bundle:
-        check_sound(bundle)
-    publish(folder, target)
-    return Installed(target, manifest.bundle_id, sha256, commit, new=True)
+    try:
+        source.fetch_manifest(folder)
+        manifest = read_manifest(folder)
+        target = _absolute(out) if out is not None else install_target(name or manifest.name)
+        sha256 = sha256_of(folder / MANIFEST_FILE)
+        new = not _is_there(target, manifest, sha256)
+        if new:
+            source.fetch_files(folder, manifest)
+            notify(f"checking {manifest.bundle_id} on this machine")
+            with Bundle(verify_bundle(folder)) as bundle:
+                check_sound(bundle)
+            publish(folder, target)
+        return Installed(target, manifest.bundle_id, sha256, source.commit, new)
+    except BundleDamaged as error:
+        # What was found in the temporary folder is called by where it came from.
+        message = str(error).replace(str(folder), source.origin)
+        if "nothing was installed" not in message:
+            message = f"{source.origin} is refused: {message}; nothing was installed"
+        raise BundleDamaged(message) from error
 
 
 def _is_there(target: Path, manifest: Manifest, sha256: str) -> bool:

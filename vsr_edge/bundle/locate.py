@@ -1,4 +1,4 @@
-"""Find a bundle and verify it: every file of it is there, whole and what the manifest says."""
+"""Find a bundle, and make sure that every file of it is there, whole and what the manifest says."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from vsr_edge.bundle.manifest import BundleFile, Manifest, read_manifest
+from vsr_edge.bundle.manifest import Manifest, is_plain_name, read_manifest
 from vsr_edge.config import bundles_folder
 from vsr_edge.errors import BundleDamaged, BundleNotFound, UsageError
 
@@ -41,6 +41,21 @@ def installed_bundles() -> dict[str, Path]:
     return {path.name: path for path in folders if not path.name.startswith(".")}
 
 
+def install_target(name: str) -> Path:
+    """The folder in which a bundle of that name is installed.
+
+    Raises:
+        UsageError: the name cannot be one, or is a built-in bundle's.
+    """
+    if not is_plain_name(name):
+        raise UsageError(f"{name!r} cannot be an installed bundle's name: --out DIR says where to")
+    if name in BUILT_IN:
+        raise UsageError(
+            f"{name!r} is the name of a built-in bundle: give another NAME, or --out DIR"
+        )
+    return bundles_folder() / name
+
+
 def find_bundle(name_or_path: str | Path) -> Path:
     """The folder of a bundle.
 
@@ -51,10 +66,11 @@ def find_bundle(name_or_path: str | Path) -> Path:
     Raises:
         BundleNotFound: none of these.
     """
+    installed = installed_bundles()
     if isinstance(name_or_path, str):
         if name_or_path in BUILT_IN:
             return Path(str(resources.files("vsr_edge") / "bundle" / name_or_path))
-        if (installed := installed_bundles()).get(name_or_path):
+        if name_or_path in installed:
             return installed[name_or_path]
     folder = Path(name_or_path)
     with suppress(RuntimeError):  # the home of nobody: no folder is found there
@@ -67,43 +83,30 @@ def find_bundle(name_or_path: str | Path) -> Path:
         raise BundleNotFound(
             f"no bundle is called {str(name_or_path)!r} and no folder lies there; "
             f"built in: {', '.join(BUILT_IN)}; "
-            f"installed: {', '.join(installed_bundles()) or 'none'} (vsr-edge bundle pull)"
+            f"installed: {', '.join(installed) or 'none'} (vsr-edge bundle pull)"
         )
     return folder
 
 
 def bundle_name(folder: Path) -> str:
     """What ``find_bundle`` knows the bundle in that folder by: a name, or else the path."""
-    for name in (*BUILT_IN, *installed_bundles()):
-        if find_bundle(name) == folder:
-            return name
-    return str(folder)
+    names = (*BUILT_IN, *installed_bundles())
+    return next((name for name in names if find_bundle(name) == folder), str(folder))
 
 
 def name_of_id(known: str) -> str | None:
     """The bundle on this machine that has this id, or whose encoders have it, by its name."""
     for name in (*BUILT_IN, *installed_bundles()):
-        try:
+        with suppress(BundleDamaged):
             manifest = read_manifest(find_bundle(name))
-        except BundleDamaged:
-            continue
-        if known in (manifest.bundle_id, manifest.encoders_id):
-            return name
+            if known in (manifest.bundle_id, manifest.encoders_id):
+                return name
     return None
 
 
 def bundle_title(name: str | None, bundle_id: str) -> str:
     """A bundle for people: what to call it, and what it is."""
     return bundle_id if name is None else f"{name} ({bundle_id})"
-
-
-def named_files(manifest: Manifest) -> list[tuple[str, BundleFile]]:
-    """Every file that a manifest names, with the role it has."""
-    return [
-        (role, one)
-        for role, entry in manifest.files.items()
-        for one in (entry, *entry.alternatives)
-    ]
 
 
 def verify_bundle(name_or_path: str | Path) -> BundleFiles:
@@ -115,21 +118,17 @@ def verify_bundle(name_or_path: str | Path) -> BundleFiles:
     """
     folder = find_bundle(name_or_path)
     manifest = read_manifest(folder)
-    for role, entry in named_files(manifest):
+    for role, entry in manifest.named_files:
         path = folder / entry.file
+        fault = None
         if not path.is_file():
-            raise BundleDamaged(f"{path} ({role}) is missing: copy or export the bundle again")
-        size = path.stat().st_size
-        if size != entry.size_bytes:
-            raise BundleDamaged(
-                f"{path} ({role}) has {size} bytes, the manifest says {entry.size_bytes}: "
-                "copy or export the bundle again"
-            )
-        if sha256_of(path) != entry.sha256:
-            raise BundleDamaged(
-                f"{path} ({role}) was altered (its sha256 differs from the manifest's): "
-                "copy or export the bundle again"
-            )
+            fault = "is missing"
+        elif (size := path.stat().st_size) != entry.size_bytes:
+            fault = f"has {size} bytes, the manifest says {entry.size_bytes}"
+        elif sha256_of(path) != entry.sha256:
+            fault = "was altered (its sha256 differs from the manifest's)"
+        if fault:
+            raise BundleDamaged(f"{path} ({role}) {fault}: copy or export the bundle again")
     return BundleFiles(folder, manifest)
 
 

@@ -1,7 +1,6 @@
 """The manifest of a bundle: what its files are, parsed and checked before anything is trusted.
 
-Written last by the export, as the mark that a bundle is complete. All of it is data: reading a
-manifest runs nothing.
+All of it is data: reading a manifest runs nothing.
 """
 
 from __future__ import annotations
@@ -9,13 +8,22 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, get_args
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from vsr_edge.errors import BundleDamaged
-from vsr_edge.runtime.preprocess import FilterKind, Fit, Preprocessing
+from vsr_edge.runtime.preprocess import Preprocessing
 from vsr_edge.runtime.tokens import LEAST_ROOM, TextInput
 
 # 2: how pictures are fitted and sentences padded, graphs in further precisions, and a seal.
@@ -24,6 +32,9 @@ SCHEMA_VERSION = 2
 SEAL = "sha256"
 FORMAT = "vsr-edge-bundle"
 MANIFEST_FILE = "manifest.json"
+# What travels beside the files that the manifest names. The manifest vouches for none of it:
+# nothing reads these but people.
+DOCUMENTS = ("MODEL_CARD.md", "LICENSE", "NOTICE")
 IMAGE_ENCODER = "image_encoder"
 TEXT_ENCODER = "text_encoder"
 TOKENIZER = "tokenizer"
@@ -40,26 +51,12 @@ REQUIRED_ROLES = (IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER)
 REACH, EVIDENCE, SOFT_TOKENS = 12, 3, 8
 
 # Names, order and number of axes of every graph's tensors: the contract between export and runtime.
+_QUERY = {"token_states": 3, "token_mask": 2, "query": 2, "frames": 3, "frame_regions": 4}
 GRAPH_INPUTS: dict[str, dict[str, int]] = {
     IMAGE_ENCODER: {"pixels": 4},
     TEXT_ENCODER: {"input_ids": 2, "attention_mask": 2, "soft_tokens": 3},
-    GROUNDING: {
-        "token_states": 3,
-        "token_mask": 2,
-        "query": 2,
-        "frames": 3,
-        "frame_regions": 4,
-        "frame_mask": 2,
-    },
-    REFINER: {
-        "token_states": 3,
-        "token_mask": 2,
-        "query": 2,
-        "frames": 3,
-        "frame_regions": 4,
-        "about": 3,
-        "evidence_mask": 2,
-    },
+    GROUNDING: {**_QUERY, "frame_mask": 2},
+    REFINER: {**_QUERY, "about": 3, "evidence_mask": 2},
 }
 GRAPH_OUTPUTS: dict[str, dict[str, int]] = {
     IMAGE_ENCODER: {"vector": 2, "regions": 3},
@@ -68,53 +65,88 @@ GRAPH_OUTPUTS: dict[str, dict[str, int]] = {
     REFINER: {"soft_tokens": 3},
 }
 
+# Names that are one and the same plain file on every system: no separators, no drive or stream, no
+# leading dot, nothing that a terminal or a shell would take amiss.
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}", re.ASCII)
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.ASCII | re.IGNORECASE)
 
-@dataclass(frozen=True, slots=True)
-class BundleFile:
+
+def is_plain_name(name: str) -> bool:
+    """Is this the name of a file, and of nothing else, wherever it is written?"""
+    return bool(_PLAIN.fullmatch(name)) and not name.endswith(".") and not _DEVICE.fullmatch(name)
+
+
+def must(hold: Callable[[Any], object], otherwise: str) -> AfterValidator:
+    """For a field: what its value must fulfil, and what is said of one that does not."""
+
+    def check(value: Any) -> Any:
+        if not hold(value):
+            raise ValueError(otherwise)
+        return value
+
+    return AfterValidator(check)
+
+
+PlainName = Annotated[str, must(is_plain_name, "not a plain file name")]
+Size = Annotated[int, must(lambda size: size > 0, "a dimension below 1")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Vector = tuple[Finite, ...]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class BundleFile(_Part):
     """One file of the bundle; ``precision`` is None for what is not a graph.
 
     ``alternatives`` are the same graph in other precisions, for other execution providers.
     """
 
-    file: str
+    file: PlainName
     sha256: str
-    size_bytes: int
-    precision: str | None
+    size_bytes: Annotated[int, must(lambda size: size >= 0, "a negative size")] = Field(
+        alias="bytes"
+    )
+    precision: str | None = None
     alternatives: tuple[BundleFile, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Dimensions:
+class Dimensions(_Part):
     """``embedding`` D, ``hidden`` H of the token states, ``regions`` R a frame, ``image`` side in
     pixels.
     """
 
-    embedding: int
-    hidden: int
-    regions: int
-    image: int
-    soft_tokens: int
-    max_tokens: int
+    embedding: Size
+    hidden: Size
+    regions: Size
+    image: Size
+    soft_tokens: Size
+    max_tokens: Size
 
 
-@dataclass(frozen=True, slots=True)
-class GoldenText:
+class GoldenText(_Part):
     """A sentence and the vector that the exporting machine got for it."""
 
     text: str
-    vector: tuple[float, ...]
+    vector: Vector
 
 
-@dataclass(frozen=True, slots=True)
-class GoldenImage:
+class GoldenImage(_Part):
     """A generated picture, by its seed, and the vector that the exporting machine got for it."""
 
     seed: int
-    vector: tuple[float, ...]
+    vector: Vector
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+class Golden(_Part):
+    """What every machine must compute."""
+
+    texts: tuple[GoldenText, ...]
+    images: tuple[GoldenImage, ...]
+
+
+class Calibration(_Part):
     """How sure is sure.
 
     Candidates are ordered by match logit + ``score_weight`` · inner product of query and best
@@ -124,42 +156,90 @@ class Calibration:
     probability ``threshold`` on it counts as a match, from ``sure`` on no other is looked for.
     """
 
-    score_weight: float
-    slope: float
-    bias: float
-    size_weight: float
-    fewest_frames: float
-    threshold: float
-    sure: float
+    score_weight: Finite = Field(ge=0)
+    slope: Finite = Field(gt=0)
+    bias: Finite
+    size_weight: Finite = Field(ge=0)
+    fewest_frames: Finite = Field(ge=1)
+    threshold: Finite = Field(gt=0)
+    sure: Finite = Field(le=1)
+
+    @model_validator(mode="after")
+    def _is_surer_than_sure(self) -> Self:
+        if self.threshold > self.sure:
+            raise ValueError(f"a calibration that cannot be: {self}")
+        return self
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(_Part):
     """All that the runtime reads; the rest (provenance, parity) is kept in ``raw`` for display.
 
     ``encoders_id`` names what the stored vectors depend on: bundles that differ in their heads
     alone can search the same archive. ``calibration`` is None where nothing can be verified.
-    ``language``, as in "en", is that of the sentences it reads; None where nobody says.
     """
 
-    bundle_id: str
-    encoders_id: str
+    bundle_id: str = Field(alias="id")
+    encoders_id: str = Field(alias="encoders")
     name: str
     licence: str
     files: dict[str, BundleFile]
-    dimensions: Dimensions
+    graphs: dict[str, dict[str, tuple[str, ...]]]
+    dimensions: Dimensions = Field(alias="dims")
     preprocessing: Preprocessing
     text: TextInput
     calibration: Calibration | None
-    golden_texts: tuple[GoldenText, ...]
-    golden_images: tuple[GoldenImage, ...]
-    raw: Mapping[str, Any]
+    golden: Golden
+    raw: dict[str, Any]
 
     @property
     def language(self) -> str | None:
+        """Of the sentences that it reads, as in "en"; None where nobody says."""
         provenance = self.raw.get("provenance")
         found = provenance.get("language") if isinstance(provenance, Mapping) else None
         return found if isinstance(found, str) else None
+
+    @property
+    def named_files(self) -> list[tuple[str, BundleFile]]:
+        """Every file, alternatives too, with the role it has."""
+        return [(r, one) for r, entry in self.files.items() for one in (entry, *entry.alternatives)]
+
+    @model_validator(mode="after")
+    def _files_are_apart_and_complete(self) -> Self:
+        taken = {name.casefold(): name for name in (MANIFEST_FILE, *DOCUMENTS)}
+        for role, entry in self.named_files:
+            if other := taken.get(entry.file.casefold()):
+                raise ValueError(f"it names {entry.file!r} ({role}), which collides with {other!r}")
+            taken[entry.file.casefold()] = entry.file
+        if missing := [role for role in REQUIRED_ROLES if role not in self.files]:
+            raise ValueError(f"no file for {', '.join(missing)}")
+        return self
+
+    @model_validator(mode="after")
+    def _graphs_keep_the_contract(self) -> Self:
+        for role in GRAPH_INPUTS.keys() & self.files.keys():
+            for side, verb, wanted in (
+                ("inputs", "takes", GRAPH_INPUTS[role]),
+                ("outputs", "gives", GRAPH_OUTPUTS[role]),
+            ):
+                if (found := list(self.graphs[role][side])) != list(wanted):
+                    raise ValueError(f"{role} {verb} {found}, not {list(wanted)}")
+        return self
+
+    @model_validator(mode="after")
+    def _numbers_can_be(self) -> Self:
+        numbers, text = self.preprocessing, self.text
+        if 0 in numbers.scale or not all(map(math.isfinite, (*numbers.mean, *numbers.scale))):
+            raise ValueError("a preprocessing number that is not finite, or a scale of 0")
+        if text.fill and text.positions is None:
+            raise ValueError("rows filled up to no limit")
+        # Beside the soft tokens there must be room for a word.
+        least = self.dimensions.soft_tokens + LEAST_ROOM
+        if text.positions is not None and text.positions < least:
+            raise ValueError(f"{text.positions} positions leave no room for a word")
+        vectors = [*(g.vector for g in self.golden.texts), *(g.vector for g in self.golden.images)]
+        if any(len(vector) != self.dimensions.embedding for vector in vectors):
+            raise ValueError("a golden vector of another dimension")
+        return self
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -190,16 +270,24 @@ def read_manifest(folder: Path) -> Manifest:
                 f"{path} was altered (its {SEAL} differs from that of its fields): copy or export "
                 "the bundle again"
             )
-        return _parse(raw)
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        ArithmeticError,
-        RecursionError,
-    ) as error:
+        fields = {**raw, "raw": raw}
+        if GROUNDING not in raw["files"] or raw["calibration"]["threshold"] is None:
+            fields["calibration"] = None
+        return Manifest.model_validate(fields)
+    except ValidationError as error:
+        raise BundleDamaged(f"{path} is incomplete or malformed: {fault_of(error)}") from error
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise BundleDamaged(f"{path} is incomplete or malformed: {error!r}") from error
+
+
+def fault_of(error: ValidationError) -> str:
+    """The first fault that pydantic found, in one line: where, what stands there, and the matter
+    with it.
+    """
+    first = error.errors(include_url=False)[0]
+    where = ": ".join(map(str, first["loc"]))
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{where} = {first['input']!r:.80}: {said}" if where else said
 
 
 def digest_of(raw: Mapping[str, Any]) -> str:
@@ -207,116 +295,3 @@ def digest_of(raw: Mapping[str, Any]) -> str:
     rest = {name: value for name, value in raw.items() if name != SEAL}
     text = json.dumps(rest, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _parse(raw: dict[str, Any]) -> Manifest:
-    files = {role: _file(entry) for role, entry in raw["files"].items()}
-    names = [one.file for entry in files.values() for one in (entry, *entry.alternatives)]
-    if len(set(names)) < len(names):
-        raise ValueError("a file named twice")
-    missing = [role for role in REQUIRED_ROLES if role not in files]
-    if missing:
-        raise ValueError(f"no file for {', '.join(missing)}")
-    dimensions = Dimensions(**{name: int(raw["dims"][name]) for name in Dimensions.__slots__})
-    if min(getattr(dimensions, name) for name in Dimensions.__slots__) < 1:
-        raise ValueError("a dimension below 1")
-    _check_contract(raw["graphs"], [role for role in GRAPH_INPUTS if role in files])
-    return Manifest(
-        bundle_id=str(raw["id"]),
-        encoders_id=str(raw["encoders"]),
-        name=str(raw["name"]),
-        licence=str(raw["licence"]),
-        files=files,
-        dimensions=dimensions,
-        preprocessing=_preprocessing(raw["preprocessing"]),
-        text=_text_input(raw["text"], dimensions),
-        calibration=_calibration(raw["calibration"]) if GROUNDING in files else None,
-        golden_texts=tuple(
-            GoldenText(str(g["text"]), _vector(g["vector"], dimensions))
-            for g in raw["golden"]["texts"]
-        ),
-        golden_images=tuple(
-            GoldenImage(int(g["seed"]), _vector(g["vector"], dimensions))
-            for g in raw["golden"]["images"]
-        ),
-        raw=raw,
-    )
-
-
-def _file(entry: Mapping[str, Any]) -> BundleFile:
-    return BundleFile(
-        _plain_file_name(entry["file"]),
-        str(entry["sha256"]),
-        int(entry["bytes"]),
-        entry.get("precision"),
-        tuple(_file(other) for other in entry.get("alternatives", ())),
-    )
-
-
-def _plain_file_name(name: object) -> str:
-    """A manifest must not point outside its folder."""
-    text = str(name)
-    if PurePosixPath(text).name != text or "\\" in text or text in {"", ".", ".."}:
-        raise ValueError(f"{text!r} is not a plain file name")
-    return text
-
-
-def _check_contract(graphs: Mapping[str, Any], roles: Iterable[str]) -> None:
-    for role in roles:
-        inputs, declared = GRAPH_INPUTS[role], graphs[role]
-        if list(declared["inputs"]) != list(inputs):
-            raise ValueError(f"{role} takes {declared['inputs']}, not {list(inputs)}")
-        if list(declared["outputs"]) != list(GRAPH_OUTPUTS[role]):
-            raise ValueError(f"{role} gives {declared['outputs']}, not {list(GRAPH_OUTPUTS[role])}")
-
-
-def _calibration(values: Mapping[str, Any]) -> Calibration | None:
-    if values["threshold"] is None:
-        return None
-    found = Calibration(*(float(values[name]) for name in Calibration.__slots__))
-    numbers = [getattr(found, name) for name in Calibration.__slots__]
-    if not all(map(math.isfinite, numbers)) or not (
-        found.slope > 0
-        and min(found.score_weight, found.size_weight) >= 0
-        and found.fewest_frames >= 1
-        and 0 < found.threshold <= found.sure <= 1
-    ):
-        raise ValueError(f"a calibration that cannot be: {found}")
-    return found
-
-
-def _preprocessing(values: Mapping[str, Any]) -> Preprocessing:
-    scale = _three(values["scale"])
-    fit, kind = values["fit"], values["filter"]
-    if 0 in scale:
-        raise ValueError("a preprocessing scale of 0")
-    if fit not in get_args(Fit) or kind not in get_args(FilterKind):
-        raise ValueError(f"pictures fitted by {fit!r} with a {kind!r} filter")
-    return Preprocessing(_three(values["mean"]), scale, fit, kind)
-
-
-def _text_input(values: Mapping[str, Any], dimensions: Dimensions) -> TextInput:
-    positions = None if values["positions"] is None else int(values["positions"])
-    fill = values["fill"]
-    if not isinstance(fill, bool) or (fill and positions is None):
-        raise ValueError(f"rows filled by {fill!r} up to {positions}")
-    # Beside the soft tokens there must be room for the marks of beginning and end and a word.
-    if positions is not None and positions < dimensions.soft_tokens + LEAST_ROOM:
-        raise ValueError(f"{positions} positions leave no room for a word")
-    return TextInput(int(values["pad_id"]), str(values["pad_token"]), positions, fill)
-
-
-def _three(values: list[Any]) -> tuple[float, float, float]:
-    red, green, blue = (float(value) for value in values)
-    if not all(map(math.isfinite, (red, green, blue))):
-        raise ValueError("a preprocessing number is not finite")
-    return red, green, blue
-
-
-def _vector(values: list[Any], dimensions: Dimensions) -> tuple[float, ...]:
-    if len(values) != dimensions.embedding:
-        raise ValueError("a golden vector of another dimension")
-    vector = tuple(float(value) for value in values)
-    if not all(map(math.isfinite, vector)):
-        raise ValueError("a golden vector that is not finite")
-    return vector

@@ -1,4 +1,6 @@
-"""A loaded bundle: frames → vectors, text (+ soft tokens) → vectors and token states."""
+"""A loaded bundle: frames → vectors, text (+ soft tokens) → vectors and token states, and what its
+heads say of them.
+"""
 
 from __future__ import annotations
 
@@ -42,15 +44,14 @@ from vsr_edge.runtime.tokens import set_up_tokenizer, tokenize
 from vsr_edge.runtime.words import Reading, read
 from vsr_edge.types import Pixels, Vectors
 
-_TELEMETRY = (
-    "onnxruntime was imported before vsr_edge, so its telemetry may have begun: import vsr_edge "
-    "first, or set ORT_DISABLE_TELEMETRY=1"
-)
-
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 TEXT_BATCH = 64
+_TELEMETRY = (
+    "onnxruntime was imported before vsr_edge, so its telemetry may have begun: import vsr_edge "
+    "first, or set ORT_DISABLE_TELEMETRY=1"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +63,7 @@ class Concepts:
 
 
 class Bundle:
-    """Encoders of a verified bundle, loaded when first needed; safe to share by threads."""
+    """The graphs of a verified bundle, loaded when first needed; safe to share by threads."""
 
     def __init__(self, files: BundleFiles, *, provider: str = "cpu", threads: int = 0) -> None:
         self.files = files
@@ -95,6 +96,16 @@ class Bundle:
         """Side in pixels of the square that the image encoder reads."""
         return self.manifest.dimensions.image
 
+    @property
+    def image_batch(self) -> int:
+        """How many pictures at once suit the provider; loads the image encoder."""
+        return self._session(IMAGE_ENCODER).choice.kind.batch
+
+    @property
+    def notices(self) -> list[str]:
+        """What is to be said of the provider, in sentences for the user."""
+        return list(self._notices)
+
     def encode_text(self, texts: Sequence[str]) -> Vectors:
         """Sentences → unit vectors float32 [n, D]."""
         texts = _as_list(texts)
@@ -102,7 +113,7 @@ class Bundle:
             self.encode_queries(texts[start : start + TEXT_BATCH]).vectors
             for start in range(0, len(texts), TEXT_BATCH)
         ]
-        return np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
+        return np.concatenate([np.empty((0, self.dim), np.float32), *parts])
 
     def encode_queries(
         self, texts: Sequence[str], soft_tokens: NDArray[np.float32] | None = None
@@ -121,17 +132,17 @@ class Bundle:
             raise UsageError(
                 f"soft tokens must be [{len(texts)}, N, {hidden}], not {list(soft_tokens.shape)}"
             )
-        tokens = tokenize(self._tokenizer, texts, self.manifest.text, soft_tokens.shape[1])
+        ids, mask = tokenize(self._tokenizer, texts, self.manifest.text, soft_tokens.shape[1])
         vectors, states = self._session(TEXT_ENCODER).run(
             ["vector", "token_states"],
             {
-                "input_ids": tokens.ids,
-                "attention_mask": tokens.mask,
+                "input_ids": ids,
+                "attention_mask": mask,
                 "soft_tokens": soft_tokens.astype(np.float32, copy=False),
             },
         )
         soft_mask = np.ones(soft_tokens.shape[:2], np.int64)
-        return TextEncoding(vectors, states, np.concatenate([tokens.mask, soft_mask], 1))
+        return TextEncoding(vectors, states, np.concatenate([mask, soft_mask], 1))
 
     def read_query(self, text: str) -> Reading:
         """What of a sentence the text encoder does not know, and what is beyond its length."""
@@ -159,44 +170,24 @@ class Bundle:
     ) -> tuple[Vectors, NDArray[np.float32] | None]:
         """Like :meth:`encode_images`, with region vectors float32 [n, R, D] beside them."""
         check_pictures(images)
-        count = len(images)
-        dims = self.manifest.dimensions
-        vectors = np.empty((count, dims.embedding), np.float32)
-        cells = np.empty((count, dims.regions, dims.embedding), np.float32) if regions else None
+        dims, threads = self.manifest.dimensions, self.threads or usable_threads()
+        vectors = np.empty((len(images), dims.embedding), np.float32)
+        shape = (len(images), dims.regions, dims.embedding)
+        cells = np.empty(shape, np.float32) if regions else None
         names = ["vector", "regions"] if regions else ["vector"]
         session = self._session(IMAGE_ENCODER)
         kind = session.choice.kind
-        threads = self.threads or usable_threads()
-        for start in range(0, count, kind.batch):
+        for start in range(0, len(images), kind.batch):
             part = slice(start, start + kind.batch)
-            pixels = to_input(
-                images[part], self.image_side, self.manifest.preprocessing, threads=threads
-            )
-            outputs = session.run(names, {"pixels": _filled(pixels, kind.filled(len(pixels)))})
-            vectors[part] = outputs[0][: len(pixels)]
+            pixels = to_input(images[part], dims.image, self.manifest.preprocessing, threads)
+            count = len(pixels)
+            if empty := kind.filled(count) - count:
+                pixels = np.pad(pixels, ((0, empty), (0, 0), (0, 0), (0, 0)))
+            outputs = session.run(names, {"pixels": pixels})
+            vectors[part] = outputs[0][:count]
             if cells is not None:
-                cells[part] = outputs[1][: len(pixels)]
+                cells[part] = outputs[1][:count]
         return vectors, cells
-
-    @cached_property
-    def _tokenizer(self) -> Tokenizer:
-        limit = self.manifest.dimensions.max_tokens
-        return set_up_tokenizer(self.files.path(TOKENIZER), limit, self.manifest.text)
-
-    @cached_property
-    def concepts(self) -> Concepts:
-        """Words and phrases to explain refinements by; none where the bundle has none."""
-        if CONCEPTS not in self.manifest.files:
-            return Concepts((), np.empty((0, self.dim), np.float32))
-        path = self.files.path(CONCEPTS)
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                names, vectors = arrays["names"], arrays["vectors"].astype(np.float32)
-        except (OSError, ValueError, KeyError) as error:
-            raise BundleDamaged(f"{path} holds no concepts: {error}") from error
-        if vectors.shape != (len(names), self.dim):
-            raise BundleDamaged(f"{path} has vectors {vectors.shape} for {len(names)} concepts")
-        return Concepts(tuple(map(str, names)), vectors)
 
     def judge(self, query: TextEncoding, candidates: Footage) -> Judgements:
         """Does each candidate show what the query (a batch of one) says, and where?
@@ -225,15 +216,25 @@ class Bundle:
             )
         return self._session(role).run(list(GRAPH_OUTPUTS[role]), inputs)
 
-    @property
-    def image_batch(self) -> int:
-        """How many pictures at once suit the provider; loads the image encoder."""
-        return self._session(IMAGE_ENCODER).choice.kind.batch
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        limit = self.manifest.dimensions.max_tokens
+        return set_up_tokenizer(self.files.path(TOKENIZER), limit, self.manifest.text)
 
-    @property
-    def notices(self) -> list[str]:
-        """What is to be said of the provider, in sentences for the user."""
-        return list(self._notices)
+    @cached_property
+    def concepts(self) -> Concepts:
+        """Words and phrases to explain refinements by; none where the bundle has none."""
+        if CONCEPTS not in self.manifest.files:
+            return Concepts((), np.empty((0, self.dim), np.float32))
+        path = self.files.path(CONCEPTS)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                names, vectors = arrays["names"], arrays["vectors"].astype(np.float32)
+        except (OSError, ValueError, KeyError) as error:
+            raise BundleDamaged(f"{path} holds no concepts: {error}") from error
+        if vectors.shape != (len(names), self.dim):
+            raise BundleDamaged(f"{path} has vectors {vectors.shape} for {len(names)} concepts")
+        return Concepts(tuple(map(str, names)), vectors)
 
     def _session(self, role: str) -> Session:
         with self._loading:
@@ -242,10 +243,9 @@ class Bundle:
             return self._sessions[role]
 
     def _open(self, role: str) -> Session:
-        variants = self.files.variants(role)
         # The heads are small, and int8: a GPU would hand most of them back to the processor.
         provider = self.provider if role in REQUIRED_ROLES else "cpu"
-        session = open_session(variants, provider=provider, threads=self.threads)
+        session = open_session(self.files.variants(role), provider=provider, threads=self.threads)
         check_graph(session, role, self.manifest)
         if provider == "cpu":
             return session
@@ -253,11 +253,11 @@ class Bundle:
         if self.provider == "auto":
             self.provider = choice.short
             self._notices.append(f"provider: {choice.short}")
-        if session.precision == "int8" and choice.kind.precisions[0] != "int8":
+        best = choice.kind.precisions[0]
+        if session.precision == "int8" != best:
             self._notices.append(
                 f"{self.bundle_id} has its {role} in int8 only, which is made for processors: "
-                f"{choice.short} is faster with a bundle exported with --also "
-                f"{choice.kind.precisions[0]}"
+                f"{choice.short} is faster with a bundle exported with --also {best}"
             )
         return session
 
@@ -299,16 +299,9 @@ def check_graph(session: Session, role: str, manifest: Manifest) -> None:
         BundleDamaged: it takes or gives something else.
     """
     dims = manifest.dimensions
-    last = {
-        "pixels": dims.image,
-        "soft_tokens": dims.hidden,
-        "vector": dims.embedding,
-        "regions": dims.embedding,
-        "query": dims.embedding,
-        "frames": dims.embedding,
-        "frame_regions": dims.embedding,
-        "token_states": dims.hidden,
-    }
+    last = {"pixels": dims.image, "soft_tokens": dims.hidden, "token_states": dims.hidden}
+    for name in ("vector", "regions", "query", "frames", "frame_regions"):
+        last[name] = dims.embedding
     for kind, shapes, wanted in (
         ("takes", session.inputs, GRAPH_INPUTS[role]),
         ("gives", session.outputs, GRAPH_OUTPUTS[role]),
@@ -320,13 +313,6 @@ def check_graph(session: Session, role: str, manifest: Manifest) -> None:
                 raise BundleDamaged(
                     f"the {role} graph {kind} {name} {shape}; the manifest says {last[name]}"
                 )
-
-
-def _filled(pixels: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """A batch with as many empty pictures behind it as make ``count``."""
-    if count == len(pixels):
-        return pixels
-    return np.concatenate([pixels, np.zeros((count - len(pixels), *pixels.shape[1:]), np.float32)])
 
 
 def _as_list(texts: Sequence[str]) -> list[str]:

@@ -4,44 +4,51 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal, get_args
 
-from vsr_edge.bundle.contents import is_plain_name
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from vsr_edge.bundle.manifest import PlainName, fault_of, must
 from vsr_edge.errors import UsageError
 
-FAMILIES = ("clip", "siglip")
 COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
+Family = Literal["clip", "siglip"]
+FAMILIES: tuple[Family, ...] = get_args(Family)
+Commit = Annotated[str, must(COMMIT.fullmatch, "not a commit's hash")]
+Repository = Annotated[str, must(REPOSITORY.fullmatch, "not OWNER/NAME")]
+Licence = Annotated[str, must(bool, "no licence")]
+_STRICT = ConfigDict(extra="forbid")
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class PublishedBundle:
     """An exported bundle on the hub, at a commit; ``sha256`` is of its manifest."""
 
-    name: str
-    repository: str
-    revision: str
-    sha256: str
-    licence: str
+    name: PlainName
+    repository: Repository
+    revision: Commit
+    sha256: Annotated[str, must(SHA256.fullmatch, "not 64 hexadecimal digits")]
+    licence: Licence
     remark: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class Source:
     """A checkpoint to export from; ``parameters`` in millions, ``revision`` a commit if known."""
 
-    name: str
-    repository: str
-    family: str
-    licence: str
-    parameters: int
+    name: PlainName
+    repository: Repository
+    family: Family
+    licence: Licence
+    parameters: Annotated[int, Field(gt=0)]
     remark: str
-    revision: str | None = None
+    revision: Commit | None = None
 
     def export_command(self) -> str:
         pinned = f" --revision {self.revision}" if self.revision else ""
@@ -51,19 +58,17 @@ class Source:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class Registry:
     """Both kinds by name."""
 
-    bundles: Mapping[str, PublishedBundle]
-    sources: Mapping[str, Source]
+    bundles: dict[str, PublishedBundle]
+    sources: dict[str, Source]
 
     def source(self, name_or_repository: str) -> Source | None:
         """The source of that name, or with that repository."""
-        for source in self.sources.values():
-            if name_or_repository in (source.name, source.repository):
-                return source
-        return None
+        sources = self.sources.values()
+        return next((s for s in sources if name_or_repository in (s.name, s.repository)), None)
 
 
 def read_registry(file: Path | None = None) -> Registry:
@@ -78,32 +83,14 @@ def read_registry(file: Path | None = None) -> Registry:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"the registry {path} cannot be read: {error}") from error
     try:
-        bundles = [PublishedBundle(**entry) for entry in raw.pop("bundle", [])]
-        sources = [Source(**entry) for entry in raw.pop("source", [])]
-        entries: list[PublishedBundle | Source] = [*bundles, *sources]
-        for entry in entries:
-            _check(entry)
-        names = [entry.name for entry in entries]
+        bundles, sources = raw.pop("bundle", []), raw.pop("source", [])
+        names = [entry["name"] for entry in (*bundles, *sources)]
         if raw or len(set(names)) < len(names):
             raise ValueError(f"unknown tables or a name given twice: {[*raw] or names}")
-    except (TypeError, ValueError) as error:
+        kinds = {"bundles": bundles, "sources": sources}
+        by_name = {kind: {one["name"]: one for one in found} for kind, found in kinds.items()}
+        return TypeAdapter(Registry).validate_python(by_name)
+    except ValidationError as error:
+        raise UsageError(f"the registry {path} is malformed: {fault_of(error)}") from error
+    except (LookupError, TypeError, ValueError) as error:
         raise UsageError(f"the registry {path} is malformed: {error}") from error
-    return Registry({b.name: b for b in bundles}, {s.name: s for s in sources})
-
-
-def _check(entry: PublishedBundle | Source) -> None:
-    checks: dict[str, Any] = {
-        "name": is_plain_name(entry.name),
-        "repository": REPOSITORY.fullmatch(entry.repository),
-        "licence": entry.licence,
-    }
-    if isinstance(entry, Source):
-        checks["family"] = entry.family in FAMILIES
-        checks["parameters"] = entry.parameters > 0
-        checks["revision"] = entry.revision is None or COMMIT.fullmatch(entry.revision)
-    else:
-        checks["revision"] = COMMIT.fullmatch(entry.revision)
-        checks["sha256"] = SHA256.fullmatch(entry.sha256)
-    for field, sound in checks.items():
-        if not sound:
-            raise ValueError(f"{entry.name}: {field} = {getattr(entry, field)!r}")

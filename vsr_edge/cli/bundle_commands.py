@@ -50,7 +50,7 @@ def bundle_show(bundle: BundleArgument = "lite", json_output: JsonOption = False
 
 def _manifest_tables(folder: Path, name: str, manifest: Manifest) -> list[Table]:
     """A bundle: what it is and where it lies, its files, and what else its manifest says."""
-    from vsr_edge.bundle.locate import bundle_title, named_files
+    from vsr_edge.bundle.locate import bundle_title
 
     what = {
         "bundle": bundle_title(name, manifest.bundle_id),
@@ -61,7 +61,7 @@ def _manifest_tables(folder: Path, name: str, manifest: Manifest) -> list[Table]
     columns = Column("part"), Column("file", "path"), Column("size", "number"), Column("precision")
     files = [
         (_words(role), one.file, megabytes(one.size_bytes), one.precision or "")
-        for role, one in named_files(manifest)
+        for role, one in manifest.named_files
     ]
     others = ("dims", "preprocessing", "text", "calibration", "parity", "provenance")
     return [
@@ -113,10 +113,9 @@ def bundle_verify(
 
     Example: [bold]vsr-edge bundle verify ./my-bundle[/bold]
     """
-    from vsr_edge.bundle.golden import check_golden
-    from vsr_edge.bundle.locate import bundle_name, bundle_title, named_files
+    from vsr_edge.bundle.locate import bundle_name, bundle_title
     from vsr_edge.bundle.model import load_bundle
-    from vsr_edge.bundle.soundness import check_sound
+    from vsr_edge.bundle.verify import check_golden, check_sound
 
     with load_bundle(bundle, provider=provider or "cpu") as loaded:
         report = check_golden(loaded)
@@ -124,7 +123,7 @@ def bundle_verify(
         found: dict[str, Any] = {
             "id": loaded.bundle_id,
             "bundle_name": bundle_name(loaded.files.folder),
-            "bytes": sum(entry.size_bytes for _, entry in named_files(loaded.manifest)),
+            "bytes": sum(entry.size_bytes for _, entry in loaded.manifest.named_files),
             "ok": True,
             "verifies": loaded.manifest.calibration is not None,
         }
@@ -181,7 +180,6 @@ def bundle_list(json_output: JsonOption = False) -> None:
 
 
 def _described(name: str, folder: Path) -> dict[str, Any]:
-    from vsr_edge.bundle.locate import named_files
     from vsr_edge.bundle.manifest import read_manifest
 
     row: dict[str, Any] = {"name": name, "folder": str(folder)}
@@ -189,7 +187,7 @@ def _described(name: str, folder: Path) -> dict[str, Any]:
         manifest = read_manifest(folder)
     except BundleError as error:
         return row | {"id": None, "licence": None, "bytes": None, "problem": str(error)}
-    size = sum(entry.size_bytes for _, entry in named_files(manifest))
+    size = sum(entry.size_bytes for _, entry in manifest.named_files)
     about = {"id": manifest.bundle_id, "licence": manifest.licence, "bytes": size}
     return row | about | {"problem": None}
 
@@ -209,7 +207,7 @@ def bundle_pack(
     Example: [bold]vsr-edge bundle pack ./my-bundle --out my-bundle.tar[/bold]
     """
     from vsr_edge.bundle.locate import bundle_title
-    from vsr_edge.bundle.pack import pack_bundle
+    from vsr_edge.bundle.packed import pack_bundle
 
     with terminate_like_ctrl_c():
         packed = pack_bundle(bundle, out)

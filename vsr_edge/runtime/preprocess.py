@@ -7,8 +7,7 @@ pass through untouched. Searching needs no pictures and FFmpeg takes a while to 
 and resizes is imported when it is used.
 """
 
-from __future__ import annotations
-
+# No annotations as text here: pydantic 2.4 would look for what `Preprocessing` names elsewhere.
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -55,7 +54,7 @@ class Preprocessing:
 
 
 def to_input(
-    pictures: Pixels | Sequence[Picture], side: int, numbers: Preprocessing, *, threads: int = 1
+    pictures: Pixels | Sequence[Picture], side: int, numbers: Preprocessing, threads: int = 1
 ) -> NDArray[np.float32]:
     """Pictures uint8 [n, H, W, 3] RGB, or n of any shapes and kinds → float32 [n, 3, side, side].
 

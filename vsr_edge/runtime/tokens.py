@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +37,7 @@ class TextInput:
 DEFAULT_TEXT = TextInput(pad_id=0, pad_token="[PAD]", positions=None, fill=False)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Tokens:
+class Tokens(NamedTuple):
     """n rows: ``ids`` int64 [n, L], ``mask`` int64 [n, L], 1 for what is no padding."""
 
     ids: NDArray[np.int64]
