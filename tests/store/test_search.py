@@ -25,7 +25,7 @@ from .archives import (
 PATTERNS = [None, "*", "*.mp4", "cam1/*", "cam[12]/?.mp4", "none*", "/v/cam1/0.mp4"]
 
 
-@settings(max_examples=30, deadline=None, database=None)
+@settings(max_examples=30, database=None)
 @given(
     sizes=st.lists(st.integers(1, 60), min_size=1, max_size=5),
     removed=st.sets(st.integers(0, 4), max_size=2),
