@@ -1,12 +1,12 @@
 """Search in a world of features, with the models in training: candidates judged, queries refined.
 
-The same steps as the runtime's loop takes, batched, with gradients where they are wanted.
+The same steps as the runtime's loop takes, batched, with gradients where they are wanted; tests
+hold the two against each other.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,14 @@ class Corpus:
         return Episode(self, world, present, absent)
 
 
+def any_world(
+    corpora: list[Corpus], photos: int, held_out: int, random: np.random.Generator
+) -> Episode:
+    """A world of at most so many photos, from any of the corpora."""
+    corpus = corpora[random.integers(len(corpora))]
+    return corpus.world(min(photos, len(corpus.views) - held_out), held_out, random)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Episode:
     """A world with the numbers of the queries that it answers, and of those that it does not."""
@@ -73,6 +81,12 @@ class Episode:
     world: World
     present: NDArray[np.intp]
     absent: NDArray[np.intp]
+
+    def ask(self, count: int, random: np.random.Generator) -> NDArray[np.intp]:
+        """So many queries, one in six of them absent."""
+        absent = count // 6
+        present = random.choice(self.present, count - absent, replace=False)
+        return np.concatenate([present, random.choice(self.absent, absent, replace=False)])
 
     def shown_in(self, asked: NDArray[np.intp], candidates: Candidates) -> Tensor:
         """Which frames of each candidate show what is asked: bool [B, K, F]."""
@@ -125,21 +139,26 @@ def judge(
     return match.float().view(batch, count).masked_fill(missing, IMPOSSIBLE), start, end, relevance
 
 
-def refine(
-    refiner: Refiner,
+def evidence_of(
     episode: Episode,
     asked: NDArray[np.intp],
     rejected: Candidates,
     match: Tensor,
     granularity: Granularity,
-    use_evidence: bool = True,
-) -> Tensor:
-    """Refined query vectors [B, D].
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the refiner learns from: the number of the best frame of each rejected candidate [B, E],
+    its features (match logit, log₂ of how many frames it was found by) [B, E, 2], and a mask.
 
-    ``rejected`` are the candidates to learn from, with their match logits [B, E].
+    The best of all frames of a candidate: the runtime takes that of the unit it was found by, which
+    is another where a clip's neighbour is more like the query.
     """
-    soft = soft_tokens(refiner, episode, asked, rejected, match, granularity, use_evidence)
-    return encode_refined(episode, asked, soft)
+    vectors, world = episode.corpus.queries.vectors[asked], episode.world
+    alike = torch.einsum("bd,bkfd->bkf", vectors, world.vectors[rejected.frames])
+    alike = alike.masked_fill(~rejected.mask.bool(), -torch.inf)
+    best = rejected.frames.gather(2, alike.argmax(2, keepdim=True))[..., 0]
+    ranges = torch.from_numpy(world.units[granularity][1])[rejected.units]
+    size = (ranges[..., 1] - ranges[..., 0] + 1).float().log2()
+    return best, torch.stack([match, size], -1), rejected.mask.any(2).float()
 
 
 def soft_tokens(
@@ -151,23 +170,20 @@ def soft_tokens(
     granularity: Granularity,
     use_evidence: bool = True,
 ) -> Tensor:
-    """The soft tokens [B, N, H] that ``refine`` encodes."""
+    """The soft tokens [B, N, H] that refine queries; ``rejected`` are the candidates to learn from,
+    with their match logits [B, E].
+    """
     _, mask, states, vectors = episode.text_of(asked)
-    world = episode.world
-    alike = torch.einsum("bd,bkfd->bkf", vectors, world.vectors[rejected.frames])
-    alike = alike.masked_fill(~rejected.mask.bool(), -torch.inf)
-    best = rejected.frames.gather(2, alike.argmax(2, keepdim=True))[..., 0]
-    ranges = torch.from_numpy(world.units[granularity][1])[rejected.units]
-    size = (ranges[..., 1] - ranges[..., 0] + 1).float().log2()
+    best, features, present = evidence_of(episode, asked, rejected, match, granularity)
     with torch.autocast("cpu", torch.bfloat16):
         soft = refiner(
             states,
             mask,
             vectors,
-            world.vectors[best],
-            world.regions[best].float(),
-            torch.stack([match, size], -1),
-            rejected.mask.any(2).float() * use_evidence,
+            episode.world.vectors[best],
+            episode.world.regions[best].float(),
+            features,
+            present * use_evidence,
         )
     return soft.float()
 
@@ -178,15 +194,6 @@ def encode_refined(episode: Episode, asked: NDArray[np.intp], soft: Tensor) -> T
     with torch.autocast("cpu", torch.bfloat16):
         vectors, _ = episode.corpus.text(ids, mask, soft)
     return vectors.float()
-
-
-def first(candidates: Candidates, count: int) -> Candidates:
-    """The first ``count`` candidates of each query."""
-    return Candidates(*(part[:, :count] for part in _parts(candidates)))
-
-
-def _parts(candidates: Candidates) -> Sequence[Tensor]:
-    return candidates.frames, candidates.mask, candidates.scores, candidates.units
 
 
 def best_span(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:

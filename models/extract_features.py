@@ -48,9 +48,7 @@ def main() -> None:
         photos = photos.fold(number, count)
     random = np.random.default_rng(args.seed)
     with load_bundle(args.bundle) as bundle:
-        views = encode_views(
-            photos.photos, bundle.encode_frames, random, views=args.views, side=bundle.image_side
-        )
+        views = encode_views(photos.photos, bundle, random, views=args.views)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save_file(
         {"vectors": views.vectors, "regions": views.regions},
@@ -65,10 +63,10 @@ def load_features(path: Path) -> tuple[PhotoViews, list[list[str]]]:
     from safetensors import safe_open
 
     with safe_open(path, "np") as file:
-        about = file.metadata()
+        metadata = file.metadata()
     arrays = load_file(path)
     views = PhotoViews(arrays["vectors"], arrays["regions"])
-    return views, json.loads(about["captions"])
+    return views, json.loads(metadata["captions"])
 
 
 if __name__ == "__main__":

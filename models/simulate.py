@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.data.worlds import Candidates, Granularity, retrieve
-from models.episodes import Corpus, Episode, best_span, first, judge, refine
+from models.data.worlds import GRANULARITIES, Candidates, Granularity, retrieve
+from models.episodes import Corpus, Episode, best_span, encode_refined, judge, soft_tokens
 from models.grounding import GroundingHead
 from models.refiner import Refiner
 from vsr_edge.bundle.manifest import EVIDENCE
@@ -67,6 +67,15 @@ def simulate(
     return report
 
 
+def validate(
+    corpus: Corpus, head: GroundingHead, refiner: Refiner | None, worlds: int, **how: bool
+) -> dict[Granularity, dict[str, float]]:
+    """What :func:`simulate` says of clips and of videos."""
+    return {
+        one: simulate(corpus, head, refiner, one, worlds=worlds, **how) for one in GRANULARITIES
+    }
+
+
 def _batches(asked: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
     for start in range(0, len(asked), BATCH):
         yield asked[start : start + BATCH]
@@ -100,22 +109,23 @@ def _measure(
         return found
     share = verified // turns
     parts = [{name: values[:, :share] for name, values in judged.items()}]
-    seen = first(alone, share)
+    seen = alone.first(share)
     match = parts[0]["match"]
     for _ in range(turns - 1):
-        top = match[:, :EVIDENCE] if match.shape[1] >= EVIDENCE else match
-        rejected = first(seen, top.shape[1])
-        refined = refine(refiner, episode, asked, rejected, top, granularity, use_evidence)
+        top = match[:, :EVIDENCE]
+        rejected = seen.first(top.shape[1])
+        soft = soft_tokens(refiner, episode, asked, rejected, top, granularity, use_evidence)
+        refined = encode_refined(episode, asked, soft)
         wider = retrieve(episode.world, refined, granularity, verified, focus=vectors)
-        new = _unseen(wider, seen, share)
+        new = wider.unseen(seen, share)
         parts.append(_judged(episode, asked, head, new))
         found["drift cosine"] = (refined * vectors).sum(1)
         units = episode.world.units[granularity][0]
-        top_unit = (refined @ units.T).argmax(1)
-        first_frame = torch.from_numpy(episode.world.units[granularity][1])[top_unit, 0]
+        nearest = (refined @ units.T).argmax(1)
+        first_frame = torch.from_numpy(episode.world.units[granularity][1])[nearest, 0]
         videos = torch.from_numpy(episode.world.videos)
         found["refined VR"] = (videos[first_frame] == _video(episode, asked)).float()
-        seen = _joined(seen, new)
+        seen = seen.with_more(new)
         match = torch.cat([part["match"] for part in parts], 1)
     together = {name: torch.cat([part[name] for part in parts], 1) for name in judged}
     found["reachable by the loop"] = together["video"].amax(1)
@@ -158,24 +168,3 @@ def _picked(name: str, judged: dict[str, Tensor]) -> dict[str, Tensor]:
         f"{name} VR": judged["video"].gather(1, best)[:, 0],
         f"{name} VCMR": judged["moment"].gather(1, best)[:, 0],
     }
-
-
-def _unseen(candidates: Candidates, seen: Candidates, count: int) -> Candidates:
-    """The first ``count`` candidates whose unit was not judged before."""
-    known = (candidates.units[:, :, None] == seen.units[:, None]).any(2)
-    order = known.long().argsort(dim=1, stable=True)[:, :count]
-    return Candidates(
-        candidates.frames.gather(1, order[..., None].expand(-1, -1, candidates.frames.shape[2])),
-        candidates.mask.gather(1, order[..., None].expand(-1, -1, candidates.mask.shape[2])),
-        candidates.scores.gather(1, order),
-        candidates.units.gather(1, order),
-    )
-
-
-def _joined(one: Candidates, other: Candidates) -> Candidates:
-    return Candidates(
-        torch.cat([one.frames, other.frames], 1),
-        torch.cat([one.mask, other.mask], 1),
-        torch.cat([one.scores, other.scores], 1),
-        torch.cat([one.units, other.units], 1),
-    )

@@ -8,11 +8,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from vsr_edge import load_bundle, open_archive
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.cli.demo import demo_videos
 from vsr_edge.config import ENVIRONMENT_PREFIX, load_settings
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("timeless", deadline=None)
+settings.load_profile("timeless")
 
 # Which model files to test is the tester's to choose; all else is the tests'.
 _KEPT = f"{ENVIRONMENT_PREFIX}BUNDLE"

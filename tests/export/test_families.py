@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,18 @@ from PIL import Image
 from torch.nn import functional as F
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
-from export.encoder import check_tokenizer, check_vectors, export_encoder, precisions
+from export.compare import check_tokenizer, check_vectors
+from export.contract import ExportError, Graph, Source
 from export.families import FAMILIES as SUPPORTED
-from export.sources import ExportError, Source, open_source
+from export.pipeline import EncoderOptions, export_encoder
+from export.publish import write_bundle
+from export.sources import open_source
 from tests.export.random_models import FAMILIES, HIDDEN, POSITIONS, save_random_model
 from tests.manifests import edit_manifest
 from vsr_edge import load_bundle, open_archive
 from vsr_edge.bundle.install import install_file
 from vsr_edge.bundle.locate import sha256_of, verify_bundle
-from vsr_edge.bundle.manifest import IMAGE_ENCODER, TEXT_ENCODER
-from vsr_edge.bundle.model import Bundle
+from vsr_edge.bundle.manifest import IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER
 from vsr_edge.bundle.packed import pack_bundle
 from vsr_edge.bundle.verify import check_golden, check_sound
 from vsr_edge.cli.demo import QUERIES
@@ -57,10 +59,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         source,
         folder / "bundle",
         folder / "work",
-        precision=precisions("int8", None, None),
-        also=["fp16"],
-        calibration_count=8,
-        parity_count=8,
+        EncoderOptions(also=["fp16"], calibration_count=8, parity_count=8),
     )
     made.close()
     return Exported(checkpoint, source, folder / "work", folder / "bundle")
@@ -228,8 +227,6 @@ def test_siglip_reads_capitals_as_small_letters(exported: Exported) -> None:
 
 
 def test_graphs_that_are_not_the_source_s_are_noticed(exported: Exported) -> None:
-    from dataclasses import replace
-
     assert exported.source.reference_vectors is not None
     theirs = exported.source.reference_vectors
     fp32 = {
@@ -249,8 +246,6 @@ def test_graphs_that_are_not_the_source_s_are_noticed(exported: Exported) -> Non
 
 
 def test_another_tokenizer_is_noticed(exported: Exported) -> None:
-    from dataclasses import replace
-
     assert exported.source.reference_ids is not None
     ours = exported.source.reference_ids
     wrong = replace(exported.source, reference_ids=lambda texts: [ids[::-1] for ids in ours(texts)])
@@ -261,21 +256,28 @@ def test_another_tokenizer_is_noticed(exported: Exported) -> None:
 
 def test_a_bundle_is_its_own_for_each_preparation(exported: Exported, tmp_path: Path) -> None:
     """The same graphs with pictures fitted otherwise make other vectors: another archive."""
-    from dataclasses import replace
-
-    from export.bundle import Graph
-    from export.encoder import seal
-
     numbers = exported.source.preprocessing
     other = replace(numbers, fit="stretch" if numbers.fit == "crop" else "crop")
-    graphs = {
-        role: [Graph(exported.bundle / name, "int8")]
-        for role, name in ((IMAGE_ENCODER, "image.onnx"), (TEXT_ENCODER, "text.onnx"))
+    source = exported.source
+    files = {
+        IMAGE_ENCODER: [Graph(exported.bundle / "image.onnx", "int8")],
+        TEXT_ENCODER: [Graph(exported.bundle / "text.onnx", "int8")],
+        TOKENIZER: [Graph(source.tokenizer, None)],
     }
-    made: list[Bundle] = []
-    for number, preprocessing in enumerate((numbers, other)):
-        source = replace(exported.source, preprocessing=preprocessing)
-        made.append(seal(source, graphs, tmp_path / str(number), {}, ""))
+    made = [
+        write_bundle(
+            tmp_path / str(number),
+            files,
+            name=source.name,
+            licence=source.licence,
+            dims=source.dims,
+            preprocessing=asdict(preprocessing),
+            text=asdict(source.text_input),
+            parity={},
+            provenance={},
+        )
+        for number, preprocessing in enumerate((numbers, other))
+    ]
     assert made[0].encoders_id != made[1].encoders_id
 
 

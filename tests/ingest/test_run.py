@@ -114,7 +114,10 @@ def test_a_copy_of_an_indexed_file_gets_its_features_and_both_are_found(
     assert stored[videos / "copy.mp4"][1:] == stored[videos / "a.mp4"][1:]
     with open_for(bundle, archive) as store:
         hits = store.search(bundle.encode_text(["blocks"])[0], 100)
-        found = {store.video(hit.clip.video_id).video.path.name for hit in hits}
+        found = {
+            stored.video.path.name
+            for stored in store.videos_of(hit.clip.video_id for hit in hits).values()
+        }
     assert found == {"a.mp4", "b.mkv", "c.mp4", "copy.mp4"}
 
 

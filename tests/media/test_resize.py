@@ -74,7 +74,7 @@ def test_it_agrees_with_pillow(side: int, kind: Filter) -> None:
     assert differences(photo, side, kind, expected).mean() < 0.5
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(1, 90),
     st.integers(1, 90),

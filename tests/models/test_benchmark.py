@@ -153,7 +153,7 @@ def test_features_are_those_of_the_filmed_footage(
     )
     random = np.random.default_rng(0)
     in_order = photos[np.argsort(list(PHOTOS))]
-    views = encode_views(in_order, bundle.encode_frames, random, views=4, side=260)
+    views = encode_views(in_order, bundle, random, views=4)
     assert len(views) == len(PHOTOS)
     for composition in benchmark.compositions:
         composed = compose_frames(composition, views, random)
@@ -188,7 +188,7 @@ def test_transitions_are_mixed_and_vectors_stay_of_unit_length(
     bundle: Bundle, photos: np.ndarray
 ) -> None:
     random = np.random.default_rng(0)
-    views = encode_views(photos, bundle.encode_frames, random, views=2, side=260)
+    views = encode_views(photos, bundle, random, views=2)
     benchmark = plan_benchmark(list(PHOTOS.values()), SMALL)
     for composition in benchmark.compositions:
         frames = compose_frames(composition, views, random, fps=10)
@@ -196,4 +196,4 @@ def test_transitions_are_mixed_and_vectors_stay_of_unit_length(
         assert np.allclose(np.linalg.norm(frames.regions, axis=-1), 1, atol=1e-3)
         assert frames.scenes.max() == len(composition.scenes) - 1
     with pytest.raises(ValueError, match="pairs"):
-        encode_views(photos, bundle.encode_frames, random, views=3, side=260)
+        encode_views(photos, bundle, random, views=3)

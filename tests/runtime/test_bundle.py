@@ -184,7 +184,7 @@ def test_the_layout_of_a_manifest_does_not_matter(copy: Path) -> None:
     verify_bundle(copy)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 10**9), st.integers(0, 7))
 def test_no_bit_of_a_manifest_can_flip_unnoticed(place: int, bit: int) -> None:
     folder = find_bundle("lite")

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from export.bundle import Graph, write_bundle
+from export.contract import Graph
 from export.graphs import export_grounding, export_refiner
+from export.publish import write_bundle
 from models.grounding import GroundingHead
 from models.minilm import HIDDEN
 from models.refiner import Refiner

@@ -16,7 +16,7 @@ NUMBERS = Preprocessing((127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 60), st.integers(1, 60))
 def test_a_crop_is_the_middle_square(height: int, width: int) -> None:
     columns = np.arange(width, dtype=np.uint8)

@@ -188,8 +188,7 @@ def found_places(store: Store, hits: list[ClipHit]) -> list[tuple[Path, ClipWind
     """Hits without ids."""
     places = []
     for hit in hits:
-        stored = store.video(hit.clip.video_id)
-        assert stored is not None
+        stored = store.videos_of([hit.clip.video_id])[hit.clip.video_id]
         places.append((stored.video.path, hit.clip.window, hit.score))
     return places
 

@@ -166,10 +166,11 @@ def test_an_empty_archive_is_switched(tmp_path: Path) -> None:
 
 USES: dict[str, Callable[[Store], object]] = {
     "search": lambda store: store.search(a_query(), 3),
-    "search_many": lambda store: store.search_many(np.stack([a_query()]), 3),
     "frames": lambda store: store.frames(1),
     "clips": lambda store: store.clips(1),
-    "video": lambda store: store.video(1),
+    "videos_of": lambda store: store.videos_of([1]),
+    "frames_of": lambda store: store.frames_of([(1, 0, 3)]),
+    "reading": lambda store: store.reading().__enter__(),
     "videos": lambda store: store.videos(),
     "frame_count": lambda store: store.frame_count(),
     "stats": lambda store: store.stats(),

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self
 
 from vsr_edge.errors import UsageError
@@ -82,7 +81,6 @@ class VideoWriter(Protocol):
             ValueError: a vector that is not finite, of another dimension, or times that go
             backwards.
         """
-        ...
 
     def finish(
         self,
@@ -104,16 +102,10 @@ class VideoWriter(Protocol):
             ValueError: no frames, no clips, windows outside the frames, or unfit vectors. Nothing
             is stored.
         """
-        ...
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
 
 
 class Writer(Protocol):
@@ -121,19 +113,15 @@ class Writer(Protocol):
 
     def begin(self, video: Video, sampling: Sampling) -> VideoWriter:
         """Start to store a video; one that lies at the same path is replaced when it finishes."""
-        ...
 
     def rename(self, video_id: int, path: Path, *, size_bytes: int, modified_ns: int) -> None:
         """The same content now lies at ``path``; a video stored for that path is removed."""
-        ...
 
     def touch(self, video_id: int, *, size_bytes: int, modified_ns: int) -> None:
         """The same content at the same path, with a new time stamp."""
-        ...
 
     def remove(self, video_ids: Iterable[int]) -> int:
         """Forget videos with their frames and clips; returns how many there were."""
-        ...
 
 
 class ShadowArchive(Protocol):
@@ -145,7 +133,6 @@ class ShadowArchive(Protocol):
     @property
     def bundle_id(self) -> str:
         """The bundle that the archive is encoded with now: another one after :meth:`switch`."""
-        ...
 
     def open(self, bundle_id: str, dim: int) -> Store:
         """The shadow: as far as it was filled before, or empty.
@@ -155,7 +142,6 @@ class ShadowArchive(Protocol):
         Raises:
             ArchiveError: its folder holds files of somebody else.
         """
-        ...
 
     def switch(self) -> None:
         """Put the shadow in the place of the archive, wholly or not at all.
@@ -168,11 +154,9 @@ class ShadowArchive(Protocol):
             ArchiveError: there is no room on the disk for both and the change of one into the
             other. In either case nothing has changed.
         """
-        ...
 
     def tidy(self) -> UnfinishedReindex | None:
         """Remove what a crash left of a switch; returns what is still to be switched to."""
-        ...
 
 
 class Store(Protocol):
@@ -185,17 +169,14 @@ class Store(Protocol):
     @property
     def bundle_id(self) -> str:
         """The bundle that encoded this archive."""
-        ...
 
     @property
     def dim(self) -> int:
         """D, the length of every vector."""
-        ...
 
     @property
     def notices(self) -> list[str]:
         """What the store repaired or could not save, in sentences for the user; oldest first."""
-        ...
 
     def reading(self) -> AbstractContextManager[None]:
         """All that this thread reads inside the block is of one state of the archive.
@@ -203,7 +184,6 @@ class Store(Protocol):
         That it is still of this bundle is checked once, on entering. A block within a block is
         part of it.
         """
-        ...
 
     def writer(self) -> AbstractContextManager[Writer]:
         """Become the writer; leaving the block also brings the vector file up to date.
@@ -212,35 +192,21 @@ class Store(Protocol):
             ArchiveLocked: another process writes; the message names it.
             ArchiveError: the folder cannot be written.
         """
-        ...
 
     def shadow_archive(self) -> AbstractContextManager[ShadowArchive]:
-        """Become the writer, to have the archive replaced by another bundle's.
-
-        Raises:
-            ArchiveLocked, ArchiveError: as :meth:`writer`.
-        """
-        ...
+        """Become the writer, to have the archive replaced by another bundle's; errors likewise."""
 
     def videos(self, where: Filter | None = None) -> list[StoredVideo]:
         """All videos, or those that the filter lets through, ordered by path."""
-        ...
-
-    def video(self, video_id: int) -> StoredVideo | None:
-        """The video of that id, if it is (still) there."""
-        ...
 
     def videos_of(self, video_ids: Iterable[int]) -> dict[int, StoredVideo]:
         """The videos of these ids, read at once; those that are not there are left out."""
-        ...
 
     def find(self, path: Path) -> StoredVideo | None:
         """The video stored for exactly this path."""
-        ...
 
     def find_fingerprint(self, fingerprint: str) -> list[StoredVideo]:
         """The videos with this content, ordered by path."""
-        ...
 
     def search(self, vector: Vectors, k: int, where: Filter | None = None) -> list[ClipHit]:
         """The ``k`` clips with the largest inner product with ``vector`` float32 [D], best first.
@@ -250,13 +216,6 @@ class Store(Protocol):
         Raises:
             ValueError: a vector that is not finite or of another dimension, or ``k`` below 1.
         """
-        ...
-
-    def search_many(
-        self, vectors: Vectors, k: int, where: Filter | None = None
-    ) -> list[list[ClipHit]]:
-        """:meth:`search` for each row of float32 [Q, D], all on one state of the archive."""
-        ...
 
     def frames(
         self,
@@ -271,42 +230,30 @@ class Store(Protocol):
         Regions are read only when asked for, and are None where none were stored. A video that is
         not (or no longer) there has no frames: the result is empty.
         """
-        ...
 
     def frames_of(
         self, spans: Sequence[tuple[int, int, int]], *, regions: bool = False
     ) -> list[FrameFeatures]:
         """:meth:`frames` of each (video id, first, last), all read at once from one state."""
-        ...
 
     def frame_count(self, where: Filter | None = None) -> int:
         """How many frames all videos have, or those that the filter lets through."""
-        ...
 
     def clips(self, video_id: int) -> list[Clip]:
         """The clips of a video in time order."""
-        ...
 
     def stats(self) -> ArchiveStats:
         """Counts and sizes."""
-        ...
 
     def check(self) -> list[str]:
         """Read everything and name each problem with what to do; an empty list means sound."""
-        ...
 
     def close(self) -> None:
         """Let go of the files. Closing twice is harmless."""
-        ...
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
 
 
 def open_store(
@@ -335,12 +282,10 @@ def open_store(
     # The database and usearch take 0.2 s to import: not for `--help`.
     from vsr_edge.store.sqlite import LocalStore
 
-    return LocalStore(
-        _local_folder(folder), bundle_id=bundle_id, dim=dim, create=create, threads=threads
-    )
+    return LocalStore(_local(folder), bundle_id=bundle_id, dim=dim, create=create, threads=threads)
 
 
-def _local_folder(folder: Path | str) -> Path:
+def _local(folder: Path | str) -> Path:
     if isinstance(folder, Path) or "://" not in folder:
         return Path(folder)
     from urllib.parse import urlsplit

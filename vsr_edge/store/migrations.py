@@ -18,48 +18,35 @@ APPLICATION_ID = 0x56535245
 
 SEGMENTS_TABLE = """
     vector_segments (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        file TEXT NOT NULL,
-        rows INTEGER NOT NULL,
-        clips BLOB NOT NULL,
-        checksum BLOB NOT NULL
+        id INTEGER PRIMARY KEY AUTOINCREMENT, file TEXT NOT NULL, rows INTEGER NOT NULL,
+        clips BLOB NOT NULL, checksum BLOB NOT NULL
     )
 """
 
 Steps = tuple[str, ...]
 
+# A path is TEXT, or a BLOB of its bytes where those are not UTF-8. AUTOINCREMENT: the id of a
+# removed clip never comes back, so vectors that are still cached cannot be mistaken about whose
+# they are. A frame's regions weigh nine times its vector: in a table of their own, reading vectors
+# skips them.
 STEPS: dict[str, Steps] = {
     "0001_videos_frames_clips": (
         f"PRAGMA application_id = {APPLICATION_ID}",
         """
         CREATE TABLE meta (
-            id INTEGER PRIMARY KEY CHECK (id = 1),
-            bundle_id TEXT NOT NULL,
-            dim INTEGER NOT NULL CHECK (dim > 0),
-            generation INTEGER NOT NULL DEFAULT 0,
+            id INTEGER PRIMARY KEY CHECK (id = 1), bundle_id TEXT NOT NULL,
+            dim INTEGER NOT NULL CHECK (dim > 0), generation INTEGER NOT NULL DEFAULT 0,
             created_at TEXT NOT NULL
         )
         """,
-        # A path is TEXT, or a BLOB of its bytes where those are not UTF-8.
         """
         CREATE TABLE videos (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,
-            path TEXT NOT NULL UNIQUE,
-            fingerprint TEXT NOT NULL,
-            size_bytes INTEGER NOT NULL,
-            modified_ns INTEGER NOT NULL,
-            duration REAL NOT NULL,
-            width INTEGER NOT NULL,
-            height INTEGER NOT NULL,
-            rotation INTEGER NOT NULL,
-            codec TEXT NOT NULL,
-            container TEXT NOT NULL,
-            frame_rate REAL,
-            audio_streams INTEGER NOT NULL,
-            sampling TEXT NOT NULL,
-            frame_count INTEGER NOT NULL,
-            clip_count INTEGER NOT NULL,
-            partial TEXT,
+            id INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL UNIQUE,
+            fingerprint TEXT NOT NULL, size_bytes INTEGER NOT NULL, modified_ns INTEGER NOT NULL,
+            duration REAL NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+            rotation INTEGER NOT NULL, codec TEXT NOT NULL, container TEXT NOT NULL,
+            frame_rate REAL, audio_streams INTEGER NOT NULL, sampling TEXT NOT NULL,
+            frame_count INTEGER NOT NULL, clip_count INTEGER NOT NULL, partial TEXT,
             indexed_at TEXT NOT NULL
         )
         """,
@@ -67,36 +54,25 @@ STEPS: dict[str, Steps] = {
         """
         CREATE TABLE frames (
             video_id INTEGER NOT NULL REFERENCES videos (id) ON DELETE CASCADE,
-            number INTEGER NOT NULL,
-            time REAL NOT NULL,
-            vector BLOB NOT NULL,
+            number INTEGER NOT NULL, time REAL NOT NULL, vector BLOB NOT NULL,
             PRIMARY KEY (video_id, number)
         )
         """,
-        # AUTOINCREMENT: the id of a removed clip never comes back, so vectors that are still
-        # cached cannot be mistaken about whose they are.
         """
         CREATE TABLE clips (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
             video_id INTEGER NOT NULL REFERENCES videos (id) ON DELETE CASCADE,
-            start_time REAL NOT NULL,
-            end_time REAL NOT NULL,
-            first_frame INTEGER NOT NULL,
-            last_frame INTEGER NOT NULL,
-            vector BLOB NOT NULL
+            start_time REAL NOT NULL, end_time REAL NOT NULL, first_frame INTEGER NOT NULL,
+            last_frame INTEGER NOT NULL, vector BLOB NOT NULL
         )
         """,
         "CREATE INDEX clips_video ON clips (video_id)",
     ),
     "0002_regions": (
-        # A frame's regions weigh nine times its vector: in a table of their own, reading vectors
-        # skips them.
         "ALTER TABLE videos ADD COLUMN region_count INTEGER NOT NULL DEFAULT 0",
         """
         CREATE TABLE regions (
-            video_id INTEGER NOT NULL,
-            number INTEGER NOT NULL,
-            vectors BLOB NOT NULL,
+            video_id INTEGER NOT NULL, number INTEGER NOT NULL, vectors BLOB NOT NULL,
             PRIMARY KEY (video_id, number),
             FOREIGN KEY (video_id, number) REFERENCES frames (video_id, number) ON DELETE CASCADE
         )
@@ -105,13 +81,9 @@ STEPS: dict[str, Steps] = {
     "0003_search_cache": (
         """
         CREATE TABLE search_cache (
-            id INTEGER PRIMARY KEY AUTOINCREMENT,
-            sha256 TEXT NOT NULL UNIQUE,
-            clips INTEGER NOT NULL,
-            max_clip_id INTEGER NOT NULL,
-            generation INTEGER NOT NULL,
-            graph INTEGER NOT NULL,
-            written_at TEXT NOT NULL
+            id INTEGER PRIMARY KEY AUTOINCREMENT, sha256 TEXT NOT NULL UNIQUE,
+            clips INTEGER NOT NULL, max_clip_id INTEGER NOT NULL, generation INTEGER NOT NULL,
+            graph INTEGER NOT NULL, written_at TEXT NOT NULL
         )
         """,
     ),

@@ -32,6 +32,9 @@ Result = TypeVar("Result")
 # How many are compared, checked or written at a time: 3 MB at 384 dimensions.
 BLOCK = 4096
 
+# To copy fewer costs less than to compare them by themselves.
+_FEW = 256
+
 # usearch rounds the query to float16, which moves an inner product of unit vectors by up to 2⁻¹¹;
 # two of them, and float32 sums. Clips closer than this to the last place are all candidates: the
 # store scores them again without rounding, so that neither rounding nor ties decide who is in.
@@ -55,14 +58,22 @@ class Part:
         return Part(self.vectors, self.runs[np.isin(self.runs[:, 0], videos)])
 
     def blocks(self) -> Iterator[Part]:
-        """The same in parts of about ``BLOCK`` vectors that count."""
-        present = self.runs[self.runs[:, 2] > 0]
-        counted = np.cumsum(present[:, 2])
-        total = int(counted[-1]) if len(counted) else 0
-        cuts = np.searchsorted(counted, np.arange(BLOCK, total + BLOCK, BLOCK)) + 1
-        for runs in np.split(present, np.unique(cuts)):
-            if len(runs):
-                yield Part(self.vectors, runs)
+        """The same in parts of about ``BLOCK`` vectors that count.
+
+        Many that lie together are parts of their own, which need not be copied.
+        """
+        runs = self.runs[self.runs[:, 2] > 0]
+        if not len(runs):
+            return
+        apart = _gaps(runs)
+        together = np.add.reduceat(runs[:, 2], np.append(0, apart))
+        few = np.repeat(together < _FEW, np.diff(apart, prepend=0, append=len(runs)))
+        for some, cuts in ((runs[~few], _gaps(runs[~few])), (runs[few], [])):
+            ends = np.cumsum(some[:, 2])
+            full = np.searchsorted(ends, np.arange(BLOCK, int(ends[-1:].sum()), BLOCK)) + 1
+            for block in np.split(some, np.union1d(cuts, full).astype(np.int64)):
+                if len(block):
+                    yield Part(self.vectors, block)
 
     def packed(self) -> HalfVectors:
         """The vectors that count, in the order of the runs: not copied where nothing lies between
@@ -72,7 +83,7 @@ class Part:
         if firsts[-1] + counts[-1] - start == total:
             return self.vectors[start : start + total]
         rows = np.arange(total) + np.repeat(firsts - np.cumsum(counts) + counts, counts)
-        return self.vectors[rows]
+        return np.take(self.vectors, rows, axis=0, mode="clip")
 
     def clips(self, places: Ids) -> Ids:
         """The clips at these places of :meth:`packed`."""
@@ -81,43 +92,39 @@ class Part:
         return np.asarray(self.runs[run, 1] + places - ends[run] + self.runs[run, 2])
 
 
-def nearest(blocks: list[Part], queries: Vectors, k: int, threads: int) -> list[Ids]:
+def _gaps(runs: Ids) -> Ids:
+    """The runs whose vectors do not follow those of the one before."""
+    return np.flatnonzero(np.diff(runs[:, 3]) != runs[:-1, 2]) + 1
+
+
+def nearest(blocks: Sequence[Part], query: Vectors, k: int, threads: int) -> Ids:
+    """The clips that the ``k`` nearest to float32 [D] are surely among."""
     # Scaled, so that the margin holds and nothing overflows float16.
-    wide = queries.astype(np.float64)
-    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    scaled = (wide / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
-    if not blocks or not len(scaled):
-        return [np.empty(0, np.int64) for _ in scaled]
+    wide = query.astype(np.float64)
+    scaled = (wide / (np.linalg.norm(wide) or 1.0)).astype(np.float32)
 
-    def compare(block: Part, count: int = k + _SPARE) -> tuple[Ids, NDArray[np.floating], bool]:
-        """The best ``count`` for each query, and whether these are all."""
+    def compare(block: Part, count: int) -> tuple[Ids, NDArray[np.floating], bool]:
+        """The best ``count`` clips with their scores, and whether there are others."""
         vectors = block.packed()
-        count = min(count, len(vectors))
-        found = search(vectors, scaled, count, MetricKind.IP, exact=True, threads=1)
-        places = found.keys.astype(np.int64).reshape(len(scaled), count)
-        scores = 1.0 - found.distances.reshape(len(scaled), count)
-        return block.clips(places), scores, count == len(vectors)
+        some = min(count, len(vectors))
+        found = search(vectors, scaled, some, MetricKind.IP, exact=True, threads=1)
+        return block.clips(found.keys.astype(np.int64)), 1.0 - found.distances, some < len(vectors)
 
-    found = dict(enumerate(each(compare, blocks, threads)))
-    every = np.concatenate([scores for _, scores, _ in found.values()], axis=1)
-    last = np.full((len(scaled), 1), -np.inf)
-    if every.shape[1] > k:
-        last = np.partition(every, -k, axis=1)[:, -k, np.newaxis] - _MARGIN
-
-    def needs_more(_: Ids, scores: NDArray[np.floating], is_all: bool) -> bool:
-        """Whether others that were not asked for may be within the margin."""
-        return not is_all and bool((scores[:, -1:] >= last).any())
-
-    count = k + _SPARE
-    while more := [i for i, found_there in found.items() if needs_more(*found_there)]:
+    count, last = k + _SPARE, -np.inf
+    results: list[tuple[Ids, NDArray[np.floating]]] = []
+    while blocks:
+        found = each(partial(compare, count=count), blocks, threads)
+        scores = np.concatenate([scores for _, scores, _ in found])
+        if not results and len(scores) > k:
+            last = np.partition(scores, -k)[-k] - _MARGIN
+        # Among others, which were not asked for, may be some within the margin.
+        wider = [others and scores[-1] >= last for _, scores, others in found]
+        results += [pair[:2] for pair, more in zip(found, wider, strict=True) if not more]
+        blocks = [block for block, more in zip(blocks, wider, strict=True) if more]
         count *= 4
-        again = each(partial(compare, count=count), [blocks[i] for i in more], threads)
-        found |= zip(more, again, strict=True)
-    chosen = [(clips, scores >= last) for clips, scores, _ in found.values()]
-    return [
-        np.concatenate([clips[q][enough[q]] for clips, enough in chosen])
-        for q in range(len(scaled))
-    ]
+    return np.concatenate(
+        [np.empty(0, np.int64), *(ids[scores >= last] for ids, scores in results)]
+    )
 
 
 def each(act: Callable[[Item], Result], items: Sequence[Item], threads: int) -> list[Result]:

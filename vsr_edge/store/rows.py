@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from vsr_edge.store.base import Filter
 from vsr_edge.types import Clip, ClipWindow, HalfVectors, Sampling, StoredVideo, Video
 
-VIDEO_COLUMNS = (
-    "id, path, fingerprint, size_bytes, modified_ns, duration, width, height, rotation, codec,"
-    " container, frame_rate, audio_streams, sampling, frame_count, clip_count, partial, indexed_at"
-)
+_VIDEO_FIELDS = tuple(field.name for field in fields(Video))
+_STORED = ("sampling", "frame_count", "clip_count", "partial", "indexed_at")
+VIDEO_COLUMNS = ", ".join(("id", *_VIDEO_FIELDS, *_STORED))
 CLIP_COLUMNS = "id, video_id, start_time, end_time, first_frame, last_frame"
 
 # How far from 1 a clip vector's length may be: float16 rounding stays far within.
@@ -43,50 +42,22 @@ def printable(text: str) -> str:
 
 def video_values(video: Video, sampling: Sampling) -> dict[str, Any]:
     """The columns of a video that are known before its frames."""
-    return {
+    return asdict(video) | {
         "path": path_value(video.path),
-        "fingerprint": video.fingerprint,
-        "size_bytes": video.size_bytes,
-        "modified_ns": video.modified_ns,
-        "duration": video.duration,
-        "width": video.width,
-        "height": video.height,
-        "rotation": video.rotation,
         "codec": printable(video.codec),
         "container": printable(video.container),
-        "frame_rate": video.frame_rate,
-        "audio_streams": video.audio_streams,
         "sampling": json.dumps(asdict(sampling)),
     }
 
 
 def stored_video(row: Sequence[Any]) -> StoredVideo:
     """From the columns ``VIDEO_COLUMNS``."""
-    values = dict(zip(VIDEO_COLUMNS.replace(" ", "").split(","), row, strict=True))
+    video_id, path, *values = row
+    video = Video(Path(os.fsdecode(path)), *values[: len(_VIDEO_FIELDS) - 1])
+    sampling, *rest = values[len(_VIDEO_FIELDS) - 1 :]
     known = {field.name for field in fields(Sampling)}
-    sampling = {k: v for k, v in json.loads(values["sampling"]).items() if k in known}
-    return StoredVideo(
-        video_id=values["id"],
-        video=Video(
-            path=Path(os.fsdecode(values["path"])),
-            fingerprint=values["fingerprint"],
-            size_bytes=values["size_bytes"],
-            modified_ns=values["modified_ns"],
-            duration=values["duration"],
-            width=values["width"],
-            height=values["height"],
-            rotation=values["rotation"],
-            codec=values["codec"],
-            container=values["container"],
-            frame_rate=values["frame_rate"],
-            audio_streams=values["audio_streams"],
-        ),
-        sampling=Sampling(**sampling),
-        frames=values["frame_count"],
-        clips=values["clip_count"],
-        partial=values["partial"],
-        indexed_at=values["indexed_at"],
-    )
+    settings = {name: value for name, value in json.loads(sampling).items() if name in known}
+    return StoredVideo(video_id, video, Sampling(**settings), *rest)
 
 
 def clip(row: Sequence[Any]) -> Clip:

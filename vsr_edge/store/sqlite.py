@@ -9,7 +9,6 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -157,9 +156,6 @@ class LocalStore:
     def videos(self, where: Filter | None = None) -> list[StoredVideo]:
         return self._videos(*where_video(where))
 
-    def video(self, video_id: int) -> StoredVideo | None:
-        return next(iter(self._videos("id = ?", [video_id])), None)
-
     def videos_of(self, video_ids: Iterable[int]) -> dict[int, StoredVideo]:
         wanted = json.dumps(sorted(set(video_ids)))
         found = self._videos("id IN (SELECT value FROM json_each(?))", [wanted])
@@ -181,35 +177,21 @@ class LocalStore:
         return [stored_video(row) for row in rows]
 
     def search(self, vector: Vectors, k: int, where: Filter | None = None) -> list[ClipHit]:
-        return self.search_many(np.asarray(vector)[np.newaxis], k, where)[0]
-
-    def search_many(
-        self, vectors: Vectors, k: int, where: Filter | None = None
-    ) -> list[list[ClipHit]]:
-        queries = np.asarray(vectors, np.float32)
-        if queries.ndim != 2 or queries.shape[1] != self._dim:
-            raise ValueError(f"queries must be [Q, {self._dim}], not {list(queries.shape)}")
-        if not np.isfinite(queries).all():
+        query = np.asarray(vector, np.float32)
+        if query.shape != (self._dim,):
+            raise ValueError(f"a query must be [{self._dim}], not {list(query.shape)}")
+        if not np.isfinite(query).all():
             raise ValueError("a query holds NaN or infinite values")
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
         with self._reading(to_search=True) as connection:
-            found = self._vectors.candidates(connection, queries, k, where)
-            return [
-                self._best(connection, ids.tolist(), query, k)
-                for ids, query in zip(found, queries, strict=True)
-            ]
-
-    def _best(
-        self, connection: sqlite3.Connection, ids: list[int], query: Vectors, k: int
-    ) -> list[ClipHit]:
-        """The ``k`` best of these clips, from their rows."""
-        rows = connection.execute(
-            f"SELECT {CLIP_COLUMNS}, vector FROM clips"
-            " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
-            [json.dumps(ids)],
-        ).fetchall()
-        vectors = matrix([row[-1] for row in rows], self._dim)
+            candidates = self._vectors.candidates(connection, query, k, where)
+            rows = connection.execute(
+                f"SELECT {CLIP_COLUMNS}, vector FROM clips"
+                " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+                [json.dumps(candidates.tolist())],
+            ).fetchall()
+            vectors = matrix([row[-1] for row in rows], self._dim)
         # Row by row in float64: a matrix product rounds differently depending on where a row
         # stands, and equal clips must get equal scores.
         scores = (vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
@@ -292,17 +274,15 @@ class LocalStore:
             ).fetchone()
         videos, partial, frames, clips, hours, regions = row
         return ArchiveStats(
-            videos=videos,
-            partial_videos=partial,
-            frames=frames,
-            clips=clips,
-            hours=hours,
-            regions=bool(regions),
-            bundle_id=self._bundle_id,
-            dim=self._dim,
-            database_bytes=self._size(
-                DATABASE_FILE, f"{DATABASE_FILE}-wal", f"{DATABASE_FILE}-shm"
-            ),
+            videos,
+            partial,
+            frames,
+            clips,
+            hours,
+            bool(regions),
+            self._bundle_id,
+            self._dim,
+            database_bytes=self._size(*(DATABASE_FILE + end for end in ("", "-wal", "-shm"))),
             cache_bytes=self._size(*CACHE_FILES),
             reindex=unfinished_reindex(self._folder, self._bundle_id),
         )
@@ -330,12 +310,7 @@ class LocalStore:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @contextmanager

@@ -74,12 +74,9 @@ class VectorFile:
         self._unsaved = False
 
     def candidates(
-        self, connection: sqlite3.Connection, queries: Vectors, k: int, where: Filter | None
-    ) -> list[Ids]:
-        """For each row of float32 [Q, D] the clips that its ``k`` nearest are surely among.
-
-        Inside a read transaction.
-        """
+        self, connection: sqlite3.Connection, query: Vectors, k: int, where: Filter | None
+    ) -> Ids:
+        """The clips that the ``k`` nearest are surely among. Inside a read transaction."""
         with self._guard:
             state = self._present(connection)
             parts = [state.part, self._lacking(connection, state)]
@@ -88,7 +85,7 @@ class VectorFile:
             videos = _ids(connection, f"SELECT id FROM videos WHERE {condition}", parameters)
             parts = [part.of(videos) for part in parts]
         blocks = [block for part in parts for block in part.blocks()]
-        return nearest(blocks, queries, k, self._threads)
+        return nearest(blocks, query, k, self._threads)
 
     def behind(self, connection: sqlite3.Connection) -> bool:
         """Whether there is something to :meth:`save`. Inside a read transaction."""

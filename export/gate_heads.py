@@ -1,41 +1,74 @@
-"""The gate of the loop's heads: on what real searches of an archive put before them."""
+"""Gate: the loop's heads in int8 against fp32, on what real searches put before them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from export.bundle import Graph
-from export.parity import ParityError, cosines_of, run_graph
+from export.compare import cosines_of, run_graph
+from export.contract import Graph, ParityError
 from vsr_edge.archive import Archive
 from vsr_edge.bundle.manifest import EVIDENCE, GRAPH_OUTPUTS, GROUNDING
-from vsr_edge.runtime.heads import Judgements, TextEncoding, grounding_inputs, refiner_inputs
+from vsr_edge.config import Settings
+from vsr_edge.evaluation.records import Query
+from vsr_edge.runtime.heads import (
+    Footage,
+    Judgements,
+    TextEncoding,
+    grounding_inputs,
+    refiner_inputs,
+)
 from vsr_edge.runtime.session import open_session
 from vsr_edge.search.candidates import Asked, footage
-from vsr_edge.search.spans import Window
 
 # Shares of candidates, and the cosine of soft tokens.
 MIN_DECISIONS, MIN_SPANS, MIN_SOFT_COSINE = 0.99, 0.99, 0.99
+PARITY_QUERIES = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Asking:
+    """An archive that the bundle's encoders made, and what to ask there, with the truth; neither
+    trained on nor tested on.
+    """
+
+    settings: Settings
+    queries: Sequence[Query]
+
+    def feeds(self, bundle: str) -> list[HeadFeeds]:
+        """What searches put before the heads, with the encoders of a bundle."""
+        chosen = self.queries[:: max(len(self.queries) // PARITY_QUERIES, 1)]
+        with Archive(replace(self.settings, bundle=bundle)) as archive:
+            found = [head_feeds(archive, query.query) for query in chosen]
+        return [one for one in found if one is not None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeadFeeds:
-    """What a search puts before the heads for one query."""
+    """Of one query the candidates that a search judges first, and of the first ``EVIDENCE`` of them
+    the best frames, and how many frames the vector stands for that each was found by.
+    """
 
     text: TextEncoding
-    shown: list[Window]
+    candidates: Footage
+    evidence: Footage
+    unit_frames: NDArray[np.float32]
 
 
-def head_feeds(archive: Archive, query: str) -> HeadFeeds:
-    """The candidates that a search of the archive would judge first."""
+def head_feeds(archive: Archive, query: str) -> HeadFeeds | None:
+    """What a search of the archive puts before the heads first; None where nothing is found."""
     asked = Asked(archive.store, archive.bundle, query)
-    hits = asked.retrieve(asked.vector, asked.options.candidates)
-    return HeadFeeds(asked.text, asked.candidates(hits))
+    found = asked.candidates(asked.retrieve(asked.vector, asked.options.candidates))
+    if not found:
+        return None
+    rejected = found[:EVIDENCE]
+    units = np.array([one.unit_frames for one in rejected], np.float32)
+    return HeadFeeds(asked.text, footage(found), footage(rejected, best=True), units)
 
 
 def compare_grounding(source: Graph, found: Graph, feeds: Sequence[HeadFeeds]) -> dict[str, Any]:
@@ -46,9 +79,8 @@ def compare_grounding(source: Graph, found: Graph, feeds: Sequence[HeadFeeds]) -
     Raises:
         ParityError: past tolerance.
     """
-    judged = _judged(feeds)
-    expected, slow = _judgements(source, judged)
-    quantised, fast = _judgements(found, judged)
+    expected, slow = _judgements(source, feeds)
+    quantised, fast = _judgements(found, feeds)
     cut = float(np.median(np.concatenate([one.match for one in expected])))
     pairs = list(zip(expected, quantised, strict=True))
     decisions = np.concatenate([(a.match >= cut) == (b.match >= cut) for a, b in pairs])
@@ -78,15 +110,10 @@ def compare_refiner(
     Raises:
         ParityError: past tolerance.
     """
-    judged, _ = _judgements(grounding, _judged(feeds), repeats=1)
+    judged, _ = _judgements(grounding, feeds, repeats=1)
     refined = [
-        refiner_inputs(
-            feed.text,
-            footage(feed.shown[:EVIDENCE], best=True),
-            one.match[:EVIDENCE],
-            np.array([s.unit_frames for s in feed.shown[:EVIDENCE]], np.float32),
-        )
-        for feed, one in zip([feed for feed in feeds if feed.shown], judged, strict=True)
+        refiner_inputs(feed.text, feed.evidence, one.match[:EVIDENCE], feed.unit_frames)
+        for feed, one in zip(feeds, judged, strict=True)
     ]
     before, slow = run_graph(source, refined, "soft_tokens", repeats=3)
     after, fast = run_graph(found, refined, "soft_tokens", repeats=3)
@@ -104,17 +131,17 @@ def compare_refiner(
     }
 
 
-def _judged(feeds: Sequence[HeadFeeds]) -> list[dict[str, NDArray[np.float32]]]:
-    return [grounding_inputs(feed.text, footage(feed.shown)) for feed in feeds if feed.shown]
-
-
 def _judgements(
-    graph: Graph, feeds: Sequence[dict[str, NDArray[np.float32]]], repeats: int = 3
+    graph: Graph, feeds: Sequence[HeadFeeds], repeats: int = 3
 ) -> tuple[list[Judgements], float]:
+    """What a grounding graph says of each query's candidates, and the shortest time in seconds."""
+    inputs = [grounding_inputs(feed.text, feed.candidates) for feed in feeds]
     session = open_session({graph.precision or "": graph.path})
     times, outputs = [], []
     for _ in range(repeats):
         started = time.perf_counter()
-        outputs = [Judgements(*session.run(list(GRAPH_OUTPUTS[GROUNDING]), feed)) for feed in feeds]
+        outputs = [
+            Judgements(*session.run(list(GRAPH_OUTPUTS[GROUNDING]), feed)) for feed in inputs
+        ]
         times.append(time.perf_counter() - started)
     return outputs, min(times)
