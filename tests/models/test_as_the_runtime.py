@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -37,9 +38,10 @@ from vsr_edge.types import ClipWindow, FrameFeatures, Sampling, SearchOptions
 DIM, PHOTOS, VIEWS, QUERIES, CANDIDATES = 32, 80, 4, 12, 8
 
 
-def unit_vectors(*shape: int) -> np.ndarray[Any, np.dtype[np.float16]]:
+def unit_vectors(*shape: int) -> NDArray[np.float16]:
     vectors = np.random.default_rng(len(shape)).normal(size=shape)
-    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float16)
+    lengths: NDArray[np.float64] = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return (vectors / lengths).astype(np.float16)
 
 
 def as_stored(vectors: Tensor) -> Tensor:
@@ -122,7 +124,7 @@ def test_candidates_are_those_of_a_search(
     trained = AskedInTraining(episode, episode.present, granularity).retrieve(CANDIDATES)
     begins = {f"/v/{i}.mp4": int(r[0]) for i, r in enumerate(world.units["video"][1])}
     for row, (_, windows) in enumerate(found_by_the_runtime(archive, episode)):
-        judged = footage(windows)
+        judged = footage([one.frames for one in windows])
         assert len(windows) == CANDIDATES == int(trained.mask[row].any(1).sum())
         for place, window in enumerate(windows):
             begin = begins[window.video.video.path.as_posix()]
@@ -153,7 +155,7 @@ def test_evidence_is_that_of_a_search(
     for row, (text, windows) in enumerate(found_by_the_runtime(archive, episode)):
         shown = windows[:EVIDENCE]
         units = np.array([window.unit_frames for window in shown], np.float32)
-        seen = footage(shown, best=True)
+        seen = footage([one.best_frame for one in shown])
         given = refiner_inputs(text, seen, match[row].numpy(), units)
         np.testing.assert_allclose(given["about"][0], features[row].numpy(), rtol=1e-6)
         np.testing.assert_array_equal(given["evidence_mask"][0], mask[row].numpy())
