@@ -124,7 +124,7 @@ def test_candidates_are_those_of_a_search(
     trained = retrieve(world, episode.corpus.queries.vectors, granularity, CANDIDATES)
     begins = {f"/v/{i}.mp4": int(r[0]) for i, r in enumerate(world.units["video"][1])}
     for row, (_, windows) in enumerate(found_by_the_runtime(archive, episode)):
-        judged = footage(windows)
+        judged = footage([one.frames for one in windows])
         assert len(windows) == CANDIDATES == int(trained.mask[row].any(1).sum())
         for place, window in enumerate(windows):
             begin = begins[window.video.video.path.as_posix()]
@@ -156,7 +156,7 @@ def test_evidence_is_that_of_a_search(
     for row, (text, windows) in enumerate(found_by_the_runtime(archive, episode)):
         shown = windows[:EVIDENCE]
         units = np.array([window.unit_frames for window in shown], np.float32)
-        seen = footage(shown, best=True)
+        seen = footage([one.best_frame for one in shown])
         given = refiner_inputs(text, seen, match[row].numpy(), units)
         np.testing.assert_allclose(given["about"][0], features[row].numpy(), rtol=1e-6)
         np.testing.assert_array_equal(given["evidence_mask"][0], mask[row].numpy())
