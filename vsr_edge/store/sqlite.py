@@ -219,9 +219,7 @@ class LocalStore:
         for video_id, first, last in spans:
             place = bisect_right(whole, (video_id, first, _LAST)) - 1
             start = first - whole[place][1]
-            part, frames = slice(start, start + last - first + 1), read[place]
-            shown = None if frames.regions is None else frames.regions[part]
-            found.append(FrameFeatures(frames.times[part], frames.vectors[part], shown))
+            found.append(read[place][start : start + last - first + 1])
         return found
 
     def _frames(
