@@ -34,9 +34,8 @@ ort.disable_telemetry_events()
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """An execution provider: onnxruntime's name, the pip package that brings it, what it is best
-    given: graphs of these precisions, the first there is; so many pictures at once; options of its
-    own.
+    """An execution provider: onnxruntime's name, the pip package that brings it, and what it is
+    best given: graphs of these precisions, the first there is, so many pictures at once, options.
 
     ``sizes``: batches are filled up to one of these, the smallest that holds them; none, and each
     batch is taken as it is.
@@ -136,7 +135,10 @@ def parse_provider(text: str) -> list[Choice]:
 
 
 class Session:
-    """A loaded graph on one provider; safe to share by threads."""
+    """A loaded graph on one provider; safe to share by threads.
+
+    ``inputs`` and ``outputs``: the graph's names with the shape of each.
+    """
 
     def __init__(self, session: ort.InferenceSession, choice: Choice, precision: str) -> None:
         self._session = session
@@ -199,10 +201,11 @@ def open_session(
     """
     refused: list[str] = []
     for choice in parse_provider(provider):
-        if provider == "auto" and set(variants) == {"int8"} != {choice.kind.precisions[0]}:
+        wanted = choice.kind.precisions
+        if provider == "auto" and set(variants) == {"int8"} != {wanted[0]}:
             refused.append(f"{choice.kind.name} is no faster with int8 graphs")
             continue
-        precision = next((p for p in choice.kind.precisions if p in variants), next(iter(variants)))
+        precision = next((one for one in wanted if one in variants), next(iter(variants)))
         try:
             return _start(variants[precision], choice, precision, threads)
         except ProviderError as error:
@@ -260,19 +263,16 @@ def _providers(choice: Choice) -> list[tuple[str, dict[str, str]]]:
         cuda = PROVIDERS["cuda"]
         device = {k: v for k, v in choice.options.items() if k == "device_id"}
         chosen.append((cuda.name, {**cuda.options, **device}))
-    if choice.kind.name != CPU:
-        chosen.append((CPU, {}))
-    return chosen
+    return chosen if choice.kind.name == CPU else [*chosen, (CPU, {})]
 
 
 @cache
 def _preload() -> str:
     """Load CUDA and cuDNN where pip put them, once; what onnxruntime prints of it, on a line."""
-    if not hasattr(ort, "preload_dlls"):
-        return ""
     printed = io.StringIO()
-    with redirect_stdout(printed):
-        ort.preload_dlls()
+    if hasattr(ort, "preload_dlls"):
+        with redirect_stdout(printed):
+            ort.preload_dlls()
     return " ".join(printed.getvalue().split())
 
 
