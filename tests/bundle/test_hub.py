@@ -52,8 +52,8 @@ def site(tmp_path: Path) -> Path:
 
 def pull(hub: Hub, site: Path, source: str, **how: Any) -> Installed:
     registry = how.pop("registry", NOTHING_KNOWN)
-    how = {"endpoint": hub.endpoint, "out": site / "target"} | how
-    return install_from_hub(source, registry, **how)
+    defaults: dict[str, Any] = {"endpoint": hub.endpoint, "out": site / "target"}
+    return install_from_hub(source, registry, **(defaults | how))
 
 
 def assert_refused(

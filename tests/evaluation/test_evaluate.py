@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def run(archive: Archive) -> Run:
     return ask(archive, QUERIES, candidates=1)
 
 
-def ask(archive: Archive, queries: tuple[Query, ...], **search: int) -> Run:
+def ask(archive: Archive, queries: tuple[Query, ...], **search: Any) -> Run:
     durations = {str(v.video.path): v.video.duration for v in archive.videos()}
     return run_queries(
         lambda query: archive.search(query, **search), queries, durations, lambda *_: None
@@ -65,7 +66,7 @@ def test_every_query_has_its_answer_and_its_path(run: Run) -> None:
     assert all(len(p) for p in run.predictions)
     assert run.missing == ("elsewhere.mp4",)
     assert not run.interrupted
-    path = path_document(run.paths)
+    path: Any = path_document(run.paths)
     assert 1 <= path["turns"] <= 3
     assert path["encoder_calls"] == pytest.approx(1 + path["refinements"])
     assert path["soft_tokens"] == pytest.approx(8 * path["refinements"])
@@ -92,7 +93,7 @@ def test_a_span_to_the_end_is_as_long_as_the_footage(run: Run, archive: Archive)
 
 
 def test_figures_have_intervals_that_hold_them_and_tables_by_kind(run: Run) -> None:
-    document = summarize(run.predictions, run.queries)
+    document: Any = summarize(run.predictions, run.queries)
     metrics, intervals = document["metrics"], document["intervals"]
     assert metrics["queries"] == {"all": 5, "present": 4, "absent": 1}
     assert metrics["VR"]["r1"] == 75.0
@@ -108,7 +109,7 @@ def test_figures_have_intervals_that_hold_them_and_tables_by_kind(run: Run) -> N
 def test_saved_answers_score_as_the_run_did(run: Run, tmp_path: Path) -> None:
     saved = tmp_path / "a.jsonl"
     save_run(run, saved, "jsonl")
-    scored = score_predictions(saved, truth_file(tmp_path, QUERIES), "jsonl")
+    scored: Any = score_predictions(saved, truth_file(tmp_path, QUERIES), "jsonl")
     assert scored["metrics"] == summarize(run.predictions, run.queries)["metrics"]
 
 
@@ -126,8 +127,8 @@ def test_answers_saved_for_others_evaluators_name_videos_as_the_truth_does(
     assert set(first.videos) == {"bikes.mp4"}
     truth = [replace(q, saliency={}) for q in present] if form == "qvhighlights" else present
     if form == "tvr":
-        metrics = score_predictions(saved, truth_file(tmp_path, tuple(truth), form), form)
-        assert metrics["metrics"]["VR"]["r1"] == 75.0
+        scored: Any = score_predictions(saved, truth_file(tmp_path, tuple(truth), form), form)
+        assert scored["metrics"]["VR"]["r1"] == 75.0
 
 
 def test_a_run_against_itself_differs_by_nothing_and_a_shorter_list_is_no_better(
@@ -137,9 +138,9 @@ def test_a_run_against_itself_differs_by_nothing_and_a_shorter_list_is_no_better
     full, short = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     save_run(run, full, "jsonl")
     save_run(ask(archive, QUERIES, top_k=1), short, "jsonl")
-    same = compare_files(full, full, truth, "jsonl")
+    same: Any = compare_files(full, full, truth, "jsonl")
     assert all(v == [0, 0, 0] for table in same["difference"].values() for v in table.values())
-    fewer = compare_files(full, short, truth, "jsonl")
+    fewer: Any = compare_files(full, short, truth, "jsonl")
     assert fewer["difference"]["VR"]["r1"] == [0.0, 0.0, 0.0]
     assert fewer["difference"]["VCMR"]["0.3-r100"][0] >= 0
     assert fewer["a"]["VR"]["r1"] == fewer["b"]["VR"]["r1"]

@@ -9,12 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsr_edge.evaluation.metrics import (
-    correct_moments,
-    moment_ranks,
-    rank_of_first,
-    recall_at,
-)
+from vsr_edge.evaluation.metrics import moment_ranks, rank_of_first, recall_at
 
 THRESHOLDS = [0.3, 0.5, 0.7, 0.9]
 times = st.integers(0, 240).map(lambda ticks: ticks / 8)
@@ -27,7 +22,7 @@ def ranks_of(
 ) -> np.ndarray:
     windows = [window for window, _ in listed]
     same = [in_video for _, in_video in listed]
-    return moment_ranks(correct_moments(windows, same, truth, THRESHOLDS, agreement=agreement))
+    return moment_ranks(windows, same, truth, THRESHOLDS, agreement=agreement)
 
 
 @given(st.lists(st.lists(moments, max_size=12), min_size=1, max_size=6), spans)
@@ -80,21 +75,20 @@ def test_the_order_of_the_true_spans_is_no_matter(
 
 def test_a_moment_in_another_video_is_wrong_and_passed_over_within_the_right_one() -> None:
     windows, same = [[0, 10], [0, 10], [50, 60]], [False, True, True]
-    correct = correct_moments(windows, same, [[0, 10]], [0.5])
-    assert moment_ranks(correct).tolist() == [2.0]
-    assert moment_ranks(correct, same).tolist() == [1.0]
+    given = windows, same, [[0, 10]], [0.5]
+    assert moment_ranks(*given).tolist() == [2.0]
+    assert moment_ranks(*given, video_given=True).tolist() == [1.0]
 
 
 def test_two_annotators_must_agree_where_asked() -> None:
     truth = [[0, 10], [0, 10], [20, 30], [40, 50]]
     windows = [[20, 30], [0, 10]]
-    correct = correct_moments(windows, [True, True], truth, [0.5], agreement=2)
-    assert moment_ranks(correct).tolist() == [2.0]
+    assert moment_ranks(windows, [True, True], truth, [0.5], agreement=2).tolist() == [2.0]
 
 
 def test_an_overlap_at_the_threshold_counts_in_single_precision() -> None:
     window, truth = np.array([[0, 7]], np.float32), np.array([[0, 10]], np.float32)
-    assert correct_moments(window, [True], truth, [0.7]).tolist() == [[True]]
+    assert moment_ranks(window, [True], truth, [0.7]).tolist() == [1.0]
 
 
 def test_rank_of_the_right_video() -> None:

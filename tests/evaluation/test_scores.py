@@ -28,9 +28,10 @@ from vsr_edge.evaluation.predictions import paired, score_predictions
 from vsr_edge.evaluation.records import Judgement, Prediction, Query
 
 
-def score(folder: Path, predictions: str, truth: str, form: str, **more: str) -> dict[str, Any]:
+def score(folder: Path, predictions: str, truth: str, form: str, **more: Any) -> dict[str, Any]:
     pair = put(folder, "predictions", predictions), put(folder, "truth", truth)
-    return score_predictions(*pair, form, **more)["metrics"]
+    metrics: dict[str, Any] = score_predictions(*pair, form, **more)["metrics"]
+    return metrics
 
 
 def test_tvr_tables(tmp_path: Path) -> None:
@@ -188,8 +189,8 @@ def test_the_match_probability_counts_whatever_the_verdict_and_its_confidence(
 
 
 def test_no_claim_of_absence_has_a_precision_where_nothing_is_absent(tmp_path: Path) -> None:
-    both = (text.splitlines()[:2] for text in (OWN_PREDICTIONS, OWN))
-    metrics = score(tmp_path, *("\n".join(lines) for lines in both), "jsonl")
+    rows, truth = ("\n".join(text.splitlines()[:2]) for text in (OWN_PREDICTIONS, OWN))
+    metrics = score(tmp_path, rows, truth, "jsonl")
     assert metrics["not_there"] == {"precision": None, "recall": None, "claims": 1}
 
 

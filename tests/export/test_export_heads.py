@@ -177,9 +177,9 @@ def test_a_run_becomes_a_bundle_in_one_command(
     with load_bundle(tmp_path / "bundle") as bundle, load_bundle("lite") as lite:
         assert bundle.bundle_id == document["id"]
         assert bundle.encoders_id == lite.encoders_id
-        files = bundle.manifest.files
-        assert {GROUNDING, REFINER, CONCEPTS} <= files.keys()
-        assert files[GROUNDING].precision == files[REFINER].precision == "fp32"
+        made = bundle.manifest.files
+        assert {GROUNDING, REFINER, CONCEPTS} <= made.keys()
+        assert made[GROUNDING].precision == made[REFINER].precision == "fp32"
         assert bundle.manifest.calibration is not None
     # With the heads as they were trained, the calibration is nearly that of int8 heads.
     assert document["calibration"]["queries"] == exported[1]["calibration"]["queries"]

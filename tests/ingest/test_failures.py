@@ -15,7 +15,9 @@ from vsr_edge.errors import ArchiveError, ProviderError
 from vsr_edge.ingest import read
 from vsr_edge.ingest.read import Known, Reader
 from vsr_edge.ingest.run import Progress
+from vsr_edge.ingest.scan import FoundFile
 from vsr_edge.media.decode import FrameReader
+from vsr_edge.media.plan import plan_video
 from vsr_edge.media.source import SourceFile
 
 YEAR = 31_556_952 * 10**9
@@ -50,20 +52,19 @@ def test_a_time_stamp_of_any_year_is_stored_and_known_again(
         assert stored is not None
         assert stored.video.modified_ns == min(kept, 2**63 - 1)
         # Known without being read.
-        found = read.FoundFile(videos / "a.mp4", 1)
+        found = FoundFile(videos / "a.mp4", 1)
         assert list(Reader([found], store, stored.sampling, FrameReader)) == [Known(found)]
 
 
 def failing(how: Exception) -> Any:
     """In the place of planning: fails for ``b.mp4`` alone."""
-    real = read.plan_video
 
-    def plan_video(source: SourceFile, *given: Any, **options: Any) -> Any:
+    def planning(source: SourceFile, *given: Any, **options: Any) -> Any:
         if source.path.name == "b.mp4":
             raise how
-        return real(source, *given, **options)
+        return plan_video(source, *given, **options)
 
-    return plan_video
+    return planning
 
 
 @pytest.mark.parametrize(

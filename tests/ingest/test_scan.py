@@ -6,6 +6,7 @@ import os
 import tempfile
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def tree(root: Path, *names: str) -> Path:
     return root
 
 
-def found(*roots: Path, **globs: list[str]) -> list[str]:
+def found(*roots: Path, **globs: Any) -> list[str]:
     """The names below the first root of what is found, in order."""
     names = []
     for item in scan(roots, **globs):

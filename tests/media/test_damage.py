@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,9 @@ ROOT = Path(__file__).parents[2]
         ("fragmented.mp4", {"container_options": {"movflags": "frag_keyframe+empty_moov"}}),
     ],
 )
-def test_a_truncated_file_is_read_as_partial(name: str, how: dict, tmp_path: Path) -> None:
+def test_a_truncated_file_is_read_as_partial(
+    name: str, how: dict[str, Any], tmp_path: Path
+) -> None:
     whole = write_video(tmp_path / name, TENTHS, **how)
     assert read_back(whole).partial is None
     found = read_back(truncated(whole, 0.6))

@@ -97,7 +97,7 @@ def test_pictures_as_devices_hand_them_over_become_the_same_pixels(form: str) ->
 
 
 def test_index_says_on_what_it_decodes(tmp_path: Path, demo_clips: list[Path]) -> None:
-    command = ["index", demo_clips[0], "--archive", tmp_path / "archive", "--hwaccel"]
+    command = ("index", demo_clips[0], "--archive", tmp_path / "archive", "--hwaccel")
     ended = run(*command, "auto")
     assert ended.code == 0, ended.err
     said = ("no device to decode on starts on this machine", "decoding on ")

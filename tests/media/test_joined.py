@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def behind(number: int, width: int, height: int) -> np.ndarray:
     return picture(number + len(TENTHS), width, height)
 
 
-def parts(folder: Path, ending: str, **how: object) -> list[Path]:
+def parts(folder: Path, ending: str, **how: Any) -> list[Path]:
     """Six seconds, then six more of another size."""
     return [
         write_video(folder / f"1.{ending}", TENTHS, **how),
@@ -34,7 +35,7 @@ def parts(folder: Path, ending: str, **how: object) -> list[Path]:
     ]
 
 
-JOINED = {
+JOINED: dict[str, dict[str, Any]] = {
     "flv": {"ending": "flv"},
     "flv, b-frames": {"ending": "flv", "b_frames": 2},
     "fragments": {"ending": "mp4", "container_options": FRAGMENTS},

@@ -33,7 +33,8 @@ class Flaky:
         left = self._limit - self._file.tell()
         if left <= 0:
             raise OSError(self._error, os.strerror(self._error))
-        return self._file.read(min(size, left))
+        found: bytes = self._file.read(min(size, left))
+        return found
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
@@ -169,9 +170,8 @@ def test_files_that_name_others_are_refused(name: str, tmp_path: Path) -> None:
 def test_room_that_a_recorder_never_used_makes_no_video_partial(
     name: str, filler: int, tmp_path: Path
 ) -> None:
-    how: dict[str, Any] = {".mpg": {"codec": "mpeg2video", "rate": 10}, ".h264": {"rate": 10}}.get(
-        Path(name).suffix, {}
-    )
+    rates: dict[str, Any] = {".mpg": {"codec": "mpeg2video", "rate": 10}, ".h264": {"rate": 10}}
+    how = rates.get(Path(name).suffix, {})
     path = write_video(tmp_path / name, TENTHS, **how)
     whole = read_back(path)
     path.write_bytes(path.read_bytes() + bytes([filler]) * (9 << 20))

@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.stream import VideoStream
 
 from tests.media.reading import fingerprint, read_back
 from tests.media_files import constant_rate, picture, write_video
@@ -25,6 +26,7 @@ def write_streams(
         for number, (width, height, _, _) in enumerate(streams):
             codec = codecs[number] if codecs else "libx264"
             stream = output.add_stream(codec, rate=10)
+            assert isinstance(stream, VideoStream)
             stream.width, stream.height = width, height
             stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
             stream.gop_size = 10

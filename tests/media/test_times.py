@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,14 +29,17 @@ OPEN_GOP = {
 }
 
 
-def file(name: str, times: list[float] = TENTHS, **how: object) -> tuple[str, list[float], object]:
+File = tuple[str, list[float], Callable[[Path], Path]]
+
+
+def file(name: str, times: list[float] = TENTHS, **how: Any) -> File:
     def write(path: Path) -> Path:
-        return write_video(path, times, **how)  # type: ignore[arg-type]
+        return write_video(path, times, **how)
 
     return name, times, write
 
 
-def stream(name: str, container: str, **how: object) -> tuple[str, list[float], object]:
+def stream(name: str, container: str, **how: Any) -> File:
     def write(path: Path) -> Path:
         return write_unseekable(path, TENTHS, container, **how)
 
@@ -79,7 +83,6 @@ FILES = {
 @pytest.mark.parametrize("kind", FILES)
 def test_times_are_those_of_the_pictures(kind: str, tmp_path: Path) -> None:
     name, truth, write = FILES[kind]
-    assert isinstance(write, Callable)
     path = write(tmp_path / name)
     for fps in (0.4, 1.0, 3.0):
         found = read_back(path, fps)
@@ -96,7 +99,6 @@ def test_times_are_those_of_the_pictures(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["constant rate", "b-frames", "mp4 h264, open gop", "gif"])
 def test_a_second_thread_changes_nothing(kind: str, tmp_path: Path) -> None:
     name, _, write = FILES[kind]
-    assert isinstance(write, Callable)
     path = write(tmp_path / name)
     one, two = read_back(path, 3.0), read_back(path, 3.0, threads=2)
     assert (one.times, one.numbers) == (two.times, two.numbers)

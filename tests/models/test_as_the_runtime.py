@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -37,9 +38,10 @@ from vsr_edge.types import ClipWindow, FrameFeatures, Sampling, SearchOptions
 DIM, PHOTOS, VIEWS, QUERIES, CANDIDATES = 32, 80, 4, 12, 8
 
 
-def unit_vectors(*shape: int) -> np.ndarray[Any, np.dtype[np.float16]]:
+def unit_vectors(*shape: int) -> NDArray[np.float16]:
     vectors = np.random.default_rng(len(shape)).normal(size=shape)
-    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float16)
+    lengths: NDArray[np.float64] = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return (vectors / lengths).astype(np.float16)
 
 
 def as_stored(vectors: Tensor) -> Tensor:

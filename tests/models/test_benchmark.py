@@ -165,6 +165,7 @@ def test_features_are_those_of_the_filmed_footage(
                 vectors, regions = bundle.encode_frames(batch.pixels)
                 filmed.append(vectors)
                 times.append(batch.times)
+                assert regions is not None
                 assert regions.shape[1:] == composed.regions.shape[1:]
         seen, when = np.concatenate(filmed), np.concatenate(times)
         nearest = np.abs(when[:, None] - composed.times).argmin(1)

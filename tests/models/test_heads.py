@@ -111,7 +111,9 @@ def test_refinement_starts_at_rest() -> None:
 def refiner() -> Refiner:
     torch.manual_seed(2)
     refiner = Refiner(torch.zeros(HIDDEN)).eval()
-    refiner.project[-1].weight.data.normal_(std=0.1)
+    last = refiner.project[-1]
+    assert isinstance(last, torch.nn.Linear)
+    last.weight.data.normal_(std=0.1)
     return refiner
 
 

@@ -118,7 +118,7 @@ def test_a_world_is_searched_and_its_truth_is_known(corpus: Corpus) -> None:
     assert len(episode.absent) == 4
     vectors = corpus.queries.vectors[episode.present]
     for granularity in ("clip", "video"):
-        candidates = retrieve(world, vectors, granularity, 2)  # type: ignore[arg-type]
+        candidates = retrieve(world, vectors, granularity, 2)
         for row in range(len(vectors)):
             for place in range(2):
                 frames = candidates.frames[row, place][candidates.mask[row, place].bool()]
@@ -127,9 +127,9 @@ def test_a_world_is_searched_and_its_truth_is_known(corpus: Corpus) -> None:
                     assert len(frames) <= 2 * REACH + 1
         shown = episode.shown_in(episode.present, candidates)
         assert not shown[~candidates.mask.bool()].any()
-        right = episode.right_units(episode.present, granularity)  # type: ignore[arg-type]
+        right = episode.right_units(episode.present, granularity)
         assert right.any(1).all()
-        absent = episode.right_units(episode.absent, granularity)  # type: ignore[arg-type]
+        absent = episode.right_units(episode.absent, granularity)
         assert not absent.any()
     best = retrieve(world, vectors, "clip", 1)
     assert episode.shown_in(episode.present, best).any(2).float().mean() > 0.5

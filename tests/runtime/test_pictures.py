@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,12 +125,13 @@ def test_sound_is_no_picture(lite: Bundle, tmp_path: Path) -> None:
 
 
 def test_one_picture_is_no_list(lite: Bundle, photo: Image.Image) -> None:
+    alone: Any
     for alone in (photo, Path("a.jpg"), "a.jpg"):
         with pytest.raises(UsageError, match="a list of pictures"):
             lite.encode_images(alone)
 
 
 @pytest.mark.parametrize("other", [3, None, b"a.jpg", [[0]]])
-def test_other_things_are_refused(lite: Bundle, other: object) -> None:
+def test_other_things_are_refused(lite: Bundle, other: Any) -> None:
     with pytest.raises(UsageError, match="the path of a file"):
         lite.encode_images([other])

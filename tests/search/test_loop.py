@@ -21,7 +21,7 @@ from vsr_edge.search.one_shot import fed_back, only_new
 
 QUERY = "a bicycle leaning against a wall"
 # As the demo's footage is short, few candidates a turn leave some for the next.
-FEW = {"candidates": 1}
+FEW: dict[str, Any] = {"candidates": 1}
 
 
 def bundle_with(folder: Path, *, without: tuple[str, ...] = (), **calibration: float) -> Path:
@@ -219,8 +219,9 @@ def test_limits_hold_for_feedback_too(opened: Callable[..., Archive]) -> None:
     assert len(archive.search(QUERY, max_ms=1e-6).turns) == 1
     for score in (-1.0, 0.0, 0.1, 0.3):
         found = archive.search(QUERY, min_score=score)
-        candidates = [c for turn in found.turns for c in turn.candidates]
-        assert all(one.score >= score for one in [*found.moments, *candidates])
+        scores = [one.score for one in found.moments]
+        scores += [one.score for turn in found.turns for one in turn.candidates]
+        assert all(one >= score for one in scores)
 
 
 def test_feedback_adds_what_the_plain_query_did_not_reach(opened: Callable[..., Archive]) -> None:

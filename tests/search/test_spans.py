@@ -24,8 +24,8 @@ LATER = st.sampled_from([0.0, 1e-12, 1e-6, 0.04, 10.0])
 def scored(draw: st.DrawFn) -> ScoredFrames:
     """Frames of a part of a video: from its start or later on, to its end or not."""
     times = draw(TIMES)
-    size = {"min_size": len(times), "max_size": len(times)}
-    scores = draw(st.lists(st.floats(-1, 1, width=32), **size))
+    values, size = st.floats(-1, 1, width=32), len(times)
+    scores = draw(st.lists(values, min_size=size, max_size=size))
     begin = draw(st.sampled_from([0.0, float(times[0])]))
     return ScoredFrames(times, np.array(scores), float(times[-1]) + draw(LATER), begin)
 

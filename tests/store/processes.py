@@ -30,7 +30,8 @@ from .archives import (
 importlib.import_module("vsr_edge.store.sqlite")
 importlib.import_module("vsr_edge.store.migrations")
 
-_context = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
+# Any: the base of all contexts is not known to have what each of them has.
+_context: Any = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
 if os.name != "nt":
     _context.set_forkserver_preload([__name__])
 

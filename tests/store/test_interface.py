@@ -370,7 +370,7 @@ def test_a_video_without_frames_is_refused(store: Store) -> None:
             FrameFeatures(np.empty(0), unit_vectors(np.random.default_rng(0), 0, DIM), None)
         )
         with pytest.raises(ValueError, match="at least one frame"):
-            entry.finish([ClipWindow(0.0, 4.0, 0, 0)], np.eye(DIM)[:1])
+            entry.finish([ClipWindow(0.0, 4.0, 0, 0)], np.eye(DIM, dtype=np.float16)[:1])
     assert store.videos() == []
 
 

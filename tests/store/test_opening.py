@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +144,8 @@ def test_an_empty_file_is_no_archive(tmp_path: Path) -> None:
 
 
 def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
-    Database(tmp_path / "archive.db")["mine"].insert({"a": 1}).db.close()
+    with closing(sqlite3.connect(tmp_path / "archive.db")) as other:
+        other.execute("CREATE TABLE mine (a INTEGER)")
     before = (tmp_path / "archive.db").read_bytes()
     for create in (False, True):
         with pytest.raises(ArchiveError, match="another program"):

@@ -52,7 +52,7 @@ def put_another_archive(file: Path) -> None:
     shutil.copy(vector_file(other), file)
 
 
-DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "first byte": (flip(0.0), "damaged"),
     "a byte in the middle": (flip(0.3), "damaged"),
     "last byte": (flip(1.0), "damaged"),

@@ -16,20 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr_edge.errors import UsageError
+from vsr_edge.evaluation import metrics
 from vsr_edge.evaluation.bootstrap import Ratio, ratio_intervals
 from vsr_edge.evaluation.field_scores import TOP, percent
-from vsr_edge.evaluation.metrics import (
-    MAP_THRESHOLDS,
-    MAP_WINDOWS,
-    Ranks,
-    correct_moments,
-    expected_calibration_error,
-    moment_average_precision,
-    moment_ranks,
-    pairwise_iou,
-    rank_of_first,
-    risk_coverage,
-)
 from vsr_edge.evaluation.records import MOST_PREDICTIONS, Prediction, Query, is_video
 
 THRESHOLDS: Final = (0.3, 0.5, 0.7)
@@ -58,8 +47,8 @@ class ArchiveScores:
     """
 
     present: Flags
-    moments: Ranks
-    videos: Ranks
+    moments: metrics.Ranks
+    videos: metrics.Ranks
     average_precision: NDArray[np.float64]
     overlap: NDArray[np.float64]
     given: Flags
@@ -92,20 +81,21 @@ def _score(prediction: Prediction, query: Query) -> tuple[Any, ...]:
 
     listed = prediction.first(MOST_PREDICTIONS)
     same_video = listed.in_video(query.video)
-    correct = correct_moments(
-        listed.windows, same_video, query.spans, THRESHOLDS, agreement=query.agreement, hull=False
-    )
     overlap = np.nan
     if same_video.any():
         first = listed.windows[same_video.argmax()][None]
-        overlap = pairwise_iou(first, query.spans).max()
-    top = slice(MAP_WINDOWS)
+        overlap = metrics.pairwise_iou(first, query.spans).max()
+    top = slice(metrics.MAP_WINDOWS)
     said = prediction.match_probability if len(prediction) else None
     return (
         query.present,
-        moment_ranks(correct),
-        rank_of_first([is_right(video) for video in dict.fromkeys(prediction.videos)]),
-        moment_average_precision(
+        metrics.moment_ranks(
+            *(listed.windows, same_video, query.spans, THRESHOLDS),
+            agreement=query.agreement,
+            hull=False,
+        ),
+        metrics.rank_of_first([is_right(video) for video in dict.fromkeys(prediction.videos)]),
+        metrics.moment_average_precision(
             listed.windows[top], listed.scores[top], query.spans, same_video=same_video[top]
         ),
         overlap,
@@ -145,7 +135,7 @@ def archive_figures(scores: ArchiveScores) -> Figures:
                     figures[table, f"{threshold}-r{k}"] = Ratio.mean(column <= k, present)
         for k in TOP:
             figures["VR", f"r{k}"] = Ratio.mean(scores.videos <= k, present)
-        for level, column in zip(MAP_THRESHOLDS, scores.average_precision.T, strict=True):
+        for level, column in zip(metrics.MAP_THRESHOLDS, scores.average_precision.T, strict=True):
             figures["mAP", str(level)] = Ratio.mean(column, present)
         average = scores.average_precision.mean(axis=1)
         figures["mAP", "average"] = Ratio.mean(average, present)
@@ -183,8 +173,8 @@ def archive_tables(scores: ArchiveScores) -> Tables:
         said = ~np.isnan(scores.likely)
         likely, right = scores.likely[said], scores.right[said]
         tables["confidence"] |= {
-            "risk_coverage_area": percent(risk_coverage(likely, right).area),
-            "calibration_error": percent(expected_calibration_error(likely, right)),
+            "risk_coverage_area": percent(metrics.risk_coverage(likely, right).area),
+            "calibration_error": percent(metrics.expected_calibration_error(likely, right)),
             "verdicts": int(scores.given.sum()),
         }
     return {"queries": {**counts}, **tables}

@@ -69,21 +69,8 @@ def ratio_intervals(
     of groups) are drawn together: those about the same video are no independent samples. Draws in
     which a ratio is a share of nothing are left out. Raises ``UsageError`` for no queries.
     """
-    drawn = _drawn([*ratios, *minus], groups, level, resamples, seed)
-    if not minus:
-        return [_interval(r.value, values, level) for r, values in zip(ratios, drawn, strict=True)]
-    differences = drawn[: len(ratios)] - drawn[len(ratios) :]
-    return [
-        _interval(one.value - other.value, values, level)
-        for one, other, values in zip(ratios, minus, differences, strict=True)
-    ]
-
-
-def _drawn(
-    ratios: Sequence[Ratio], groups: ArrayLike | None, level: float, resamples: int, seed: int
-) -> NDArray[np.float64]:
-    """Every ratio in each of the same draws: float [ratios, resamples]."""
-    lengths = {len(ratio.hits) for ratio in ratios}
+    every = [*ratios, *minus]
+    lengths = {len(ratio.hits) for ratio in every}
     if len(lengths) > 1:
         raise UsageError(
             f"Runs are compared on the same queries, not on {' and '.join(map(str, lengths))}."
@@ -95,7 +82,7 @@ def _drawn(
         raise UsageError("An interval needs a level between 0 and 1 and at least one resample.")
     count = int(place.max()) + 1
     rng = np.random.default_rng(seed)
-    sums = [[np.bincount(place, part, count) for part in ratio] for ratio in ratios]
+    sums = [[np.bincount(place, part, count) for part in ratio] for ratio in every]
     columns = np.array(sums).reshape(-1, count).T
     rows = max(1, _DRAWS // count)
     parts = []
@@ -105,11 +92,14 @@ def _drawn(
         offsets = np.arange(len(chosen))[:, None] * count
         times = np.bincount((chosen + offsets).ravel(), minlength=chosen.size)
         parts.append(times.reshape(chosen.shape) @ columns)
-    totals = np.concatenate(parts).reshape(resamples, len(ratios), 2)
+    totals = np.concatenate(parts).reshape(resamples, len(every), 2)
     hits, of = totals[..., 0], totals[..., 1]
-    values = np.full(hits.shape, np.nan)
-    np.divide(hits, of, out=values, where=of > 0)
-    return values.T
+    drawn = np.divide(hits, of, out=np.full(hits.shape, np.nan), where=of > 0).T
+    estimates = [ratio.value for ratio in every]
+    if minus:
+        drawn = drawn[: len(ratios)] - drawn[len(ratios) :]
+        estimates = [one.value - other.value for one, other in zip(ratios, minus, strict=True)]
+    return [_interval(*pair, level) for pair in zip(estimates, drawn, strict=True)]
 
 
 def _interval(estimate: float, drawn: NDArray[np.float64], level: float) -> Interval:

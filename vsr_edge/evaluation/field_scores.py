@@ -15,7 +15,6 @@ from vsr_edge.evaluation.metrics import (
     MAP_THRESHOLDS,
     MAP_WINDOWS,
     best_overlap,
-    correct_moments,
     hit_at_one,
     moment_average_precision,
     moment_ranks,
@@ -90,14 +89,14 @@ def _ranks(task: str, prediction: Prediction, query: Query) -> NDArray[np.float6
     same_video = prediction.in_video(query.video)
     if task == "VR":
         return np.array([rank_of_first(same_video)])
-    correct = correct_moments(
+    return moment_ranks(
         prediction.windows.astype(np.float32),
         same_video,
         np.array(query.spans, dtype=np.float32),
         TVR_THRESHOLDS,
         agreement=query.agreement,
+        video_given=task == "SVMR",
     )
-    return moment_ranks(correct, same_video if task == "SVMR" else None)
 
 
 def score_qvhighlights(

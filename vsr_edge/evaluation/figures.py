@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from vsr_edge.bundle.locate import bundle_title
-from vsr_edge.evaluation.archive_scores import RECALLS, recall_place
+from vsr_edge.evaluation.archive_scores import RECALLS, THRESHOLDS, recall_place
+from vsr_edge.evaluation.field_scores import TOP
 
-TOP = (1, 5, 10, 100)
-THRESHOLDS = ("0.3", "0.5", "0.7")
+_THRESHOLDS = tuple(map(str, THRESHOLDS))
 _MOMENTS = {"VCMR": "moment", "VCMR_answered": "moment, after the verdict"}
 # What the figures are called, wherever people read them.
 _SINGLE = {
@@ -23,9 +23,15 @@ _SINGLE = {
     ("confidence", "risk_coverage_area"): "area under risk–coverage (0 is best)",
     ("confidence", "calibration_error"): "calibration error of match (0 is best)",
 }
-_BY_KIND = ("queries", "video R@1", *(f"moment R@1, IoU {level}" for level in THRESHOLDS))
+_RECALLS = {("VR", f"r{k}"): f"video, R@{k}" for k in TOP} | {
+    (table, f"{threshold}-r{k}"): f"{title}, IoU {threshold}, R@{k}"
+    for table, title in _MOMENTS.items()
+    for threshold in _THRESHOLDS
+    for k in TOP
+}
+_BY_KIND = ("queries", "video R@1", *(f"moment R@1, IoU {level}" for level in _THRESHOLDS))
 
-Tables = Mapping[str, Any]
+Document: TypeAlias = Mapping[str, Any]
 
 
 class TextTable(NamedTuple):
@@ -38,7 +44,7 @@ class TextTable(NamedTuple):
     numbers: bool = True
 
 
-def evaluation_summary(document: Tables) -> TextTable:
+def evaluation_summary(document: Document) -> TextTable:
     """What was asked of what, and how: names and values."""
     about, took = document["run"], document["evaluator"]
     rows = {
@@ -52,7 +58,7 @@ def evaluation_summary(document: Tables) -> TextTable:
     return TextTable(["", ""], [[name, value] for name, value in rows.items()], numbers=False)
 
 
-def _searched(about: Tables) -> str:
+def _searched(about: Document) -> str:
     moments = f"{about['top_k']} moments asked for"
     if about["one_shot"]:
         return f"{moments}, in one shot"
@@ -62,12 +68,12 @@ def _searched(about: Tables) -> str:
     return f"{moments}; at most {turns} of {about['candidates']} candidates{limit}{method}"
 
 
-def _asked(metrics: Tables) -> str:
+def _asked(metrics: Document) -> str:
     counts = metrics["queries"]
     return f"{counts['all']}, {counts['present']} present and {counts['absent']} absent"
 
 
-def evaluation_tables(document: Tables) -> list[TextTable]:
+def evaluation_tables(document: Document) -> list[TextTable]:
     """A run: its figures with intervals, by kind of query, the path, and latency by stage."""
     path = document["path"]
     means = [[name.replace("_", " "), f"{path[name]:g}"] for name in path if name != "latency_ms"]
@@ -83,7 +89,7 @@ def evaluation_tables(document: Tables) -> list[TextTable]:
     return [table for table in tables if table.rows]
 
 
-def file_tables(metrics: Tables, form: str) -> list[TextTable]:
+def file_tables(metrics: Document, form: str) -> list[TextTable]:
     """The figures of a file of predictions in that format: as those of a run, or under the names
     of the format's own evaluator.
     """
@@ -93,7 +99,7 @@ def file_tables(metrics: Tables, form: str) -> list[TextTable]:
     return [table for table in (asked, *_figures(metrics, {}, max(TOP))) if table.rows]
 
 
-def _leaves(tree: Tables, prefix: str = "") -> Iterator[list[str]]:
+def _leaves(tree: Document, prefix: str = "") -> Iterator[list[str]]:
     for key, value in tree.items():
         name = f"{prefix} {key}".strip()
         if isinstance(value, Mapping):
@@ -102,53 +108,50 @@ def _leaves(tree: Tables, prefix: str = "") -> Iterator[list[str]]:
             yield [name, value if isinstance(value, str) else _plain(value)]
 
 
-def _figures(metrics: Tables, intervals: Tables, top_k: int) -> tuple[TextTable, TextTable]:
+def _figures(metrics: Document, intervals: Document, top_k: int) -> tuple[TextTable, TextTable]:
     """Recall by k, and what has one figure alone."""
     shown = [k for k in TOP if k <= top_k]
     sampled = "per cent [95 % interval]" if intervals else "per cent"
-    recall = []
-    for table, title in _MOMENTS.items():
-        if table not in metrics or (table == "VCMR_answered" and _answers_all(metrics)):
-            continue
-        for threshold in THRESHOLDS:
-            cells = [_cell(metrics, intervals, table, f"{threshold}-r{k}") for k in shown]
-            recall.append([f"{title}, IoU {threshold}", *cells])
-    if "VR" in metrics:
-        recall.append(["video", *(_cell(metrics, intervals, "VR", f"r{k}") for k in shown)])
+    recall = [
+        [f"{title}, IoU {t}", *(_cell(metrics, intervals, table, f"{t}-r{k}") for k in shown)]
+        for table, title in _MOMENTS.items()
+        if table in metrics and not (table == "VCMR_answered" and _answers_all(metrics))
+        for t in _THRESHOLDS
+    ]
     single = [
         [title, _cell(metrics, intervals, table, name)]
         for (table, name), title in _SINGLE.items()
         if table in metrics
     ]
     if "VR" in metrics:
+        recall.append(["video", *(_cell(metrics, intervals, "VR", f"r{k}") for k in shown)])
         rank = metrics["VR"]["median_rank"]
         said = "not found" if rank is None else f"rank {rank}"
         single.append(["median rank of the right video", said])
     if "not_there" not in metrics:
         single.append(["verdicts", "none: nothing was verified"])
-    return TextTable([sampled, *(f"R@{k}" for k in shown)], recall), TextTable(
-        [sampled, ""], single
-    )
+    by_k = TextTable([sampled, *(f"R@{k}" for k in shown)], recall)
+    return by_k, TextTable([sampled, ""], single)
 
 
-def _answers_all(metrics: Tables) -> bool:
+def _answers_all(metrics: Document) -> bool:
     """Does no verdict of "not there" take anything from recall?"""
     return bool(metrics["VCMR_answered"] == metrics["VCMR"])
 
 
-def _by_kind(kinds: Tables) -> list[list[str]]:
+def _by_kind(kinds: Document) -> list[list[str]]:
     return [
         [
             kind,
             str(metrics["queries"]["all"]),
             _plain(metrics.get("VR", {}).get("r1")),
-            *(_plain(metrics.get("VCMR", {}).get(f"{t}-r1")) for t in THRESHOLDS),
+            *(_plain(metrics.get("VCMR", {}).get(f"{t}-r1")) for t in _THRESHOLDS),
         ]
         for kind, metrics in kinds.items()
     ]
 
 
-def comparison_table(document: Tables) -> TextTable:
+def comparison_table(document: Document) -> TextTable:
     """Two runs, named by their files, and their paired difference; a star where its interval
     leaves out zero.
     """
@@ -160,22 +163,12 @@ def comparison_table(document: Tables) -> TextTable:
         if table == "VCMR_answered" and _answers_all(ours) and _answers_all(theirs):
             continue
         for name, difference in figures.items():
-            title = _figure_name(table, name)
+            title = (_SINGLE | _RECALLS).get((table, name))
             if title is not None and not (table in RECALLS and recall_place(name) > listed):
                 cells = (_cell(run, {}, table, name) for run in (ours, theirs))
                 rows.append([title, *cells, _difference(*difference)])
     names = _told_apart(document["files"]["a"], document["files"]["b"])
     return TextTable(["per cent", *names, "difference"], rows)
-
-
-def _figure_name(table: str, name: str) -> str | None:
-    """What a figure is called; None for one that tables for people leave out."""
-    if table in _MOMENTS:
-        threshold, place = name.split("-r")
-        return f"{_MOMENTS[table]}, IoU {threshold}, R@{place}"
-    if table == "VR":
-        return f"video, R@{name.removeprefix('r')}"
-    return _SINGLE.get((table, name))
 
 
 def _difference(value: float | None, low: float | None, high: float | None) -> str:
@@ -196,7 +189,7 @@ def _told_apart(first: str, second: str) -> Iterable[str]:
     return first, second
 
 
-def _cell(metrics: Tables, intervals: Tables, table: str, name: str) -> str:
+def _cell(metrics: Document, intervals: Document, table: str, name: str) -> str:
     value = metrics[table].get(name)
     low, high = intervals.get(table, {}).get(name, (None, None))
     if value is None:

@@ -67,7 +67,7 @@ def rank_of_first(right: ArrayLike) -> float:
     return float(places[0]) + 1 if len(places) else float("inf")
 
 
-def correct_moments(
+def moment_ranks(
     windows: ArrayLike,
     same_video: ArrayLike,
     true_spans: ArrayLike,
@@ -75,31 +75,21 @@ def correct_moments(
     *,
     agreement: int = 1,
     hull: bool = True,
-) -> NDArray[np.bool_]:
-    """Which predicted moments are right: bool [t, n].
+    video_given: bool = False,
+) -> Ranks:
+    """The rank of the first right moment at each threshold: float [t].
 
-    ``windows`` float [n, 2] are right at a threshold where they lie in the right video
-    (``same_video`` bool [n]) and have IoU ≥ threshold with at least ``agreement`` of
-    ``true_spans`` [m, 2]. TVR: one span, the hull. DiDeMo in TVR's evaluator: four or more
-    annotators' spans, of which two must agree.
+    ``windows`` float [n, 2] are right where they lie in the right video (``same_video`` bool [n])
+    and have IoU ≥ threshold with at least ``agreement`` of ``true_spans`` [m, 2]. TVR: one span,
+    the hull; DiDeMo in TVR's evaluator: four or more annotators' spans, of which two must agree.
+    The whole list counts: VCMR, search in the whole corpus. With ``video_given`` only the moments
+    in the right video do: SVMR, as TVR's evaluator takes it.
     """
     overlaps = pairwise_iou(windows, true_spans, hull=hull)
     levels = np.asarray(thresholds, dtype=overlaps.dtype).reshape(-1, 1, 1)
-    agreeing = (overlaps[None] >= levels).sum(axis=2)
-    correct: NDArray[np.bool_] = (agreeing >= agreement) & np.asarray(same_video, dtype=bool)
-    return correct
-
-
-def moment_ranks(correct: ArrayLike, same_video: ArrayLike | None = None) -> Ranks:
-    """The rank of the first right moment at each threshold: bool [t, n] → float [t].
-
-    Without ``same_video`` the whole list counts: VCMR, search in the whole corpus. With it (bool
-    [n]) only the list's moments in the right video count: SVMR, as TVR's evaluator takes it.
-    """
-    flags = np.asarray(correct, dtype=bool)
-    if same_video is not None:
-        flags = flags[:, np.asarray(same_video, dtype=bool)]
-    return np.array([rank_of_first(row) for row in flags], dtype=np.float64)
+    there = np.asarray(same_video, dtype=bool)
+    correct = ((overlaps[None] >= levels).sum(axis=2) >= agreement) & there
+    return np.array([rank_of_first(row[there] if video_given else row) for row in correct])
 
 
 def recall_at(ranks: ArrayLike, k: int) -> float:
@@ -160,15 +150,13 @@ def best_overlap(window: ArrayLike, true_windows: ArrayLike) -> float:
     return float(temporal_iou(np.asarray(window, dtype=np.float64), chosen, hull=True))
 
 
-def saliency_matrix(
-    duration: float, scores: Mapping[int, Sequence[float]], annotators: int = 3
-) -> NDArray[np.float64]:
-    """The annotators' scores of every clip: float [clips, annotators], 0 for clips not relevant.
+def saliency_matrix(duration: float, scores: Mapping[int, Sequence[float]]) -> NDArray[np.float64]:
+    """The annotators' scores of every clip: float [clips, 3], 0 for clips not relevant.
 
     A video of ``duration`` seconds has ⌊duration / 2⌋ clips. Raises ``IndexError`` for a clip
     beyond the end.
     """
-    matrix = np.zeros((int(duration / CLIP_SECONDS), annotators))
+    matrix = np.zeros((int(duration / CLIP_SECONDS), 3))
     for clip, values in scores.items():
         matrix[clip] = values
     return matrix

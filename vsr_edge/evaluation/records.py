@@ -104,17 +104,12 @@ class Prediction:
 
     def first(self, count: int) -> Prediction:
         """The same prediction with at most ``count`` moments."""
-        return self.only(range(min(count, len(self))))
+        return self.only(slice(count))
 
-    def only(self, places: Sequence[int]) -> Prediction:
-        """The same prediction with the moments at some places, from 0."""
-        kept = np.array(places, dtype=np.intp)
-        return replace(
-            self,
-            videos=tuple(self.videos[place] for place in places),
-            windows=self.windows[kept],
-            scores=self.scores[kept],
-        )
+    def only(self, kept: slice | Sequence[int]) -> Prediction:
+        """The same prediction with some of its moments, by their places from 0."""
+        videos = tuple(np.array(self.videos, dtype=object)[kept])
+        return replace(self, videos=videos, windows=self.windows[kept], scores=self.scores[kept])
 
     def in_video(self, video: str | None) -> NDArray[np.bool_]:
         """Which moments lie in that video: bool [n]."""

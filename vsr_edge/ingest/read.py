@@ -118,9 +118,9 @@ class Reader:
                 yield Failed(file, "a pipe, a socket or a device, not a file")
                 return
             stored = self.store.find(file.path)
-            if stored is not None and stored.sampling == self.sampling:
-                video = stored.video
-                if (video.size_bytes, video.modified_ns) == size_and_age(status):
+            if stored is not None:
+                before = (stored.video.size_bytes, stored.video.modified_ns, stored.sampling)
+                if before == (*size_and_age(status), self.sampling):
                     yield Known(file)
                     return
             with SourceFile(file.path) as source:

@@ -44,8 +44,8 @@ _SYSTEM_FOLDERS = frozenset(
 _HIDDEN_SYSTEM = (".trash", "._", ".@__thumb")
 
 NO_SUFFIX = "(none)"
+_NOT_THERE = "no such file or folder"
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.IGNORECASE | re.DOTALL)
-
 
 # Whether it means folders alone; and it as it was given, and as the path that it is from here.
 _Glob: TypeAlias = tuple[bool, set[str]]
@@ -107,27 +107,22 @@ def scan(
     with or without a slash at its end. Case does not matter. Hidden files and folders are left out
     unless named. Links to files are files; links to folders are not followed unless named.
     """
-    excluded = [_glob(given) for given in exclude]
-    chosen = _Chosen(
-        [_glob(given) for given in include],
-        excluded,
-        include_system,
-        Counter() if passed_over is None else passed_over,
-    )
+    included, excluded = map(_glob, include), [*map(_glob, exclude)]
+    counted = Counter[str]() if passed_over is None else passed_over
+    chosen = _Chosen([*included], excluded, include_system, counted)
     seen: set[Path] = set()
     for root in roots:
         start = Path(os.path.abspath(root))  # noqa: PTH100 — resolve() would follow links
-        problem = _problem(start)
-        if problem is not None:
-            yield FoundFile(start, problem=problem)
+        named = _look(start)
+        if named.problem is not None:
+            yield named
             continue
         is_folder = start.is_dir()
-        if _matches(start, start.parent, excluded, is_folder):
-            continue
-        for file in chosen.walk(start) if is_folder else [FoundFile(start, _size(start))]:
-            if file.problem is not None or file.path not in seen:
-                yield file
-            seen.add(file.path)
+        if not _matches(start, start.parent, excluded, is_folder):
+            for file in chosen.walk(start) if is_folder else [named]:
+                if file.problem is not None or file.path not in seen:
+                    yield file
+                seen.add(file.path)
 
 
 def refuse_addresses(paths: Iterable[Path | str]) -> None:
@@ -135,7 +130,7 @@ def refuse_addresses(paths: Iterable[Path | str]) -> None:
     for path in paths:
         found = _ADDRESS.fullmatch(str(path))
         # One letter is a drive.
-        if found is None or len(found[1]) < 2 or _problem(Path(path)) is None:
+        if found is None or len(found[1]) < 2 or _look(Path(path)).problem is None:
             continue
         address = f"{found[1]}://{found[2]}"
         raise UsageError(
@@ -150,14 +145,7 @@ def is_gone(path: Path) -> bool:
 
     A stream of a file, ``cars.mp4#1``, is there as long as its file is.
     """
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        file, stream = split_stream(path)
-        return stream is None or is_gone(file)
-    except OSError:
-        return False
-    return False
+    return _look(path).problem == _NOT_THERE
 
 
 def missing_videos(store: Store) -> list[StoredVideo]:
@@ -209,7 +197,7 @@ class _Chosen:
             )
             for path in (here / name for name in sorted(files)):
                 if self._takes(path, root):
-                    yield FoundFile(path, _size(path))
+                    yield FoundFile(path, _look(path).size_bytes)  # opening it will say why not
         for error in failed:
             yield FoundFile(Path(str(error.filename)), problem=error.strerror or str(error))
 
@@ -281,22 +269,14 @@ def _is_something_else(path: Path, suffix: str) -> bool:
     return bool(head) and not any(byte < 9 or 14 <= byte < 27 for byte in head)
 
 
-def _problem(path: Path) -> str | None:
-    """Why nothing at this path can be looked at, if so."""
+def _look(path: Path) -> FoundFile:
+    """What lies at this path, or why nothing there can be looked at."""
     try:
-        split_stream(path)[0].stat()
+        return FoundFile(path, split_stream(path)[0].stat().st_size)
     except (FileNotFoundError, NotADirectoryError):
-        return "no such file or folder"
+        return FoundFile(path, problem=_NOT_THERE)
     except OSError as error:
-        return error.strerror or str(error)
-    return None
-
-
-def _size(path: Path) -> int:
-    try:
-        return split_stream(path)[0].stat().st_size
-    except OSError:
-        return 0
+        return FoundFile(path, problem=error.strerror or str(error))
 
 
 def _out_of_sight(folder: Path) -> tuple[Path, str] | None:
@@ -305,15 +285,13 @@ def _out_of_sight(folder: Path) -> tuple[Path, str] | None:
     while True:
         try:
             names = os.listdir(folder)  # noqa: PTH208 — names are all that is asked for
+            break
         except (FileNotFoundError, NotADirectoryError):
-            lost, parent = folder, folder.parent
-            if parent == folder:
+            if folder.parent == folder:
                 return folder, "is not there"
-            folder = parent
+            lost, folder = folder, folder.parent
         except OSError as error:
             return folder, f"cannot be looked into ({error.strerror or error})"
-        else:
-            break
     # Where a drive is mounted an empty folder lies while it is not, perhaps with hidden marks.
     if all(name.startswith(".") or name.casefold() in _SYSTEM_FOLDERS for name in names):
         return folder, "is empty"

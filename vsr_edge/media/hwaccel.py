@@ -27,37 +27,32 @@ def known_devices() -> list[str]:
 
 
 class Device:
-    """What one run decodes on; ``notices`` says it, where it is not what was asked for.
+    """What one run decodes on; ``name`` is None for the processor.
 
-    wanted: "none", "auto" for the first device that starts, or one of FFmpeg's names.
-    ``name`` is None for the processor.
-
-    Raises:
-        UsageError: another name.
+    wanted: "none", "auto" for the first device that starts, or one of FFmpeg's names; another is a
+    ``UsageError``. ``notices`` says what it is, where that is not what was asked for.
     """
 
     def __init__(self, wanted: str = NONE) -> None:
         self.name: str | None = None
         self.notices: list[str] = []
         known = known_devices()
-        if wanted not in (NONE, AUTO, *known):
+        if wanted not in (names := (NONE, AUTO, *known)):
             raise UsageError(
-                f"no device to decode on is called {wanted!r}; this PyAV knows: "
-                f"{', '.join((NONE, AUTO, *known))}"
+                f"no device to decode on is called {wanted!r}; this PyAV knows: {', '.join(names)}"
             )
         if wanted == NONE:
             return
         refused = []
         for device in known if wanted == AUTO else [wanted]:
-            reason = _why_not(device)
-            if reason is None:
+            if (reason := _why_not(device)) is None:
                 self.name = device
                 self.notices.append(f"decoding on {device}")
                 return
             refused.append(f"{device}: {reason}")
+        why = "; ".join(refused) or "this PyAV knows none"
         self.notices.append(
-            "no device to decode on starts on this machine "
-            f"({'; '.join(refused) or 'this PyAV knows none'}): the processor decodes"
+            f"no device to decode on starts on this machine ({why}): the processor decodes"
         )
 
     def options(self) -> dict[str, Any]:

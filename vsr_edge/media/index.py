@@ -25,7 +25,6 @@ from vsr_edge.types import Seconds, Times
 # keyframe marks are not reliable. Decoders still put the frames out in the right order.
 _GUESSED_PTS = frozenset({"avi"})
 _MOSTLY = 0.05
-
 # These store presentation times alone; what FFmpeg gives as decoding times are guesses.
 _WITHOUT_DTS = frozenset({"matroska,webm", "asf", "ogg", "ivf", "nut", "rm"})
 # How far ahead a clock may jump before that is no pause any more. Broadcast streams seldom pause,
@@ -33,7 +32,6 @@ _WITHOUT_DTS = frozenset({"matroska,webm", "asf", "ogg", "ivf", "nut", "rm"})
 _BROADCAST = frozenset({"mpegts", "mpeg"})
 _PAUSE_SECONDS, _BROADCAST_PAUSE_SECONDS = 3600, 60
 _DEFAULT_RATE = Fraction(25)
-
 KEYFRAME, DISCARD = 1, 2
 # Where a sender may change its resolution on the way, and PyAV cannot tell, nothing is skipped.
 _NEW_PARAMETERS = frozenset({"flv"})
@@ -103,11 +101,7 @@ class FrameIndex:
 
 
 def index_packets(packets: Packets, video: OpenVideo) -> FrameIndex:
-    """Find the frames in the packets that were read of a video.
-
-    Raises:
-        UnreadableMedia: there is not one.
-    """
+    """Find the frames in the packets that were read of a video; ``UnreadableMedia`` without one."""
     path, container = video.source.named, video.container.format.name
     shown = (packets.marks & DISCARD) == 0
     if not shown.any():
@@ -146,8 +140,8 @@ def _ordered(
         times,
         pts,
         positions,
-        np.isin(positions, entry_points),
-        duration,
+        keyframes=np.isin(positions, entry_points),
+        duration=duration,
         end=max(own_end + length, duration),
         time_base=packets.base,
         alone=stream.codec_context.codec.intra_only,
@@ -171,32 +165,22 @@ def _counted(packets: Packets, shown: NDArray[np.bool_], stream: VideoStream) ->
         base = 1 / (rational(stream.average_rate) or rational(stream.guessed_rate) or _DEFAULT_RATE)
     times = (stamps - stamps[0]) * float(base)
     duration = float(times[-1]) + _usual_interval(times, stream)
+    keyframes = np.zeros(len(times), np.bool_)
+    positions = np.flatnonzero(shown)
     return FrameIndex(
-        times,
-        stamps,
-        np.flatnonzero(shown),
-        np.zeros(len(times), np.bool_),
-        duration,
-        end=duration,
-        time_base=base,
-        counted=True,
-        order=order,
+        times, stamps, positions, keyframes, duration, duration, base, counted=True, order=order
     )
 
 
 def _timeline(packets: Packets, container: str) -> Timeline:
     second = max(int(1 / packets.base), 1)
-    pause = _BROADCAST_PAUSE_SECONDS if container in _BROADCAST else _PAUSE_SECONDS
-    shown = container in _WITHOUT_DTS
+    ahead = second * (_BROADCAST_PAUSE_SECONDS if container in _BROADCAST else _PAUSE_SECONDS)
+    if container not in _WITHOUT_DTS:
+        return one_timeline(packets.dts, packets.lengths, second=second, ahead=ahead)
     known = packets.pts[packets.pts != UNKNOWN]
-    return one_timeline(
-        packets.pts if shown else packets.dts,
-        packets.lengths,
-        second=second,
-        ahead=pause * second,
-        # At least one, should FFmpeg have met no such frame when it opened the file.
-        reordered=max(reordering(known) if packets.reordered else 0, 1) if shown else 0,
-    )
+    # At least one, should FFmpeg have met no such frame when it opened the file.
+    late = max(reordering(known) if packets.reordered else 0, 1)
+    return one_timeline(packets.pts, packets.lengths, second=second, ahead=ahead, reordered=late)
 
 
 def _decodable(
@@ -205,8 +189,8 @@ def _decodable(
     parts: NDArray[np.int64],
     known: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """Which packets can be decoded: not what comes, in the file or on the screen, before the first
-    keyframe of the recording, or of one that was joined to it.
+    """Which can be decoded: not what comes before the first keyframe of its recording, in the file
+    or on the screen.
     """
     if not len(entry_points):
         return known

@@ -22,28 +22,20 @@ from vsr_edge.media.source import SourceFile, opened, unavailable, with_stream
 
 _LIST = "a playlist, which only names other files: index those"
 _LIST_HEADS = (b"#EXTM3U", b"ffconcat version", b"v=0\n", b"v=0\r\n")
-_HEAD_BYTES = 2048
-
+_HEAD_BYTES, _BUFFER_BYTES = 2048, 1 << 17
 # A damaged header may claim a picture of gigabytes; 67 million pixels is twice 8K UHD.
 MAX_PIXELS = 2**26
-
 # A file damaged to its end fails on each packet; without a bound that could be millions of
 # failures. Where a transport stream is garbage, FFmpeg looks for its next packet 64 KB at a time.
 MAX_READ_FAILURES, MAX_SEARCHES = 64, 100_000
-
-_BUFFER_BYTES = 1 << 17
-
 # Text art that FFmpeg would gladly render: a .txt file is no video.
 _TEXT = frozenset({"tty"})
 # These hold no pictures, but the names of files that do: what they show changes with those.
 _LISTS = frozenset({"concat", "dash", "hls", "imf", "webm_dash_manifest", "sdp", "rtsp"})
-
 # Broken tags must not make a good video unreadable. PyAV 19 replaces what is no UTF-8 by itself,
 # and no longer takes the argument.
-_BROKEN_TAGS: dict[str, Any] = (
-    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-)
-
+_OLD = int(av.__version__.split(".")[0]) < 19
+_BROKEN_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if _OLD else {}
 # Covers of songs, thumbnails of players' time lines, and pictures that stand still.
 _ATTACHED_PICTURE, _TIMED_THUMBNAILS, _STILL_IMAGE = 1 << 10, 1 << 11, 1 << 20
 _STILL = _ATTACHED_PICTURE | _TIMED_THUMBNAILS | _STILL_IMAGE
@@ -63,10 +55,10 @@ av.logging.set_level(None)
 class OpenVideo:
     """A file open as video, with the stream that was chosen.
 
-    What counts the packets and what decodes them read through this same class: what one counts,
-    the other finds again at the same place. ``number`` is the stream's among the video streams,
-    ``others`` are those of further ones that run. ``failures`` counts the places that could not be
-    read, ``failures_at_end`` those of them behind the last packet but one.
+    Whoever counts its packets or decodes them reads through here, and finds each at the same place.
+    ``number`` is the stream's among the video streams, ``others`` are those of further ones that
+    run. ``failures`` counts the places that could not be read, ``failures_at_end`` those of them
+    behind the last packet but one.
     """
 
     source: SourceFile
@@ -100,16 +92,13 @@ class OpenVideo:
             try:
                 packet = next(packets, None)
             except IndexError:
-                # PyAV, at the end of a TS in which streams appeared that were not there at its
-                # start.
-                packet = None
+                packet = None  # PyAV, at the end of a TS in which streams appeared on the way
             except (av.FFmpegError, ValueError, MemoryError) as error:
                 self.check(error)
                 searching = isinstance(error, BlockingIOError)
                 searches, in_a_row = searches + searching, in_a_row + (not searching)
-                self.failures += 1
                 since_last += 1
-                self.failures_at_end += 1
+                self.failures, self.failures_at_end = self.failures + 1, self.failures_at_end + 1
                 packets = self.container.demux(self.stream)
                 continue
             if packet is None:
@@ -143,27 +132,24 @@ def open_video(file: Path | SourceFile, device: Device | None = None) -> Iterato
     """
     with opened(file) as source:
         container = _container(source, device)
-        running = _moving(container)
-        if len(running) > 1:
+        running = source.running or _moving(container)
+        if source.running is None and len(running) > 1:
             with container:
                 running = _running(container)
             # Read to some place in the middle, which is none to count packets from.
             container = _container(source, device)
+        source.running = running
         with container:
             number = source.number
             if not running and all(map(_is_still, container.streams.video)):
-                raise NoVideoStream(
-                    source.named, "there is no video in it, only sound, pictures or data"
-                )
+                reason = "there is no video in it, only sound, pictures or data"
+                raise NoVideoStream(source.named, reason)
             if not running:
-                raise UnreadableMedia(
-                    source.named,
-                    "its video is coded in a way this build of FFmpeg cannot decode",
-                )
+                reason = "its video is coded in a way this build of FFmpeg cannot decode"
+                raise UnreadableMedia(source.named, reason)
             if number is not None and number not in _moving(container):
-                raise UnreadableMedia(
-                    source.named, f"there is no video stream {number} in {source.path.name}"
-                )
+                reason = f"there is no video stream {number} in {source.path.name}"
+                raise UnreadableMedia(source.named, reason)
             chosen = running[0] if number is None else number
             stream = container.streams.video[chosen]
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
@@ -172,9 +158,7 @@ def open_video(file: Path | SourceFile, device: Device | None = None) -> Iterato
 
 
 def streams_of(path: Path, wanted: int | Literal["all"] = "all") -> list[Path]:
-    """A path for each video stream of a file, or for one, counted from 0.
-
-    First comes the file itself, which means its main one.
+    """Paths of a file's video streams, or of one, counted from 0; its own means the main one.
 
     Raises:
         MediaError: there is no such stream; and as :func:`open_video`.

@@ -142,12 +142,11 @@ def choose_frames(
     times: float64 [n], exact presentation times of all frames, strictly increasing, starting at 0.
     keyframes: bool [n]; None means that only nearness counts.
     """
-    count = len(times)
-    least = min(min_frames, count)
-    if keyframes is None:
-        keyframes = np.zeros(count, np.bool_)
+    count, least = len(times), min(min_frames, len(times))
     if not count:
         return np.zeros(0, np.int64)
+    if keyframes is None:
+        keyframes = np.zeros(count, np.bool_)
     chosen = _serve(times, duration, 1 / fps, keyframes)
     if len(chosen) < least:
         chosen = _serve(times, duration, duration / least, keyframes)
@@ -183,7 +182,6 @@ def clip_windows(
     times: Times, duration: Seconds, seconds: Seconds = 4.0, stride: Seconds = 2.0
 ) -> list[ClipWindow]:
     """Windows that cover every frame of ``times`` (float64 [n], increasing) within [0, duration].
-
     They start every ``stride`` and last ``seconds``; the last one ends at ``duration`` and may be
     up to half a stride longer or shorter, so that it is no near-duplicate of the one before.
     Windows without frames, or with the same frames as the window before, are left out.

@@ -142,22 +142,18 @@ def _damage(opened: OpenVideo, index: FrameIndex, unread: int) -> str | None:
         failures -= opened.failures_at_end
     missing = _missing_end(opened, index.end)
     opened.check()
-    said = [
-        index.damage,
-        f"recordings behind the first that cannot be read: {unread}" if unread else None,
-        f"places in the file that cannot be read: {failures}" if failures else None,
-        missing,
-    ]
-    return "; ".join(one for one in said if one) or None
+    recordings = unread and f"recordings behind the first that cannot be read: {unread}"
+    places = failures and f"places in the file that cannot be read: {failures}"
+    said = [one for one in (index.damage, recordings, places, missing) if one]
+    return "; ".join(said) or None
 
 
 def _missing_end(opened: OpenVideo, end: Seconds) -> str | None:
-    """Why the file's end seems missing, or None: FFmpeg reads a Matroska or fast-start MP4 file
-    that was cut short without a word, as far as it goes.
+    """Why the file's end seems missing, or None: FFmpeg reads files that were cut short as far as
+    they go, without a word.
 
-    ``end``: where the frames that were found end, in seconds. Compared with the duration of the
-    video stream alone, for sound may be longer. A duration that FFmpeg estimates (TS, raw streams)
-    says nothing.
+    ``end``, where the frames end, is compared with the duration of the video stream alone, for
+    sound may be longer. A duration that FFmpeg estimates (TS, raw streams) says nothing.
     """
     source, container, stream = opened.source, opened.container, opened.stream
     promised = promised_bytes(source, container.format.name)

@@ -30,8 +30,7 @@ _FLAGS = {
 }
 # Beyond 63 (bicubic) and 127 times (bilinear) swscale has no filter, and FFmpeg 7 ends the process;
 # long before that its weights are coarse.
-_STEEPEST = 32
-_SHRUNK = 16
+_STEEPEST, _SHRUNK = 32, 16
 # So many shapes of pictures stay set up in each thread. Without `threads` every graph of PyAV 14
 # starts as many threads as there are processors.
 _KEPT = 4 if hasattr(Graph, "threads") else 1

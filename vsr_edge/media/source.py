@@ -44,15 +44,15 @@ def with_stream(path: Path, number: int) -> Path:
 
 
 def size_and_age(status: os.stat_result) -> tuple[int, int]:
-    """A file's bytes, and its time stamp in nanoseconds."""
+    """How many bytes a file has, and its time stamp in nanoseconds."""
     return status.st_size, max(-_LATEST_NS, min(status.st_mtime_ns, _LATEST_NS))
 
 
 class SourceFile:
     """An open file with ``failure``, the first error that reading it met; a context manager.
 
-    ``path`` is the file's; ``named`` is the file, or that of its video streams which ``number``
-    says. Bytes and time stamp are those of when it was opened.
+    ``named`` is the file at ``path``, or the video stream ``number`` of it. Size and time stamp are
+    those of when it was opened. ``running``: its video streams that run, once that was found out.
 
     Raises:
         UnreadableMedia: missing, empty, a folder, or not to be read by this user.
@@ -66,6 +66,7 @@ class SourceFile:
         # to it: an address, a pattern, another protocol.
         self.name = f"video{self.path.suffix}"
         self.failure: OSError | None = None
+        self.running: list[int] | None = None
         self._file = _opened(self.path)
         try:
             self.size_bytes, self.modified_ns = size_and_age(os.fstat(self._file.fileno()))
@@ -103,9 +104,7 @@ class SourceFile:
             raise unavailable(self.path, self.failure) from self.failure
 
     def fingerprint(self) -> str:
-        """Hash of the whole content: the same after a rename or a copy.
-
-        Of one of several video streams, the number is part of it.
+        """Hash of the whole content, and the number of a stream: the same after a rename or a copy.
 
         Raises:
             MediaUnavailable: the operating system refuses to give all of it.
@@ -149,8 +148,7 @@ def _opened(path: Path) -> BinaryIO:
     try:
         if path.is_dir():
             raise UnreadableMedia(path, "a folder, not a file")
-        # Unbuffered: FFmpeg asks for large pieces itself.
-        file = path.open("rb", buffering=0)
+        file = path.open("rb", buffering=0)  # FFmpeg asks for large pieces itself
     except FileNotFoundError as error:
         raise UnreadableMedia(path, "no such file") from error
     except (PermissionError, ValueError) as error:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final, TypeAlias, cast, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vsr_edge.errors import UsageError
 from vsr_edge.evaluation.benchmarks.reading import (
@@ -27,6 +26,8 @@ TASKS: Final = ("VCMR", "SVMR", "VR")
 _SALIENCY, _WINDOWS = "pred_saliency_scores", "pred_relevant_windows"
 
 ReadTasks: TypeAlias = dict[str, tuple[Prediction, ...]]
+Reader: TypeAlias = Callable[[Path], ReadTasks]
+Writer: TypeAlias = Callable[[TaskPredictions], str]
 
 
 def read_predictions(path: Path, format: str) -> ReadTasks:
@@ -65,79 +66,78 @@ def _read_tvr(path: Path) -> ReadTasks:
     another name.
     """
     source = Source(path)
-    names: dict[int, str] | None = None
-    tasks: dict[str, list[tuple[Row, NDArray[np.float64]]]] = {}
+    names: dict[str, str] = {}
+    tasks: ReadTasks = {}
+    seen = set()
     for key in source.members():
+        seen.add(key)
         if key in ("video2idx", "vid2idx"):
             row = source.row()
-            names = {int(row.number(name)): name for name in row.values}
+            names = {_by_number(row.number(name)): name for name in row.values}
         elif key in TASKS:
-            tasks[key] = [_tvr_row(source.row()) for _ in source.elements()]
+            rows = (source.row() for _ in source.elements())
+            tasks[key] = unique((row, _tvr_prediction(row)) for row in rows)
         else:
             source.value()
     source.end()
-    if names is None:
+    if not seen & {"video2idx", "vid2idx"}:
         raise FormatError(path, 1, '"video2idx" (or "vid2idx") is missing')
     if not tasks:
         raise FormatError(path, 1, f"none of {', '.join(TASKS)} is there")
     return {
-        task: unique((row, _tvr_prediction(row, array, names)) for row, array in tasks[task])
+        task: tuple(
+            replace(one, videos=tuple(names.get(video, video) for video in one.videos))
+            for one in tasks[task]
+        )
         for task in TASKS
         if task in tasks
     }
 
 
-def _tvr_row(row: Row) -> tuple[Row, NDArray[np.float64]]:
-    """A row with its predictions as an array [n, 3 or more], which takes less than lists do."""
+def _tvr_prediction(row: Row) -> Prediction:
+    """A row whose videos are called by their numbers: the map may come after it."""
     array = row.table("predictions")
     if len(array) and array.shape[1] < 3:
         raise row.error('"predictions" must hold [video, start, end, score]')
-    kept = {key: row.values[key] for key in ("desc_id", "desc") if key in row.values}
-    return replace(row, values=kept), array if len(array) else np.empty((0, 4))
-
-
-def _tvr_prediction(row: Row, array: NDArray[np.float64], names: Mapping[int, str]) -> Prediction:
+    array = array if len(array) else np.empty((0, 4))
     return Prediction(
         qid=row.identifier("desc_id"),
         query=row.optional_text("desc") or "",
-        videos=tuple(names.get(int(number), f"#{int(number)}") for number in array[:, 0]),
+        videos=tuple(map(_by_number, array[:, 0])),
         windows=array[:, 1:3],
         scores=array[:, 3] if array.shape[1] > 3 else np.zeros(len(array)),
     )
 
 
+def _by_number(number: float) -> str:
+    return f"#{int(number)}"
+
+
 def _tvr_text(tasks: TaskPredictions) -> str:
     if unknown := set(tasks) - set(TASKS):
         raise UsageError(f"tvr holds the tasks {', '.join(TASKS)}, not {', '.join(unknown)}.")
-    every = [prediction for rows in tasks.values() for prediction in rows]
-    names = sorted({video for prediction in every for video in prediction.videos})
-    numbers = {name: number for number, name in enumerate(names)}
+    found = {video for rows in tasks.values() for row in rows for video in row.videos}
+    numbers = {name: number for number, name in enumerate(sorted(found))}
+
+    def listed(prediction: Prediction) -> list[list[float]]:
+        moments = prediction.listed(MOST_PREDICTIONS)
+        return [[numbers[video], *window, score] for video, window, score in moments]
+
     rows = {
         task: [
-            {
-                "desc_id": prediction.qid,
-                "desc": prediction.query,
-                "predictions": [
-                    [numbers[video], *window, score]
-                    for video, window, score in prediction.listed(MOST_PREDICTIONS)
-                ],
-            }
-            for prediction in predictions
+            {"desc_id": row.qid, "desc": row.query, "predictions": listed(row)}
+            for row in predictions
         ]
         for task, predictions in tasks.items()
     }
     return json_line({"video2idx": numbers, **rows})
 
 
-def _read_qvhighlights(path: Path) -> ReadTasks:
+def _read_qvhighlights(path: Path) -> Iterator[tuple[Row, Prediction]]:
     """moment_detr's predictions: ``qid, query, vid, pred_relevant_windows, pred_saliency_scores``.
 
     Windows are [start, end, score]; either list may be left out of the whole file, not of a row.
     """
-    return {"SVMR": unique(_qvhighlights_rows(path))}
-
-
-def _qvhighlights_rows(path: Path) -> Iterator[tuple[Row, Prediction]]:
     columns: set[str] | None = None
     for row in Source(path).rows():
         given = {_WINDOWS, _SALIENCY} & set(row.values)
@@ -177,18 +177,18 @@ def _qvhighlights_row(prediction: Prediction) -> dict[str, object]:
     return row
 
 
-def _read_own(path: Path) -> ReadTasks:
-    """This project's predictions, one object a line.
+def _read_own(path: Path) -> Iterator[tuple[Row, Prediction]]:
+    return ((row, _own_prediction(row)) for row in Source(path).rows())
+
+
+def _own_prediction(row: Row) -> Prediction:
+    """A row of this project's predictions.
 
     ``{"qid", "query", "predictions": [[video, start, end, score], …], "decision", "confidence",
     "match_probability", "judged": [{"video", "matched", "probability"}, …]}``, as ``Prediction``
     describes them; the last four may be missing. Files from before ``match_probability`` state it
     as the confidence of a "match", and its complement as that of a "no_match".
     """
-    return {"VCMR": unique((row, _own_prediction(row)) for row in Source(path).rows())}
-
-
-def _own_prediction(row: Row) -> Prediction:
     moments = row.items("predictions")
     for moment in moments:
         if not isinstance(moment, list) or len(moment) != 4 or not isinstance(moment[0], str):
@@ -251,19 +251,21 @@ def _own_row(prediction: Prediction) -> dict[str, object]:
     }
 
 
-def _lines(row: Callable[[Prediction], dict[str, object]]) -> Callable[[TaskPredictions], str]:
-    def text(tasks: TaskPredictions) -> str:
-        (predictions,) = tasks.values()
-        return "".join(json_line(row(prediction)) for prediction in predictions)
+def _lines(
+    task: str,
+    read: Callable[[Path], Iterator[tuple[Row, Prediction]]],
+    row: Callable[[Prediction], dict[str, object]],
+) -> tuple[Reader, Writer]:
+    """JSON Lines about one task."""
+    return (
+        lambda path: {task: unique(read(path))},
+        lambda tasks: "".join(json_line(row(one)) for rows in tasks.values() for one in rows),
+    )
 
-    return text
 
-
-_FORMATS: Final[
-    Mapping[str, tuple[Callable[[Path], ReadTasks], Callable[[TaskPredictions], str]]]
-] = {
+_FORMATS: Final[Mapping[str, tuple[Reader, Writer]]] = {
     "tvr": (_read_tvr, _tvr_text),
-    "qvhighlights": (_read_qvhighlights, _lines(_qvhighlights_row)),
-    "jsonl": (_read_own, _lines(_own_row)),
+    "qvhighlights": _lines("SVMR", _read_qvhighlights, _qvhighlights_row),
+    "jsonl": _lines("VCMR", _read_own, _own_row),
 }
 PREDICTION_FORMATS: Final = tuple(_FORMATS)

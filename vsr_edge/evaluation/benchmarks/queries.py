@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 from vsr_edge.errors import UsageError
 from vsr_edge.evaluation.benchmarks.reading import (
@@ -19,8 +19,6 @@ from vsr_edge.evaluation.metrics import CLIP_SECONDS
 from vsr_edge.evaluation.records import Query, Span
 
 DIDEMO_PIECE: Final = 5.0
-
-Fields: TypeAlias = dict[str, Any]
 
 
 def read_queries(path: Path, format: str) -> tuple[Query, ...]:
@@ -61,49 +59,56 @@ _LACKS: Final[Mapping[str, Callable[[Query], str | None]]] = {
 }
 
 
-def _tvr_spans(row: Row, column: str) -> Fields:
-    """[start, end], or a list of several annotators' spans where DiDeMo is kept in TVR's form."""
+def _several(row: Row, column: str) -> bool:
+    """Are there several annotators' spans, where DiDeMo is kept in TVR's form?"""
     stamps = row.items(column)
-    several = bool(stamps) and isinstance(stamps[0], list)
-    spans = row.spans(column) if several else (row.span(column, stamps),)
-    return {"spans": spans, "annotators": several}
+    return bool(stamps) and isinstance(stamps[0], list)
 
 
-def _windows(row: Row, column: str) -> Fields:
+def _span(row: Row, column: str) -> tuple[Span]:
+    return (row.span(column, row.get(column)),)
+
+
+def _tvr_spans(row: Row, column: str) -> tuple[Span, ...]:
+    return row.spans(column) if _several(row, column) else _span(row, column)
+
+
+def _windows(row: Row, column: str) -> tuple[Span, ...]:
     spans = row.spans(column)
     if not spans:
         raise row.error(f'"{column}" is empty: every query of QVHighlights has a moment')
-    return {"spans": spans}
+    return spans
 
 
-def _saliency(row: Row, column: str) -> Fields:
-    if not row.has(column):
-        return {}
-    clips, scores = row.items("relevant_clip_ids"), row.table(column)
+def _saliency(row: Row, _: str) -> dict[int, tuple[float, ...]] | None:
+    if not row.has("saliency_scores"):
+        return None
+    clips, scores = row.items("relevant_clip_ids"), row.table("saliency_scores")
     count = int(row.number("duration") / CLIP_SECONDS)
     if len(clips) != len(scores) or (len(scores) and scores.shape[1] != 3):
-        raise row.error(f'"{column}" must hold three scores for each of "relevant_clip_ids"')
-    for clip in clips:
+        raise row.error('"saliency_scores" must hold three scores for each of "relevant_clip_ids"')
+    saliency: dict[int, tuple[float, ...]] = {}
+    for clip, values in zip(clips, scores.tolist(), strict=True):
         if not isinstance(clip, int) or not 0 <= clip < count:
             raise row.error(f'"relevant_clip_ids" holds {clip!r}, but the video has {count} clips')
-    return {"saliency": dict(zip(clips, map(tuple, scores.tolist()), strict=True))}
+        saliency[clip] = tuple(values)
+    return saliency
 
 
-def _pieces_of_5_s(row: Row, column: str) -> Fields:
-    marks = [row.span(column, mark) for mark in row.items(column)]
+def _pieces_of_5_s(row: Row, column: str) -> tuple[Span, ...]:
+    marks = row.spans(column)
     if not marks:
         raise row.error(f'"{column}" is empty')
     if any(first < 0 or first % 1 or last % 1 for first, last in marks):
         raise row.error(f'"{column}" must hold [first, last], the numbers of pieces from 0')
-    spans = tuple((first * DIDEMO_PIECE, (last + 1) * DIDEMO_PIECE) for first, last in marks)
-    return {"spans": spans, "annotators": True}
+    return tuple((first * DIDEMO_PIECE, (last + 1) * DIDEMO_PIECE) for first, last in marks)
 
 
 def _pieces(span: Span) -> Span:
     return span[0] / DIDEMO_PIECE, span[1] / DIDEMO_PIECE - 1
 
 
-def _own_spans(row: Row, column: str) -> Fields:
+def _own_spans(row: Row, column: str) -> tuple[Span, ...]:
     spans = row.spans(column)
     absent = row.get("video") is None
     if not absent and not row.text("video").strip():
@@ -112,67 +117,66 @@ def _own_spans(row: Row, column: str) -> Fields:
         raise row.error('"spans" must be empty where "video" is null')
     if not absent and not spans:
         raise row.error('"spans" must hold at least one [start, end] where "video" is named')
-    return {"spans": spans}
+    return spans
 
 
-# Rows of JSON by column, in the originals' order: a field of a query and how to read it; "" is that
-# of what gives several fields, or none.
-_COLUMNS: Final[Mapping[str, Mapping[str, tuple[str, Callable[[Row, str], Any]]]]] = {
+# Rows of JSON: columns in the originals' order, the fields of a query that they give, and how.
+_COLUMNS: Final[Mapping[str, Sequence[tuple[str, str, Callable[[Row, str], Any]]]]] = {
     # tvr_{split}_release.jsonl (Lei et al. 2020); "type" is there in TVR alone.
-    "tvr": {
-        "vid_name": ("video", Row.text),
-        "duration": ("duration", Row.optional_number),
-        "ts": ("", _tvr_spans),
-        "desc": ("query", Row.text),
-        "type": ("query_type", Row.optional_text),
-        "desc_id": ("qid", Row.identifier),
-    },
+    "tvr": (
+        ("vid_name", "video", Row.text),
+        ("duration", "duration", Row.optional_number),
+        ("ts", "spans", _tvr_spans),
+        ("ts", "annotators", _several),
+        ("desc", "query", Row.text),
+        ("type", "query_type", Row.optional_text),
+        ("desc_id", "qid", Row.identifier),
+    ),
     # highlight_{split}_release.jsonl (Lei et al. 2021).
-    "qvhighlights": {
-        "qid": ("qid", Row.identifier),
-        "query": ("query", Row.text),
-        "duration": ("duration", Row.number),
-        "vid": ("video", Row.text),
-        "relevant_clip_ids": ("", lambda *_: {}),
-        "saliency_scores": ("", _saliency),
-        "relevant_windows": ("", _windows),
-    },
+    "qvhighlights": (
+        ("qid", "qid", Row.identifier),
+        ("query", "query", Row.text),
+        ("duration", "duration", Row.number),
+        ("vid", "video", Row.text),
+        ("relevant_clip_ids", "saliency", _saliency),
+        ("saliency_scores", "saliency", _saliency),
+        ("relevant_windows", "spans", _windows),
+    ),
     # A "-FIG" set (Chen et al. 2024): the coarse "cog_desc" that the fine-grained query was made
     # from and "fig_desc_score" stay in ``extra``.
-    "verified": {
-        "video": ("video", Row.text),
-        "time": ("", lambda row, column: {"spans": (row.span(column, row.get(column)),)}),
-        "desc_id": ("qid", Row.identifier),
-        "duration": ("duration", Row.number),
-        "fig_desc": ("query", Row.text),
-    },
+    "verified": (
+        ("video", "video", Row.text),
+        ("time", "spans", _span),
+        ("desc_id", "qid", Row.identifier),
+        ("duration", "duration", Row.number),
+        ("fig_desc", "query", Row.text),
+    ),
     # DiDeMo (Hendricks et al. 2017): "times" are the annotators' marks of one moment, [first, last]
     # piece of 5 s, both included: [1, 2] is 5 s to 15 s. A video's last piece may be shorter.
-    "didemo": {
-        "annotation_id": ("qid", Row.identifier),
-        "video": ("video", Row.text),
-        "times": ("", _pieces_of_5_s),
-        "description": ("query", Row.text),
-    },
+    "didemo": (
+        ("annotation_id", "qid", Row.identifier),
+        ("video", "video", Row.text),
+        ("times", "spans", _pieces_of_5_s),
+        ("times", "annotators", lambda *_: True),
+        ("description", "query", Row.text),
+    ),
     # This project's own: "video" is a path or the ending of one, or null where the archive does not
     # hold it; then "spans", [[start, end], …], is empty. With "duration" no span reaches beyond it.
-    "jsonl": {
-        "qid": ("qid", Row.identifier),
-        "query": ("query", Row.text),
-        "video": ("video", Row.optional_text),
-        "spans": ("", _own_spans),
-        "duration": ("duration", Row.optional_number),
-        "annotators": ("annotators", lambda row, column: row.values.get(column) is True),
-        "type": ("query_type", Row.optional_text),
-    },
+    "jsonl": (
+        ("qid", "qid", Row.identifier),
+        ("query", "query", Row.text),
+        ("video", "video", Row.optional_text),
+        ("spans", "spans", _own_spans),
+        ("duration", "duration", Row.optional_number),
+        ("annotators", "annotators", lambda row, column: row.values.get(column) is True),
+        ("type", "query_type", Row.optional_text),
+    ),
 }
 # What a column holds where that is not the field as it is.
 _WRITTEN: Final[Mapping[str, Callable[[Query], object]]] = {
     "ts": lambda q: q.spans if q.annotators else q.spans[0],
     "time": lambda q: q.spans[0],
     "times": lambda q: [list(map(int, _pieces(span))) for span in q.spans],
-    "spans": lambda q: q.spans,
-    "relevant_windows": lambda q: q.spans,
     "relevant_clip_ids": lambda q: None if q.saliency is None else list(q.saliency),
     "saliency_scores": lambda q: None if q.saliency is None else list(q.saliency.values()),
     "annotators": lambda q: q.annotators or None,
@@ -180,21 +184,19 @@ _WRITTEN: Final[Mapping[str, Callable[[Query], object]]] = {
 
 
 def _query(format: str, row: Row) -> Query:
-    fields: Fields = {}
-    for column, (field, read) in _COLUMNS[format].items():
-        value = read(row, column)
-        fields |= {field: value} if field else value
-    query = Query(**fields, extra=row.extra(*_COLUMNS[format]))
+    columns = _COLUMNS[format]
+    fields = {field: read(row, column) for column, field, read in columns}
+    query = Query(**fields, extra=row.extra(*(column for column, *_ in columns)))
     if format == "jsonl" and query.duration is not None:
-        query = query.clipped(query.duration)
+        return query.clipped(query.duration)
     return query
 
 
-def _row(format: str, query: Query) -> Fields:
+def _row(format: str, query: Query) -> dict[str, object]:
     """The format's columns, those that are known, and a query's other columns after them."""
     row = {
         column: _WRITTEN[column](query) if column in _WRITTEN else getattr(query, field)
-        for column, (field, _) in _COLUMNS[format].items()
+        for column, field, _ in _COLUMNS[format]
     }
     known = {column: value for column, value in row.items() if value is not None}
     extra = {column: value for column, value in query.extra.items() if column not in row}

@@ -25,7 +25,6 @@ class FormatError(VsrEdgeError):
         super().__init__(f"{path}, line {line}: {reason}")
         self.path = path
         self.line = line
-        self.reason = reason
 
 
 class Source:
@@ -149,8 +148,7 @@ class Row:
         return self.values.get(key) is not None
 
     def text(self, key: str) -> str:
-        value = self.get(key)
-        if not isinstance(value, str):
+        if not isinstance(value := self.get(key), str):
             raise self.error(f'"{key}" must be text, not {shown(value)}')
         return value
 
@@ -166,6 +164,9 @@ class Row:
     def number(self, key: str) -> float:
         return self.finite(key, self.get(key))
 
+    def optional_number(self, key: str) -> float | None:
+        return self.number(key) if self.has(key) else None
+
     def finite(self, key: str, value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.error(f'"{key}" must be a number, not {shown(value)}')
@@ -177,12 +178,8 @@ class Row:
             raise self.error(f'"{key}" must be finite')
         return number
 
-    def optional_number(self, key: str) -> float | None:
-        return self.number(key) if self.has(key) else None
-
     def items(self, key: str) -> list[object]:
-        value = self.get(key)
-        if not isinstance(value, list):
+        if not isinstance(value := self.get(key), list):
             raise self.error(f'"{key}" must be a list, not {shown(value)}')
         return value
 
