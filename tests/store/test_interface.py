@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,18 @@ def test_a_block_of_reading_sees_one_state(store: Store) -> None:
     with pytest.raises(KeyError), store.reading():
         raise KeyError
     assert len(store.videos()) == 2
+
+
+def test_each_thread_reads_a_state_of_its_own(store: Store) -> None:
+    index(store, "/archive/a.mp4")
+    with ThreadPoolExecutor(1) as another, store.reading():
+        before = store.search(a_query(), 100)
+        index(store, "/archive/b.mp4")
+        assert len(another.submit(store.search, a_query(), 100).result()) == 8
+        assert store.search(a_query(), 100) == before
+        assert len(another.submit(store.videos).result()) == 2
+        assert len(store.videos()) == 1
+    assert store.notices == []
 
 
 def test_frames_without_regions_have_none(store: Store) -> None:

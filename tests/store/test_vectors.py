@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -254,6 +255,23 @@ def test_a_cache_that_cannot_be_saved_is_a_notice(
         assert answers(store) == expected
         assert "No space left" in store.notices[-1]
     assert not list(archive.glob("clips.*"))
+
+
+def test_want_of_memory_is_not_taken_for_damage(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    written = vector_file(archive).stat()
+    with open_archive(archive) as store:
+        with monkeypatch.context() as patch:
+            patch.setattr("vsr_edge.store.vectors.mmap.mmap", short)
+            with pytest.raises(OSError, match="Cannot allocate memory"):
+                answers(store)
+        assert len(store.search(a_query(), 100)) == 32
+        assert store.notices == []
+    assert vector_file(archive).stat() == written
 
 
 def test_a_folder_name_that_is_not_utf8_has_a_cache_too(tmp_path: Path) -> None:

@@ -56,16 +56,13 @@ class OpenVideo:
     """A file open as video, with the stream that was chosen.
 
     Whoever counts its packets or decodes them reads through here, and finds each at the same place.
-    ``number`` is the stream's among the video streams, ``others`` are those of further ones that
-    run. ``failures`` counts the places that could not be read, ``failures_at_end`` those of them
-    behind the last packet but one.
+    ``failures`` counts the places that could not be read, ``failures_at_end`` those of them behind
+    the last packet but one.
     """
 
     source: SourceFile
     container: InputContainer
     stream: VideoStream
-    number: int
-    others: list[int]
     failures: int = 0
     failures_at_end: int = 0
 
@@ -75,7 +72,7 @@ class OpenVideo:
         if self.source.number is not None:
             return None
         said = []
-        for number in self.others:
+        for number in self.source.running[1:]:
             codec = self.container.streams.video[number].codec_context
             said.append(f"video stream {number} ({codec.width}×{codec.height}, {codec.name})")
         return ", ".join(said) or None
@@ -132,29 +129,27 @@ def open_video(file: Path | SourceFile, device: Device | None = None) -> Iterato
     """
     with opened(file) as source:
         container = _container(source, device)
-        running = source.running or _moving(container)
-        if source.running is None and len(running) > 1:
+        moving = _moving(container)
+        if not source.running and len(moving) > 1:
             with container:
-                running = _running(container)
+                source.running = _running(container, moving)
             # Read to some place in the middle, which is none to count packets from.
             container = _container(source, device)
-        source.running = running
+        source.running = source.running or moving
         with container:
             number = source.number
-            if not running and all(map(_is_still, container.streams.video)):
+            if not moving and all(map(_is_still, container.streams.video)):
                 reason = "there is no video in it, only sound, pictures or data"
                 raise NoVideoStream(source.named, reason)
-            if not running:
+            if not moving:
                 reason = "its video is coded in a way this build of FFmpeg cannot decode"
                 raise UnreadableMedia(source.named, reason)
-            if number is not None and number not in _moving(container):
+            if number is not None and number not in moving:
                 reason = f"there is no video stream {number} in {source.path.name}"
                 raise UnreadableMedia(source.named, reason)
-            chosen = running[0] if number is None else number
-            stream = container.streams.video[chosen]
+            stream = container.streams.video[source.running[0] if number is None else number]
             stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-            others = [other for other in running if other != chosen]
-            yield OpenVideo(source, container, stream, chosen, others)
+            yield OpenVideo(source, container, stream)
 
 
 def streams_of(path: Path, wanted: int | Literal["all"] = "all") -> list[Path]:
@@ -164,9 +159,10 @@ def streams_of(path: Path, wanted: int | Literal["all"] = "all") -> list[Path]:
         MediaError: there is no such stream; and as :func:`open_video`.
     """
     with open_video(path) as video:
+        main, *others = video.source.running
         if wanted == "all":
-            return [path, *(with_stream(path, number) for number in video.others)]
-        named = path if wanted == video.number else with_stream(path, wanted)
+            return [path, *(with_stream(path, number) for number in others)]
+        named = path if wanted == main else with_stream(path, wanted)
     with open_video(named):
         return [named]
 
@@ -219,7 +215,7 @@ def _moving(container: InputContainer) -> list[int]:
     ]
 
 
-def _running(container: InputContainer) -> list[int]:
+def _running(container: InputContainer, moving: list[int]) -> list[int]:
     """The numbers of the streams that run, and do not show a picture now and then.
 
     First comes the one that the file alone means: one that the container marks as default, then
@@ -232,15 +228,14 @@ def _running(container: InputContainer) -> list[int]:
             counts[packet.stream.index] += packet.size > 0
     except (av.FFmpegError, ValueError, IndexError, KeyError):
         pass  # what was counted before the damage has to do
-    candidates = _moving(container)
-    busiest = max(counts[streams[number].index] for number in candidates)
+    busiest = max(counts[streams[number].index] for number in moving)
 
     def worth(number: int) -> tuple[bool, int, int]:
         codec = streams[number].codec_context
         default = bool((_disposition(streams[number]) or 0) & _DEFAULT)
         return default, codec.width * codec.height, -number
 
-    running = (n for n in candidates if counts[streams[n].index] >= _RUNS * busiest)
+    running = (n for n in moving if counts[streams[n].index] >= _RUNS * busiest)
     return sorted(running, key=worth, reverse=True)
 
 

@@ -52,7 +52,8 @@ class SourceFile:
     """An open file with ``failure``, the first error that reading it met; a context manager.
 
     ``named`` is the file at ``path``, or the video stream ``number`` of it. Size and time stamp are
-    those of when it was opened. ``running``: its video streams that run, once that was found out.
+    those of when it was opened. ``running``: its video streams, once they were found, that do not
+    stand still, the main one first.
 
     Raises:
         UnreadableMedia: missing, empty, a folder, or not to be read by this user.
@@ -66,7 +67,7 @@ class SourceFile:
         # to it: an address, a pattern, another protocol.
         self.name = f"video{self.path.suffix}"
         self.failure: OSError | None = None
-        self.running: list[int] | None = None
+        self.running: list[int] = []
         self._file = _opened(self.path)
         try:
             self.size_bytes, self.modified_ns = size_and_age(os.fstat(self._file.fileno()))

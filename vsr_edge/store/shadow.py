@@ -49,11 +49,7 @@ class LocalShadowArchive:
     """:class:`vsr_edge.store.base.ShadowArchive`; the store holds the writer's lock for it."""
 
     def __init__(
-        self,
-        folder: Path,
-        connection: sqlite3.Connection,
-        threads: int,
-        notices: list[str],
+        self, folder: Path, connection: sqlite3.Connection, threads: int, notices: list[str]
     ) -> None:
         self._folder = folder
         self._next = folder / NEXT_FOLDER
@@ -84,20 +80,8 @@ class LocalShadowArchive:
             # The pages of one are to become the pages of the other.
             page_bytes = int(self._connection.execute("PRAGMA page_size").fetchone()[0])
         create_archive(self._next, bundle_id, dim, page_bytes=page_bytes)
-        store = open_store(
-            self._next,
-            bundle_id=bundle_id,
-            dim=dim,
-            threads=self._threads,
-        )
-        try:
-            self._begin_ids()
-        except BaseException:
-            store.close()
-            raise
-        return store
-
-    def _begin_ids(self) -> None:
+        # Refused before anything of it is changed.
+        open_store(self._next, bundle_id=bundle_id, dim=dim).close()
         with (
             translate_errors(self._next),
             closing(open_archive(self._next)[0]) as connection,
@@ -111,23 +95,25 @@ class LocalShadowArchive:
                     connection.execute(
                         "INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", [table, first]
                     )
+        return open_store(self._next, bundle_id=bundle_id, dim=dim, threads=self._threads)
 
     def switch(self) -> None:
-        with translate_errors(self._next):
-            source, _ = open_archive(self._next)
-            with closing(source):
-                self._check(source)
-                with transaction(source, write=True):
-                    # Readers are to notice that it is another one, and nothing else.
-                    source.execute(
-                        "UPDATE meta SET generation = 1 + max(generation, ?)",
-                        [generation(self._connection)],
-                    )
-                self._bring_vectors()
-                with translate_errors(self._folder):
-                    # All pages in one step, so that nothing of it can be committed without the
-                    # rest. Memory does not grow with them; the log does, up to their size.
-                    source.backup(self._connection)
+        with (
+            translate_errors(self._next),
+            closing(open_archive(self._next)[0]) as source,
+        ):
+            self._check(source)
+            with transaction(source, write=True):
+                # Readers are to notice that it is another one, and nothing else.
+                source.execute(
+                    "UPDATE meta SET generation = 1 + max(generation, ?)",
+                    [generation(self._connection)],
+                )
+            self._bring_vectors()
+            with translate_errors(self._folder):
+                # All pages in one step, so that nothing of it can be committed without the rest.
+                # Memory does not grow with them; the log does, up to their size.
+                source.backup(self._connection)
         try:
             self.tidy()
         except ArchiveError as error:
@@ -193,8 +179,6 @@ class LocalShadowArchive:
 
     def _remove_discarded(self) -> None:
         discarded = self._folder / _DISCARDED_FOLDER
-        if not discarded.is_dir():
-            return
         _refuse_foreign(discarded)
         # What cannot be removed now, as where somebody has it open, is removed next time.
         shutil.rmtree(discarded, ignore_errors=True)
@@ -224,9 +208,7 @@ def _last_id(connection: sqlite3.Connection, table: str) -> int:
 
 def _refuse_foreign(folder: Path) -> None:
     """Raise if anything lies there that no archive consists of."""
-    if not folder.is_dir():
-        return
-    for entry in folder.iterdir():
+    for entry in folder.iterdir() if folder.is_dir() else ():
         if entry.is_dir() or not any(fnmatch(entry.name, pattern) for pattern in _OUR_FILES):
             raise ArchiveError(
                 f"{entry} is none of the archive's files: move it elsewhere, then run the same "

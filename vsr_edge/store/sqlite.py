@@ -64,6 +64,7 @@ class LocalStore:
         if create and bundle_id is not None and dim is not None:
             create_archive(folder, bundle_id, dim)
         connection, self._read_only = open_archive(folder)
+        self._idle, self._closed = [connection], False
         try:
             with translate_errors(folder):
                 present = encoded_with(connection)
@@ -72,10 +73,8 @@ class LocalStore:
             self._bundle_id, self._dim = present
             self._check_bundle(bundle_id, dim)
         except BaseException:
-            connection.close()
+            self.close()
             raise
-        self._closed = False
-        self._idle = [connection]
         self._of_thread = threading.local()
         self._threads = threads or usable_threads()
         self._vectors = VectorFile(folder, self._dim, self._threads, self._notices)
@@ -127,7 +126,8 @@ class LocalStore:
             yield connection
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            self._check_there(opened)
+            if self._identity() != opened:
+                raise moved(self._folder)
             if generation(connection) != before:
                 # After a switch the dimension may be another one.
                 _, dim = encoded_with(connection) or (None, self._dim)
@@ -135,23 +135,20 @@ class LocalStore:
                 if dim != self._dim:
                     vectors = VectorFile(self._folder, dim, self._threads, self._notices)
                 vectors.save(connection)
-                self._check_there(opened)
+                if self._identity() != opened:
+                    raise moved(self._folder)
 
-    def _identity(self) -> tuple[int, int] | None:
-        """Which file lies at the database's path now; None if none does."""
+    def _identity(self) -> tuple[int, int]:
+        """Which file lies at the database's path now.
+
+        An open database goes on working when its folder is removed or another takes its place;
+        but what is written into a file that nobody can find again is not stored.
+        """
         try:
             status = (self._folder / DATABASE_FILE).stat()
-        except OSError:
-            return None
+        except OSError as error:
+            raise moved(self._folder) from error
         return status.st_dev, status.st_ino
-
-    def _check_there(self, opened: tuple[int, int] | None) -> None:
-        """What was written into a file that nobody can find again was not stored.
-
-        An open database goes on working when its folder is removed or another takes its place.
-        """
-        if opened is None or self._identity() != opened:
-            raise moved(self._folder)
 
     def videos(self, where: Filter | None = None) -> list[StoredVideo]:
         return self._videos(*where_video(where))

@@ -10,6 +10,7 @@ searches; once they are a third, all is written anew, to a file of another name.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import mmap
 import os
@@ -178,6 +179,8 @@ class VectorFile:
             except FileNotFoundError:
                 problem = "was missing"
             except OSError as error:
+                if error.errno == errno.ENOMEM:
+                    raise
                 problem = f"could not be read ({error.strerror})"
             except ValueError as error:
                 problem = str(error)
