@@ -70,12 +70,11 @@ def worst_queries(
     worst = [-place for rank, _, place in sorted(badness, reverse=True) if rank > 1][:COUNT]
     # Each still is cut once.
     cut = cache(_thumbnail)
-    asked = min(top_k, MOST_PREDICTIONS)
     return [
         WorstQuery(
             queries[place].query,
             _VERDICTS[predictions[place].decision],
-            _rank(float(ranks[place]), asked) if queries[place].present else "no video shows it",
+            _rank(float(ranks[place]), top_k) if queries[place].present else "no video shows it",
             [
                 Still(*moment, cut(moment[2], (moment[3] + moment[4]) / 2))
                 for moment in _moments(predictions[place], queries[place], videos)
@@ -85,8 +84,9 @@ def worst_queries(
     ]
 
 
-def _rank(rank: float, asked: int) -> str:
-    where = f"at rank {rank:.0f}" if rank <= MOST_PREDICTIONS else f"not among the first {asked}"
+def _rank(rank: float, top_k: int) -> str:
+    missed = f"not among the first {min(top_k, MOST_PREDICTIONS)}"
+    where = f"at rank {rank:.0f}" if rank <= MOST_PREDICTIONS else missed
     return f"the right moment (IoU at least {IOU}): {where}"
 
 
