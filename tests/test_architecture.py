@@ -53,7 +53,6 @@ OPEN_TO_TRAINING = {
     *("types", "errors", "config", "media", "runtime", "bundle", "store", "search", "evaluation"),
 }
 MAX_LINES = 400
-MOVING = pytest.mark.xfail(reason="the rooms are being moved", strict=False)
 
 
 def imports_of(path: Path) -> set[str]:
@@ -114,7 +113,6 @@ def project_imports(path: Path, modules: Iterable[str]) -> set[str]:
     return found
 
 
-@MOVING
 @pytest.mark.parametrize("package", ["vsr_edge", "export", "models"])
 def test_no_file_imports_itself_by_way_of_others(package: str) -> None:
     modules = modules_of(package)
@@ -164,13 +162,11 @@ def test_export_imports_networks_but_no_stage_of_training() -> None:
     assert [name for name in used if is_script(models[name])] == []
 
 
-@MOVING
 def test_no_file_name_stands_twice_in_the_package() -> None:
     names = Counter(path.name for path in SOURCES if path.name != "__init__.py")
     assert [name for name, count in names.items() if count > 1] == []
 
 
-@MOVING
 @pytest.mark.parametrize("package", ["vsr_edge", "export", "models"])
 def test_no_file_holds_two_things(package: str) -> None:
     lengths = {
