@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -94,16 +94,21 @@ class Source:
     reference_ids: ReferenceIds | None = None
     reference_vectors: ReferenceVectors | None = None
 
-    @property
-    def dims(self) -> dict[str, int]:
+    def fields(self) -> dict[str, Any]:
         """As the manifest has them."""
         return {
-            "embedding": self.embedding,
-            "hidden": self.hidden,
-            "regions": self.regions,
-            "image": self.side,
-            "soft_tokens": SOFT_TOKENS,
-            "max_tokens": self.max_tokens,
+            "name": self.name,
+            "licence": self.licence,
+            "dims": {
+                "embedding": self.embedding,
+                "hidden": self.hidden,
+                "regions": self.regions,
+                "image": self.side,
+                "soft_tokens": SOFT_TOKENS,
+                "max_tokens": self.max_tokens,
+            },
+            "preprocessing": asdict(self.preprocessing),
+            "text": asdict(self.text_input),
         }
 
     def tokens(self, texts: Sequence[str], soft: int = 0) -> Tokens:

@@ -68,7 +68,12 @@ def head_feeds(archive: Archive, query: str) -> HeadFeeds | None:
         return None
     rejected = found[:EVIDENCE]
     units = np.array([one.unit_frames for one in rejected], np.float32)
-    return HeadFeeds(asked.text, footage(found), footage(rejected, best=True), units)
+    return HeadFeeds(
+        asked.text,
+        footage([one.frames for one in found]),
+        footage([one.best_frame for one in rejected]),
+        units,
+    )
 
 
 def compare_grounding(source: Graph, found: Graph, feeds: Sequence[HeadFeeds]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ stages hand to each other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from export.calibrate import BLANK, Calibrated, collect, fit
@@ -100,13 +100,11 @@ def export_encoder(source: Source, out: Path, work: Path, options: EncoderOption
     return write_bundle(
         out,
         {**graphs, TOKENIZER: [Graph(source.tokenizer, None)]},
-        name=source.name,
-        licence=source.licence,
-        dims=source.dims,
-        preprocessing=asdict(source.preprocessing),
-        text=asdict(source.text_input),
-        parity=parity,
-        provenance={**source.provenance, "calibrated_on": feeds.calibrated_on},
+        source.fields()
+        | {
+            "parity": parity,
+            "provenance": {**source.provenance, "calibrated_on": feeds.calibrated_on},
+        },
     )
 
 
@@ -184,22 +182,14 @@ def assemble(
     files |= {role: [part.graph] for role, part in parts.items()}
     if concepts is not None:
         files[CONCEPTS] = [write_concepts(concepts, encoders, work / "concepts.npz")]
+    kept = ("name", "licence", "dims", "preprocessing", "text", "provenance")
     parity = {role: value for role, value in raw["parity"].items() if role not in HEADS}
+    parity |= {role: part.parity for role, part in parts.items()}
 
     def write(folder: Path, calibration: Mapping[str, float | None]) -> Bundle:
-        return write_bundle(
-            folder,
-            files,
-            name=manifest.name,
-            licence=manifest.licence,
-            dims=raw["dims"],
-            preprocessing=raw["preprocessing"],
-            text=asdict(manifest.text),
-            parity=parity | {role: part.parity for role, part in parts.items()},
-            provenance=raw["provenance"],
-            calibration=calibration,
-            encoders_id=manifest.encoders_id,
-        )
+        fields = {name: raw[name] for name in kept}
+        fields |= {"parity": parity, "calibration": dict(calibration)}
+        return write_bundle(folder, files, fields, encoders_id=manifest.encoders_id)
 
     # The loop must run to be calibrated: at first with a threshold that nothing passes.
     write(work / "uncalibrated", BLANK).close()

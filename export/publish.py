@@ -40,26 +40,23 @@ GOLDEN_SEEDS = (1, 2, 3)
 def write_bundle(
     out: Path,
     files: Mapping[str, Sequence[Graph]],
+    fields: Mapping[str, Any],
     *,
-    name: str,
-    licence: str,
-    dims: Mapping[str, int],
-    preprocessing: Mapping[str, Any],
-    text: Mapping[str, Any],
-    parity: Mapping[str, Any],
-    provenance: Mapping[str, Any],
-    calibration: Mapping[str, Any] | None = None,
     encoders_id: str | None = None,
 ) -> Bundle:
     """Publish the files of each role, alternatives behind, as the bundle ``out``.
 
-    ``encoders_id``: of the bundle that the encoders come from, if they come from one.
-
     The golden vectors are computed by the runtime itself from the very files that were written; a
     bundle that was there before stays as it is until then.
+
+    Args:
+        fields: of the manifest: name, licence, dims, preprocessing, text, parity, provenance, and
+            the calibration if there is one.
+        encoders_id: of the bundle that the encoders come from, if they come from one.
     """
+    name = fields["name"]
     # The same graphs give other vectors to pictures and sentences that are prepared otherwise.
-    prepared = json.dumps([dict(preprocessing), dict(text)], sort_keys=True)
+    prepared = json.dumps([fields["preprocessing"], fields["text"]], sort_keys=True)
     with staging(out.absolute().parent) as folder:
         entries = {role: _copy(folder, graphs) for role, graphs in files.items()}
         encoders = [entry for role, entry in entries.items() if role in REQUIRED_ROLES]
@@ -68,22 +65,16 @@ def write_bundle(
             "schema_version": SCHEMA_VERSION,
             "id": _id(name, entries.values(), prepared),
             "encoders": encoders_id or _id(name, encoders, prepared),
-            "name": name,
-            "licence": licence,
             "files": entries,
             "graphs": {
                 role: {"inputs": list(GRAPH_INPUTS[role]), "outputs": list(GRAPH_OUTPUTS[role])}
                 for role in GRAPH_INPUTS
                 if role in files
             },
-            "dims": dict(dims),
             "sampling": {"fps": 1.0, "min_frames": 4, "clip_seconds": 4.0, "clip_stride": 2.0},
-            "preprocessing": dict(preprocessing),
-            "text": dict(text),
-            "calibration": dict(calibration or {"threshold": None}),
-            "parity": dict(parity),
+            "calibration": {"threshold": None},
             "golden": {"texts": [], "images": []},
-            "provenance": dict(provenance),
+            **fields,
         }
         # Without golden vectors at first: it takes a manifest to compute them.
         write_manifest(folder, manifest)

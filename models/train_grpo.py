@@ -25,13 +25,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical
 
 from models.checkpoint import load_heads, save_heads
-from models.data.worlds import GRANULARITIES, Candidates, Granularity, retrieve
-from models.episodes import Corpus, Episode, any_world, encode_refined, judge, soft_tokens
+from models.data.worlds import GRANULARITIES, Candidates
+from models.episodes import Asked, Corpus, Episode, any_world
 from models.grounding import GroundingHead
 from models.grpo import gaussian_log_probability, group_advantage, grpo_loss
 from models.logistic import logistic_fit
@@ -154,19 +153,10 @@ def _of_picked(logits: Tensor, pick: Tensor) -> Tensor:
     return logits.gather(1, pick[..., None].expand(-1, -1, logits.shape[2]))
 
 
-def think(
-    policy: Policy,
-    episode: Episode,
-    asked: NDArray[np.intp],
-    candidates: Candidates,
-    granularity: Granularity,
-    evidence: int,
-) -> Outputs:
-    match, start, end, _ = judge(policy.head, episode, asked, candidates)
+def think(policy: Policy, asked: Asked, candidates: Candidates, evidence: int) -> Outputs:
+    match, start, end, _ = asked.judge(policy.head, candidates)
     rejected = candidates.first(evidence)
-    soft = soft_tokens(
-        policy.refiner, episode, asked, rejected, match[:, :evidence].detach(), granularity
-    )
+    soft = asked.soft_tokens(policy.refiner, rejected, match[:, :evidence].detach())
     return Outputs(match, start, end, soft, policy.slope, policy.bias)
 
 
@@ -199,7 +189,8 @@ def main() -> None:
     for step in range(args.steps):
         if step % args.steps_per_world == 0:
             episode = new_episode(args, corpora, random)
-        loss, terms = one_step(args, policy, reference, episode, random, GRANULARITIES[step % 2])
+        asked = episode.some(args.batch, random, GRANULARITIES[step % 2])
+        loss, terms = one_step(args, policy, reference, asked)
         take_step({"loss": loss}, parameters, optimiser)
         totals.note(terms)
         if (step + 1) % 50 == 0 or step + 1 == args.steps:
@@ -219,12 +210,11 @@ def calibrated(
     logits, right = [], []
     for step in range(args.calibration_steps):
         episode = new_episode(args, corpora, random)
-        asked = episode.ask(args.batch, random)
-        vectors = episode.corpus.queries.vectors[asked]
-        candidates = retrieve(episode.world, vectors, GRANULARITIES[step % 2], args.candidates)
-        match, *_ = judge(head, episode, asked, candidates)
+        asked = episode.some(args.batch, random, GRANULARITIES[step % 2])
+        candidates = asked.retrieve(args.candidates)
+        match, *_ = asked.judge(head, candidates)
         pick = Categorical(logits=match).sample()[:, None]
-        shown = episode.shown_in(asked, candidates).any(2)
+        shown = asked.shown_in(candidates).any(2)
         logits.append(match.gather(1, pick)[:, 0])
         right.append(shown.gather(1, pick)[:, 0])
     weights, bias = logistic_fit(torch.cat(logits)[:, None].numpy(), torch.cat(right).numpy())
@@ -238,22 +228,15 @@ def new_episode(
 
 
 def one_step(
-    args: argparse.Namespace,
-    policy: Policy,
-    reference: Policy,
-    episode: Episode,
-    random: np.random.Generator,
-    granularity: Granularity,
+    args: argparse.Namespace, policy: Policy, reference: Policy, asked: Asked
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Roll out and reward; the loss, and what is logged."""
-    asked = episode.ask(args.batch, random)
-    vectors = episode.corpus.queries.vectors[asked]
-    candidates = retrieve(episode.world, vectors, granularity, args.candidates)
-    outputs = think(policy, episode, asked, candidates, granularity, args.evidence)
+    candidates = asked.retrieve(args.candidates)
+    outputs = think(policy, asked, candidates, args.evidence)
     with torch.no_grad():
-        before = think(reference, episode, asked, candidates, granularity, args.evidence)
+        before = think(reference, asked, candidates, args.evidence)
         actions = outputs.act(args.group, args.deviation)
-        rewards = reward(args, episode, asked, candidates, granularity, actions)
+        rewards = reward(args, asked, candidates, actions)
         total = sum(rewards.values(), torch.zeros(()))
         advantage = group_advantage(total).float()
     new = outputs.log_probability(actions, args.deviation)
@@ -276,15 +259,10 @@ def one_step(
 
 
 def reward(
-    args: argparse.Namespace,
-    episode: Episode,
-    asked: NDArray[np.intp],
-    candidates: Candidates,
-    granularity: Granularity,
-    actions: Actions,
+    args: argparse.Namespace, asked: Asked, candidates: Candidates, actions: Actions
 ) -> dict[str, Tensor]:
     """Each term of each rollout's reward, weighted, [B, G]."""
-    shown = episode.shown_in(asked, candidates)
+    shown = asked.shown_in(candidates)
     picked = shown.gather(1, actions.pick[..., None].expand(-1, -1, shown.shape[2]))
     said = actions.said_match
     # What is picked must match to be accepted; nothing at all may match to be rejected.
@@ -295,13 +273,9 @@ def reward(
     )
     spans = torch.stack([actions.start, actions.end + 1], -1)
     spans[..., 1] = torch.maximum(spans[..., 0], spans[..., 1])
-    wanted = episode.right_units(asked, granularity)
-    units = episode.world.units[granularity][0]
-    vectors = episode.corpus.queries.vectors[asked]
-    group = said.shape[1]
-    refined = encode_refined(
-        episode, np.repeat(asked, group), actions.soft.flatten(0, 1)
-    ).unflatten(0, said.shape)
+    wanted, units, vectors = asked.right_units(), asked.units, asked.vectors
+    rollouts = Asked(asked.episode, np.repeat(asked.numbers, said.shape[1]), asked.granularity)
+    refined = rollouts.encoded_with(actions.soft.flatten(0, 1)).unflatten(0, said.shape)
     known = wanted.any(1)[:, None]
     # The right units, and the wrong ones that the query likes best, the rejected among them.
     alike = (vectors @ units.T).masked_fill(wanted, -torch.inf)

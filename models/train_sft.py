@@ -31,9 +31,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.checkpoint import load_encoder, load_heads, save_heads
-from models.data.worlds import GRANULARITIES, Granularity, retrieve
+from models.data.worlds import GRANULARITIES, Granularity
 from models.encoder import TextEncoder
-from models.episodes import Corpus, Episode, any_world, encode_refined, judge, soft_tokens
+from models.episodes import Asked, Corpus, Episode, any_world
 from models.grounding import GroundingHead
 from models.guide import Guide, learn_guide
 from models.losses import (
@@ -165,12 +165,11 @@ def train_grounding(trainer: Trainer) -> GroundingHead:
     totals = Means()
     for step in range(args.ground_steps):
         episode = trainer.episode(step)
-        asked = episode.ask(args.ground_batch, trainer.random)
-        vectors = episode.corpus.queries.vectors[asked]
-        candidates = retrieve(episode.world, vectors, GRANULARITIES[step % 2], args.candidates)
-        shown = episode.shown_in(asked, candidates)
+        asked = episode.some(args.ground_batch, trainer.random, GRANULARITIES[step % 2])
+        candidates = asked.retrieve(args.candidates)
+        shown = asked.shown_in(candidates)
         right = shown.any(2)
-        match, start, end, relevance = judge(head, episode, asked, candidates)
+        match, start, end, relevance = asked.judge(head, candidates)
         terms = {
             "order": listwise_loss(match, right),
             "match": balanced_verification_loss(match, right),
@@ -215,22 +214,19 @@ def train_refiner(
         episode = trainer.episode(step)
         # Clip by clip there is little to learn, but to leave the query where it is.
         granularity: Granularity = "clip" if step % 4 == 0 else "video"
-        asked = trainer.random.choice(episode.present, args.refine_batch, replace=False)
-        vectors = episode.corpus.queries.vectors[asked]
-        right = episode.right_units(asked, granularity)
-        units = episode.world.units[granularity][0]
-        candidates = retrieve(episode.world, vectors, granularity, args.evidence)
+        numbers = trainer.random.choice(episode.present, args.refine_batch, replace=False)
+        asked = Asked(episode, numbers, granularity)
+        rejected = asked.retrieve(args.evidence)
         with torch.no_grad():
-            match, *_ = judge(head, episode, asked, candidates)
-        use_evidence = not args.without_evidence
-        soft = soft_tokens(refiner, episode, asked, candidates, match, granularity, use_evidence)
-        refined = encode_refined(episode, asked, soft)
+            match, *_ = asked.judge(head, rejected)
+        soft = asked.soft_tokens(refiner, rejected, match, not args.without_evidence)
+        refined, vectors = asked.encoded_with(soft), asked.vectors
+        there = (refined * guides[granularity].target(vectors)).sum(1)
         terms = {
             "retrieval": refined_query_loss(
-                refined, units, right, vectors, args.temperature, args.margin
+                refined, asked.units, asked.right_units(), vectors, args.temperature, args.margin
             ),
-            "guide": args.guide_weight
-            * (1 - (refined * guides[granularity].target(vectors)).sum(1)).mean(),
+            "guide": args.guide_weight * (1 - there).mean(),
         }
         take_step(terms, parameters, optimiser, schedule)
         totals.note(terms)

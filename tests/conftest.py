@@ -32,8 +32,8 @@ _NEED_EXTRAS = (
     "bench/test_encoding.py",
     "bench/test_export.py",
     "bench/test_providers.py",
-    "runtime/test_bundle.py",
-    "runtime/test_heads.py",
+    "bundle/test_verify.py",
+    "bundle/test_heads.py",
 )
 _missing = [name for name in _EXTRAS if find_spec(name) is None]
 collect_ignore = list(_NEED_EXTRAS) if _missing else []

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from vsr_edge.config import Settings, load_settings
 from vsr_edge.errors import ArchiveError, UsageError
 from vsr_edge.ingest.scan import PruneSummary, is_gone, missing_videos, plan_prune
-from vsr_edge.search.names import named, where_named
+from vsr_edge.search.video_names import named
 from vsr_edge.store.base import ArchiveStats, Store, open_store
 from vsr_edge.types import (
     Pixels,
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from vsr_edge.ingest.reindex import ReindexSummary
     from vsr_edge.ingest.run import IngestSummary, Progress
     from vsr_edge.media.hwaccel import Device
-
 
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|heif|avif)$", re.IGNORECASE)
 
@@ -191,7 +189,7 @@ class Archive:
         namesakes in other folders, or not even itself; so does the path of a folder that holds
         some. Looks at each file once, to tell which are ``missing``.
         """
-        found = self.store.videos(named(self.store, video))
+        found = self.store.videos(named(self.store, video, required=False))
         return [replace(stored, missing=is_gone(stored.video.path)) for stored in found]
 
     def select(self, videos: Iterable[str | Path]) -> list[StoredVideo]:
@@ -201,7 +199,7 @@ class Archive:
             UsageError: a name that matches nothing; the message says what is called nearly so.
         """
         names = list(videos)
-        return self.store.videos(where_named(self.store, names)) if names else []
+        return self.store.videos(named(self.store, names)) if names else []
 
     def frame(self, video: str | Path, seconds: Seconds) -> Pixels:
         """The frame of a video that is nearest to a time: upright, uint8 [H, W, 3], RGB.
@@ -226,11 +224,7 @@ class Archive:
         Raises:
             UsageError: a name that matches nothing; then nothing is removed.
         """
-        found = self.select(videos)
-        if found:
-            with self.store.writer() as writer:
-                writer.remove([stored.video_id for stored in found])
-        return found
+        return self._forget(self.select(videos))
 
     def prune(self, *, dry_run: bool = False) -> PruneSummary:
         """Forget the videos whose files were deleted (:mod:`vsr_edge.ingest.scan`).
@@ -245,10 +239,15 @@ class Archive:
             ArchiveLocked: another process is writing.
         """
         plan = plan_prune(missing_videos(self.store), dry_run=dry_run)
-        if plan.removed and not dry_run:
-            with self.store.writer() as writer:
-                writer.remove([stored.video_id for stored in plan.removed])
+        if not dry_run:
+            self._forget(plan.removed)
         return plan
+
+    def _forget(self, videos: Sequence[StoredVideo]) -> list[StoredVideo]:
+        if videos:
+            with self.store.writer() as writer:
+                writer.remove([stored.video_id for stored in videos])
+        return list(videos)
 
     def stats(self) -> ArchiveStats:
         """Counts and sizes."""
@@ -261,11 +260,8 @@ class Archive:
     @property
     def notices(self) -> list[str]:
         """What the archive repaired by itself, and what runs the models: for the user."""
-        return [
-            *self._notices,
-            *([] if self._bundle is None else self._bundle.notices),
-            *([] if self._store is None else self._store.notices),
-        ]
+        parts = [part for part in (self._bundle, self._store) if part is not None]
+        return [*self._notices, *(notice for part in parts for notice in part.notices)]
 
     @property
     def store(self) -> Store:
@@ -279,11 +275,9 @@ class Archive:
         if self._store is not None and self._store.bundle_id != self.bundle.encoders_id:
             self._close_store()
         if self._store is None:
+            encoders, dim = self.bundle.encoders_id, self.bundle.dim
             self._store = open_settings_store(
-                self.settings,
-                bundle_id=self.bundle.encoders_id,
-                dim=self.bundle.dim,
-                create=create,
+                self.settings, bundle_id=encoders, dim=dim, create=create
             )
         return self._store
 
@@ -304,12 +298,7 @@ class Archive:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -320,11 +309,7 @@ def _is_picture(query: str) -> bool:
 
 
 def open_settings_store(
-    settings: Settings,
-    *,
-    bundle_id: str | None = None,
-    dim: int | None = None,
-    create: bool = False,
+    settings: Settings, bundle_id: str | None = None, dim: int | None = None, create: bool = False
 ) -> Store:
     """Open the store that the settings name (:func:`vsr_edge.store.base.open_store`).
 
@@ -345,13 +330,7 @@ def open_settings_store(
         raise ArchiveError(
             f"{folder} is a file, not an archive's folder: name another with --archive"
         )
-    return open_store(
-        folder,
-        bundle_id=bundle_id,
-        dim=dim,
-        create=create,
-        threads=settings.threads,
-    )
+    return open_store(folder, bundle_id=bundle_id, dim=dim, create=create, threads=settings.threads)
 
 
 def open_archive(folder: Path | str | None = None, **settings: Any) -> Archive:

@@ -137,6 +137,10 @@ class FrameFeatures:
     def __len__(self) -> int:
         return len(self.times)
 
+    def __getitem__(self, part: slice) -> FrameFeatures:
+        regions = None if self.regions is None else self.regions[part]
+        return FrameFeatures(self.times[part], self.vectors[part], regions)
+
 
 class SearchChanges(TypedDict, total=False):
     """What may be said of a search, by name (:class:`SearchOptions`); None says nothing."""

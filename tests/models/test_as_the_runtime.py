@@ -23,9 +23,9 @@ from models.data.worlds import (
     build_world,
     clips_of,
     mean_vectors,
-    retrieve,
 )
-from models.episodes import Corpus, Episode, best_span, evidence_of
+from models.episodes import Asked as AskedInTraining
+from models.episodes import Corpus, Episode, best_span
 from tests.store.archives import a_video
 from vsr_edge.bundle.manifest import EVIDENCE
 from vsr_edge.media.plan import clip_windows
@@ -121,10 +121,10 @@ def test_candidates_are_those_of_a_search(
     episode: Episode, granularity: Granularity, archive: Store
 ) -> None:
     world = episode.world
-    trained = retrieve(world, episode.corpus.queries.vectors, granularity, CANDIDATES)
+    trained = AskedInTraining(episode, episode.present, granularity).retrieve(CANDIDATES)
     begins = {f"/v/{i}.mp4": int(r[0]) for i, r in enumerate(world.units["video"][1])}
     for row, (_, windows) in enumerate(found_by_the_runtime(archive, episode)):
-        judged = footage(windows)
+        judged = footage([one.frames for one in windows])
         assert len(windows) == CANDIDATES == int(trained.mask[row].any(1).sum())
         for place, window in enumerate(windows):
             begin = begins[window.video.video.path.as_posix()]
@@ -145,18 +145,17 @@ def test_evidence_is_that_of_a_search(
     """Of clips, where no neighbour of the clip is more like the query than all of its own frames:
     training takes the best frame of a candidate as evidence, the runtime that of its clip.
     """
-    world, asked = episode.world, episode.present
-    trained = retrieve(world, episode.corpus.queries.vectors, granularity, CANDIDATES)
-    rejected = trained.first(EVIDENCE)
+    world, asked = episode.world, AskedInTraining(episode, episode.present, granularity)
+    rejected = asked.retrieve(EVIDENCE)
     match = torch.randn(QUERIES, EVIDENCE)
-    best, features, mask = evidence_of(episode, asked, rejected, match, granularity)
-    ranges = torch.from_numpy(world.units[granularity][1])[rejected.units]
+    best, features, mask = asked.evidence(rejected, match)
+    ranges = asked.ranges[rejected.units]
     own = (best >= ranges[..., 0]) & (best <= ranges[..., 1])
     assert own.float().mean() == 1 if granularity == "video" else own.float().mean() > 0.5
     for row, (text, windows) in enumerate(found_by_the_runtime(archive, episode)):
         shown = windows[:EVIDENCE]
         units = np.array([window.unit_frames for window in shown], np.float32)
-        seen = footage(shown, best=True)
+        seen = footage([one.best_frame for one in shown])
         given = refiner_inputs(text, seen, match[row].numpy(), units)
         np.testing.assert_allclose(given["about"][0], features[row].numpy(), rtol=1e-6)
         np.testing.assert_array_equal(given["evidence_mask"][0], mask[row].numpy())

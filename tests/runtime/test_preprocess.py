@@ -56,19 +56,19 @@ def test_threads_change_nothing(threads: int) -> None:
 
 
 @pytest.mark.parametrize("kind", FILTERS)
-def test_vectors_are_those_of_pillows_filter(lite: Bundle, kind: FilterKind) -> None:
+def test_vectors_are_those_of_pillows_filter(bundle: Bundle, kind: FilterKind) -> None:
     """The encoder was trained on Pillow's. Int8 makes much of little: noise of one step in 6 % of
     the pixels moves these vectors as far.
     """
     numbers = Preprocessing(
-        lite.manifest.preprocessing.mean, lite.manifest.preprocessing.scale, "stretch", kind
+        bundle.manifest.preprocessing.mean, bundle.manifest.preprocessing.scale, "stretch", kind
     )
-    side = lite.image_side
+    side = bundle.image_side
     photos = [data.astronaut(), data.chelsea(), data.coffee(), data.coffee()[::-1, 1::2]]
     squares = [Image.fromarray(p).resize((side, side), FILTERS[kind]) for p in photos]
-    expected = lite.encode_images(np.stack([np.asarray(square) for square in squares]))
+    expected = bundle.encode_images(np.stack([np.asarray(square) for square in squares]))
     planes = np.stack([fit(photo, side, numbers) for photo in photos])
-    found = lite.encode_images(planes.transpose(0, 2, 3, 1))
+    found = bundle.encode_images(planes.transpose(0, 2, 3, 1))
     cosines = (found * expected).sum(1)
     assert cosines.mean() > 0.998
     assert cosines.min() > 0.99

@@ -80,14 +80,14 @@ def test_windows_of_different_lengths_become_one_masked_batch(
 ) -> None:
     query = asked(archive)
     shown = query.candidates(hits)
-    batch = footage(shown)
+    batch = footage([one.frames for one in shown])
     lengths = [len(one.frames) for one in shown]
     assert batch.mask.sum(axis=1).tolist() == lengths
     assert batch.frames.shape[:2] == (len(shown), max(lengths))
     for row, one in enumerate(shown):
         assert not batch.frames[row, lengths[row] :].any()
         assert np.array_equal(batch.frames[row, : lengths[row]], one.frames.vectors)
-    best = footage(shown, best=True)
+    best = footage([one.best_frame for one in shown])
     scores = best.frames[:, 0] @ query.vector
     assert scores.tolist() == pytest.approx([one.score for one in shown], abs=1e-3)
 

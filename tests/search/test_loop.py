@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from vsr_edge.config import load_settings
 from vsr_edge.errors import UsageError
 from vsr_edge.search.candidates import Asked
 from vsr_edge.search.one_shot import fed_back, only_new
+from vsr_edge.store.sqlite import LocalStore
 
 QUERY = "a bicycle leaning against a wall"
 # As the demo's footage is short, few candidates a turn leave some for the next.
@@ -273,6 +276,51 @@ def test_an_empty_archive_is_answered_without_a_verdict(tmp_path: Path) -> None:
         result = archive.search(QUERY)
     assert result.moments == ()
     assert result.verdict.decision == "unverified"
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_turns": 1}, {"max_turns": 3, "candidates": 1}, {"one_shot": True}]
+)
+def test_a_search_reads_in_batches_from_one_state(
+    never: Archive, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    """Not a clip, a window, a moment or a video at a time."""
+    calls: Counter[str] = Counter()
+    statements: list[str] = []
+    sqlite3_connect = sqlite3.connect
+
+    def counting(name: str) -> Callable[..., Any]:
+        real = getattr(LocalStore, name)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            calls[" ".join([name, *kwargs])] += 1
+            return real(*args, **kwargs)
+
+        return counted
+
+    def traced(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        connection = sqlite3_connect(*args, **kwargs)
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    for name in ("frames", "frames_of", "videos", "videos_of", "frame_count", "search"):
+        monkeypatch.setattr(LocalStore, name, counting(name))
+    with open_archive(never.settings.archive, bundle=never.settings.bundle) as archive:
+        archive.search(QUERY)
+        calls.clear()
+        statements.clear()
+        result = archive.search(QUERY, **options)
+    assert len(result.moments) >= 5
+    turns = 0 if options.get("one_shot") else options["max_turns"]
+    assert len(result.turns) == max(turns, 1)
+    # In a turn, those of the clips that were found, and what the windows in them show.
+    assert calls.pop("frames_of regions", 0) == turns
+    # Then those around the moments: the next of a video's is read when the first is fitted.
+    assert calls.pop("frames_of") <= turns + 4
+    assert calls.pop("videos_of") <= max(turns, 1)
+    assert calls == {"search": max(turns, 1), **({"frame_count": 1} if turns else {})}
+    assert sum("SELECT bundle_id" in statement for statement in statements) == 1
 
 
 @pytest.mark.parametrize(

@@ -70,11 +70,7 @@ _SAID: dict[str, tuple[type[VsrEdgeError], str]] = {
 
 
 class HubSource:
-    """A repository at one commit, read file by file: the manifest, then what it names.
-
-    ``scratch`` is a folder for what the client keeps beside its downloads; with a folder of its own
-    it leaves the user's cache alone.
-    """
+    """A repository at one commit, read file by file: the manifest, then what it names."""
 
     def __init__(
         self,
@@ -85,35 +81,38 @@ class HubSource:
         endpoint: str | None,
         notify: Callable[[str], None],
     ) -> None:
-        """Look up the commit that a branch or tag is, None for main; ``sha256`` is of the
-        manifest, ``endpoint`` None for the client's own.
+        """Look up the commit that a branch or tag is, and the files in it.
+
+        Args:
+            scratch: a folder for what the client keeps beside its downloads; with a folder of its
+                own it leaves the user's cache alone.
+            revision: None is main.
+            sha256: of the manifest.
+            endpoint: None is the client's own.
         """
         self.repository = repository
         self._scratch = scratch
         self._sha256 = sha256
         self._notify = notify
         self._api = _client(endpoint)
-        self.commit, self._listed = self._resolve(revision or "main")
-        self.origin = f"{repository}@{self.commit[:12]}"
-        notify(f"{repository}: {revision or 'main'} is commit {self.commit}")
-
-    def _resolve(self, revision: str) -> tuple[str, frozenset[str]]:
-        """The commit that a branch, tag or commit is, and the files in it."""
+        revision = revision or "main"
         no_hub = HubNotFound(
-            f"{self._api.endpoint} names no commit for {self.repository} at {revision!r}: is it a "
+            f"{self._api.endpoint} names no commit for {repository} at {revision!r}: is it a "
             "hub? Check --endpoint and HF_ENDPOINT"
         )
-        with _explained(self.repository, revision):
+        with _explained(repository, revision):
             try:
-                info = self._api.model_info(self.repository, revision=revision)
+                info = self._api.model_info(repository, revision=revision)
             except (KeyError, TypeError, AttributeError) as error:  # an answer of another shape
                 raise no_hub from error
-        commit = info.sha or ""
-        if not COMMIT.fullmatch(commit):
+        self.commit = info.sha or ""
+        self._listed = {sibling.rfilename for sibling in info.siblings or ()}
+        if not COMMIT.fullmatch(self.commit):
             raise no_hub
-        if COMMIT.fullmatch(revision) and revision != commit:
-            raise BundleDamaged(f"asked for commit {revision}, the hub answers with {commit}")
-        return commit, frozenset(sibling.rfilename for sibling in info.siblings or ())
+        if COMMIT.fullmatch(revision) and revision != self.commit:
+            raise BundleDamaged(f"asked for commit {revision}, the hub answers with {self.commit}")
+        self.origin = f"{repository}@{self.commit[:12]}"
+        notify(f"{repository}: {revision} is commit {self.commit}")
 
     def fetch_manifest(self, folder: Path) -> None:
         """Download the manifest into ``folder``, and hold it against the sha256 that was given.
@@ -128,7 +127,7 @@ class HubSource:
                 "Transformers checkpoint, make a bundle of it: vsr-edge export encoder "
                 f"{self.repository} --revision {self.commit} --out DIR"
             )
-        self._download(MANIFEST_FILE, folder, at_most=MAX_MANIFEST_BYTES)
+        self._download(MANIFEST_FILE, folder, MAX_MANIFEST_BYTES)
         found = sha256_of(folder / MANIFEST_FILE)
         if self._sha256 is not None and found != self._sha256:
             raise BundleDamaged(
@@ -146,7 +145,7 @@ class HubSource:
         for _, entry in manifest.named_files:
             if entry.size_bytes >= WORTH_SAYING_BYTES:
                 self._notify(f"downloading {entry.file}, {entry.size_bytes / 1e6:.1f} MB")
-            self._download(entry.file, folder, exactly=entry.size_bytes)
+            self._download(entry.file, folder, entry.size_bytes, exactly=True)
             if sha256_of(folder / entry.file) != entry.sha256:
                 raise BundleDamaged(
                     f"{entry.file} of {self.repository} at {self.commit} is not what its manifest "
@@ -154,33 +153,27 @@ class HubSource:
                 )
         for name in DOCUMENTS:
             if name in self._listed:
-                self._download(name, folder, at_most=MAX_DOCUMENT_BYTES)
+                self._download(name, folder, MAX_DOCUMENT_BYTES)
 
-    def _download(
-        self, name: str, folder: Path, *, exactly: int | None = None, at_most: int | None = None
-    ) -> None:
-        """One file into ``folder``; what has the wrong size is not downloaded at all."""
+    def _download(self, name: str, folder: Path, size: int, *, exactly: bool = False) -> None:
+        """One file into ``folder``; what is larger, or not exactly so large, is not downloaded."""
         from huggingface_hub import hf_hub_url
 
         with _explained(self.repository, self.commit, name):
-            url = hf_hub_url(
-                self.repository, name, revision=self.commit, endpoint=self._api.endpoint
-            )
+            endpoint = self._api.endpoint
+            url = hf_hub_url(self.repository, name, revision=self.commit, endpoint=endpoint)
             found = self._api.get_hf_file_metadata(url=url)
         if found.commit_hash != self.commit:
             raise BundleDamaged(
                 f"the hub gives {name} of commit {found.commit_hash}, not of {self.commit}"
             )
-        if exactly is not None and found.size != exactly:
-            raise BundleDamaged(
-                f"{name} of {self.repository} has {found.size} bytes, its manifest says {exactly}; "
-                "nothing was installed. Tell who published it"
+        if found.size is None or found.size > size or (exactly and found.size != size):
+            wanted = (
+                f"its manifest says {size}; nothing was installed. Tell who published it"
+                if exactly
+                else f"{size} at most are expected: it is no bundle"
             )
-        if at_most is not None and (found.size is None or found.size > at_most):
-            raise BundleDamaged(
-                f"{name} of {self.repository} has {found.size} bytes, {at_most} at most are "
-                "expected: it is no bundle"
-            )
+            raise BundleDamaged(f"{name} of {self.repository} has {found.size} bytes, {wanted}")
         with _explained(self.repository, self.commit, name):
             path = self._api.hf_hub_download(
                 self.repository, name, revision=self.commit, local_dir=self._scratch

@@ -286,6 +286,8 @@ def fault_of(error: ValidationError) -> str:
     """
     first = error.errors(include_url=False)[0]
     where = ": ".join(map(str, first["loc"]))
+    if first["type"] == "missing":
+        return f"{where} is missing"
     said = first["msg"].removeprefix("Value error, ")
     return f"{where} = {first['input']!r:.80}: {said}" if where else said
 

@@ -149,16 +149,17 @@ class PackedSource:
             if name in seen:
                 raise self._refusal(f"it holds {name!r} twice")
             seen.add(name)
-            if entry is None and name not in DOCUMENTS:
-                raise self._refusal(f"it holds {name!r}, which its manifest does not name")
-            if entry is None and member.size > MAX_DOCUMENT_BYTES:
-                raise self._refusal(f"its {name} has over {MAX_DOCUMENT_BYTES} bytes")
-            if entry is not None and member.size != entry.size_bytes:
+            if entry is None:
+                if name not in DOCUMENTS:
+                    raise self._refusal(f"it holds {name!r}, which its manifest does not name")
+                if member.size > MAX_DOCUMENT_BYTES:
+                    raise self._refusal(f"its {name} has over {MAX_DOCUMENT_BYTES} bytes")
+                self._extract(member, folder)
+            elif member.size != entry.size_bytes:
                 raise self._refusal(
                     f"its {name} has {member.size} bytes, its manifest says {entry.size_bytes}"
                 )
-            sha256 = self._extract(member, folder)
-            if entry is not None and sha256 != entry.sha256:
+            elif self._extract(member, folder) != entry.sha256:
                 raise self._refusal(f"its {name} was altered (the sha256 differs)")
         if missing := wanted.keys() - seen:
             raise self._refusal(f"{', '.join(sorted(missing))} is missing")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -13,10 +14,10 @@ from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UsageError
 from vsr_edge.runtime.heads import Footage
 from vsr_edge.search.explain import Clock
-from vsr_edge.search.names import where_named
-from vsr_edge.search.spans import Window, stretch
+from vsr_edge.search.spans import ScoredFrames, Window, stretch
+from vsr_edge.search.video_names import named
 from vsr_edge.store.base import Store
-from vsr_edge.types import SearchOptions, StoredVideo, Vectors
+from vsr_edge.types import FrameFeatures, SearchOptions, StoredVideo, Vectors
 
 # Enough clips that overlapping ones, which merge, still leave the moments or candidates wanted.
 CLIPS_PER_MOMENT = 8
@@ -26,6 +27,8 @@ FRAMES_PER_CANDIDATE = 128
 MOST_CANDIDATES_A_CLIP = 4
 # Clips are looked at together up to so many frames: where they are long, few may be enough.
 FRAMES_AT_ONCE = 1024
+# Frames so many seconds around a hit say where its scene begins and ends, however long the video.
+CONTEXT_SECONDS = 120.0
 
 
 class Asked:
@@ -46,7 +49,7 @@ class Asked:
         with self.clock.stage("encode"):
             self.text = bundle.encode_queries([query])
         self.vector: Vectors = self.text.vectors[0]
-        self.where = where_named(store, self.options.video)
+        self.where = named(store, self.options.video)
         self._videos: dict[int, StoredVideo] = {}
         # The best frames of each clip, with their scores; those that were candidates, by video.
         self._peaks: dict[int, list[tuple[int, float]]] = {}
@@ -54,24 +57,23 @@ class Asked:
 
     def retrieve(self, vector: Vectors, wanted: int) -> list[Window]:
         """The clips nearest to a query float32 [D], best first, enough for so many moments."""
-        hits = self.store.search(vector, wanted * CLIPS_PER_MOMENT, self.where)
-        if self.options.min_score is not None:
-            hits = [hit for hit in hits if hit.score >= self.options.min_score]
-        unknown = {hit.clip.video_id for hit in hits} - self._videos.keys()
-        if unknown:
-            self._videos |= self.store.videos_of(unknown)
-        return [Window.of(hit, self._videos[hit.clip.video_id]) for hit in hits]
+        with self.clock.stage("retrieve"):
+            hits = self.store.search(vector, wanted * CLIPS_PER_MOMENT, self.where)
+            if self.options.min_score is not None:
+                hits = [hit for hit in hits if hit.score >= self.options.min_score]
+            unknown = {hit.clip.video_id for hit in hits} - self._videos.keys()
+            if unknown:
+                self._videos |= self.store.videos_of(unknown)
+            return [Window.of(hit, self._videos[hit.clip.video_id]) for hit in hits]
 
     def candidates(self, hits: Sequence[Window]) -> list[Window]:
         """At most ``options.candidates`` windows with their frames, best hit first, none within
         reach of an earlier one; those without region vectors are left out.
         """
         chosen = self._choose(hits)
-        read = self.store.frames_of([window.place for window in chosen], regions=True)
-        shown = [
-            replace(window, frames=frames) for window, frames in zip(chosen, read, strict=True)
-        ]
-        return [window for window in shown if window.frames.regions is not None]
+        read = self.store.frames_of([one.place for one in chosen], regions=True)
+        shown = [replace(one, frames=frames) for one, frames in zip(chosen, read, strict=True)]
+        return [one for one in shown if one.frames.regions is not None]
 
     def _choose(self, hits: Sequence[Window]) -> list[Window]:
         found: list[Window] = []
@@ -105,7 +107,7 @@ class Asked:
         """Judge windows with their frames, all in one batch; in their order."""
         if not windows:
             return []
-        found = self.bundle.judge(self.text, footage(windows))
+        found = self.bundle.judge(self.text, footage([one.frames for one in windows]))
         order = found.match + calibration.score_weight * np.array([one.score for one in windows])
         frames = max(frames_searched, calibration.fewest_frames)
         rivals = calibration.size_weight * math.log(frames / 1000)
@@ -113,6 +115,25 @@ class Asked:
         numbers = (found.match, order, probabilities, *found.spans())
         rows = zip(*(column.tolist() for column in numbers), strict=True)
         return [_judged(one, *row) for one, row in zip(windows, rows, strict=True)]
+
+    def around(self, windows: Sequence[Window]) -> list[Callable[[], ScoredFrames]]:
+        """The frames in and around each window, read at once; their scores when asked for."""
+        places = []
+        for one in windows:
+            context = round(CONTEXT_SECONDS * one.video.sampling.fps)
+            places.append((one.video.video_id, max(one.first - context, 0), one.last + context))
+        read = zip(windows, places, self.store.frames_of(places), strict=True)
+        return [partial(self._scored, one, place[1:], frames) for one, place, frames in read]
+
+    def _scored(
+        self, window: Window, place: tuple[int, int], frames: FrameFeatures
+    ) -> ScoredFrames:
+        first, last = place
+        scores = frames.vectors.astype(np.float32) @ self.vector
+        all_read = last + 1 >= window.video.frames
+        end = window.video.video.duration if all_read else float(frames.times[-1])
+        begin = 0.0 if first == 0 else float(frames.times[0])
+        return ScoredFrames(frames.times, scores, end, begin, first)
 
 
 def _peaks(scores: Vectors, most: int) -> list[int]:
@@ -142,24 +163,14 @@ def likeliest_first(judged: Sequence[Window]) -> list[Window]:
     return sorted(judged, key=lambda one: -one.order)
 
 
-def footage(windows: Sequence[Window], *, best: bool = False) -> Footage:
-    """Windows as one batch for the verifier, the shorter ones filled up and masked; or only the
-    ``best`` frame of each, [E, 1, …], as the refiner takes its evidence.
-    """
-    parts = [
-        slice(w.best - w.first, w.best - w.first + 1) if best else slice(None) for w in windows
-    ]
-    vectors = [w.frames.vectors[part] for w, part in zip(windows, parts, strict=True)]
-    cells = [
-        w.frames.regions[part]
-        for w, part in zip(windows, parts, strict=True)
-        if w.frames.regions is not None
-    ]
-    size = len(windows), max(map(len, vectors))
-    frames = np.zeros((*size, *vectors[0].shape[1:]), np.float32)
+def footage(shown: Sequence[FrameFeatures]) -> Footage:
+    """Frames with their regions as one batch for a head, the shorter ones filled up and masked."""
+    cells = [one.regions for one in shown if one.regions is not None]
+    size = len(shown), max(map(len, shown))
+    frames = np.zeros((*size, *shown[0].vectors.shape[1:]), np.float32)
     regions = np.zeros((*size, *cells[0].shape[1:]), np.float32)
     mask = np.zeros(size, np.float32)
-    for row, part in enumerate(vectors):
-        shown = row, slice(len(part))
-        frames[shown], regions[shown], mask[shown] = part, cells[row], 1
+    for row, one in enumerate(shown):
+        part = row, slice(len(one))
+        frames[part], regions[part], mask[part] = one.vectors, cells[row], 1
     return Footage(frames, regions, mask)

@@ -35,22 +35,20 @@ def refinement(
 
 def notices_about(bundle: Bundle, query: str) -> tuple[str, ...]:
     """What of the query the bundle does not know, and what it left out, in sentences."""
-    reading = bundle.read_query(query)
-    model = f"the model {bundle.manifest.name!r}"
+    reading, manifest = bundle.read_query(query), bundle.manifest
+    model = f"the model {manifest.name!r}"
     notices = []
     if reading.unknown:
         shown = ", ".join(reading.unknown[:UNKNOWN_NAMED])
         more = len(reading.unknown) - UNKNOWN_NAMED
         shown += f" and {more} more" if more > 0 else ""
-        if bundle.manifest.language == ENGLISH:
-            notices.append(
-                f"{model} reads English, and does not know: {shown}. Say it in common English words"
-            )
-        else:
-            notices.append(f"{model} does not know: {shown}. It searches as if that were not there")
+        notices.append(
+            f"{model} reads English, and does not know: {shown}. Say it in common English words"
+            if manifest.language == ENGLISH
+            else f"{model} does not know: {shown}. It searches as if that were not there"
+        )
     if reading.cut:
-        cut = reading.cut
-        cut = cut if len(cut) <= CUT_SHOWN else f"{cut[:CUT_SHOWN]}…"
+        cut = reading.cut if len(reading.cut) <= CUT_SHOWN else f"{reading.cut[:CUT_SHOWN]}…"
         notices.append(f"the query is longer than {model} reads; left out was: {cut}")
     return tuple(notices)
 

@@ -46,8 +46,7 @@ def search(
     with store.reading():
         asked = Asked(store, bundle, query, options)
         options, clock = asked.options, asked.clock
-        with clock.stage("retrieve"):
-            hits = asked.retrieve(asked.vector, max(options.top_k, options.candidates))
+        hits = asked.retrieve(asked.vector, max(options.top_k, options.candidates))
         judged: list[Window] = []
         turns: list[Turn] = []
         if calibration is not None and not options.one_shot:
@@ -59,7 +58,7 @@ def search(
                 "match" if matches else "no_match", best if matches else None, threshold
             )
             with clock.stage("ground"):
-                found = moments(store, judged, [hits], asked.vector, options.top_k)
+                found = moments(judged, [hits], asked.around, options.top_k)
         else:  # nothing to be verified, or to verify it by
             verdict = Verdict("unverified")
             found, turns = one_shot(asked, hits)
@@ -117,9 +116,8 @@ def _verified(
             vector, soft_tokens = _refined(asked, newest[:EVIDENCE])
             method: RefinementMethod = "soft tokens" if soft_tokens else "rocchio"
             change = refinement(method, asked.vector, vector, asked.bundle.concepts)
-        with clock.stage("retrieve"):
-            wanted = options.candidates * (turn + 1)
-            hits = asked.retrieve(vector, wanted)
+        wanted = options.candidates * (turn + 1)
+        hits = asked.retrieve(vector, wanted)
 
 
 def _end(
@@ -143,7 +141,7 @@ def _end(
 def _refined(asked: Asked, rejected: Sequence[Window]) -> tuple[Vectors, int]:
     """The refined query's vector float32 [D], and how many soft tokens it took."""
     bundle = asked.bundle
-    evidence = footage(rejected, best=True)
+    evidence = footage([one.best_frame for one in rejected])
     if asked.options.rocchio or REFINER not in bundle.manifest.files:
         moved = asked.vector - ROCCHIO_WEIGHT * evidence.frames[:, 0].mean(axis=0)
         return moved / np.linalg.norm(moved), 0

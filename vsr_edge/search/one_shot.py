@@ -33,16 +33,15 @@ def one_shot(asked: Asked, hits: Sequence[Window]) -> tuple[list[Window], list[T
         with clock.stage("refine"):
             vector = fed_back(asked.store, asked.vector, hits)
             change = refinement("rocchio", asked.vector, vector, asked.bundle.concepts)
-        with clock.stage("retrieve"):
-            found = asked.retrieve(vector, max(options.top_k, options.candidates))
-            new = only_new(asked.store, asked.vector, hits, found)
-            further = [w for w in new if options.min_score is None or w.score >= options.min_score]
+        found = asked.retrieve(vector, max(options.top_k, options.candidates))
+        new = only_new(asked.store, asked.vector, hits, found)
+        further = [w for w in new if options.min_score is None or w.score >= options.min_score]
     with clock.stage("ground"):
-        spans = moments(asked.store, [], (hits, further), asked.vector, options.top_k)
+        spans = moments([], (hits, further), asked.around, options.top_k)
     why = _why_unverified(asked, spans)
     turns = [Turn(1, "retrieve", tuple(span.told() for span in spans), clock.lap(), then=why)]
     if change is not None:
-        added = moments(asked.store, [], (further,), asked.vector, options.top_k)
+        added = moments([], (further,), asked.around, options.top_k)
         turns.append(
             Turn(
                 turn=2,

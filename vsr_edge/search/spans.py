@@ -1,15 +1,16 @@
-"""From when to when: hits and judged windows, fitted to the scenes they show."""
+"""From when to when: hits and judged windows, fitted to the scenes they show. Pure functions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr_edge.store.base import Store
 from vsr_edge.types import (
     Candidate,
     ClipHit,
@@ -17,22 +18,17 @@ from vsr_edge.types import (
     Seconds,
     StoredVideo,
     Times,
-    Vectors,
     check_span,
 )
 
 # A frame belongs to the moment while its score has fallen by less than this share of the way from
-# the moment's peak to the video's usual level,
-SHARE_OF_CONTRAST = 0.5
-# or by less than this, which is how much the score of one unchanging scene wavers.
-WAVERING = 0.05
+# the moment's peak to the video's usual level, or by less than one unchanging scene wavers.
+SHARE_OF_CONTRAST, WAVERING = 0.5, 0.05
 # Of two spans that share so much of the shorter one, the better one stands for both.
 MOST_SHARED = 0.5
 # No frame is shown for less; frames with one time stamp, or a video of no length, would give spans
 # of no length.
 LEAST_SECONDS = 0.001
-# Frames so many seconds around a hit say where its scene begins and ends, however long the video.
-CONTEXT_SECONDS = 120.0
 # Neighbouring frames of one scene are more alike than this, those of two mostly less.
 SAME_SCENE = 0.7
 _UNREAD = FrameFeatures(np.empty(0), np.empty((0, 0), np.float16), None)
@@ -82,6 +78,10 @@ class Window:
         """The video and its frames, as a store is asked for them."""
         return self.video.video_id, self.first, self.last
 
+    @property
+    def best_frame(self) -> FrameFeatures:
+        return self.frames[self.best - self.first :][:1]
+
     def touches(self, other: Window) -> bool:
         """Same video, and overlapping or adjacent."""
         apart = self.start > other.end or other.start > self.end
@@ -109,77 +109,61 @@ class ScoredFrames:
     first: int = 0
 
 
+# Frames around several windows are read at once, and scored when a span is fitted by them.
+Around: TypeAlias = Callable[[Sequence[Window]], Sequence[Callable[[], ScoredFrames]]]
+
+
 def moments(
-    store: Store,
-    judged: Sequence[Window],
-    retrieved: Iterable[Sequence[Window]],
-    query: Vectors,
-    limit: int,
+    judged: Sequence[Window], retrieved: Iterable[Sequence[Window]], around: Around, limit: int
 ) -> list[Window]:
-    """At most ``limit``, fitted by how alike frames are to ``query`` float32 [D]: what was judged,
-    the likeliest first; then, while more is wanted, what only was retrieved.
+    """At most ``limit``: what was judged, the likeliest first; then, while more is wanted, what
+    only was retrieved; each fitted to its scene by the frames ``around`` it.
     """
-    around = partial(scored_frames, store, query)
     found: list[Window] = []
-    # Some are repeats of others: frames for more than are wanted, read at once, are mostly enough.
+    # Some are repeats of others: those around twice as many as are wanted are mostly enough.
     for start in range(0, len(judged), 2 * limit):
         if len(found) < limit:
             part = judged[start : start + 2 * limit]
-            found = temporal_nms([*found, *map(corrected, part, around(part))])
+            read = zip(part, around(part), strict=True)
+            fitted = (corrected(one, frames()) for one, frames in read)
+            found = temporal_nms(chain(found, fitted), limit)
     for hits in retrieved:
         if len(found) < limit:
-            found = temporal_nms([*found, *fit_hits(hits, around, limit)])
-    return found[:limit]
+            found = temporal_nms([*found, *fit_hits(hits, around, limit)], limit)
+    return found
 
 
-def fit_hits(
-    hits: Sequence[Window],
-    around: Callable[[Sequence[Window]], Sequence[ScoredFrames]],
-    limit: int,
-) -> list[Window]:
+def fit_hits(hits: Sequence[Window], around: Around, limit: int) -> list[Window]:
     """Turn hits, best first, into at most ``limit`` spans, best first, no two of which touch.
 
     The best hit that no span covers yet becomes a span that is fitted to its scene by the frames
-    around it; hits that touch it are part of it. Where a fitted span touches an earlier one, the
-    two are one moment if they score alike; if not, it is the edge of the better one and adds
-    nothing. Frames are asked for at once around all hits that seem to become spans.
+    ``around`` it; hits that touch it are part of it. Where a fitted span touches an earlier one,
+    the two are one moment if they score alike; if not, it is the edge of the better one and adds
+    nothing.
     """
+    read: dict[int, Callable[[], ScoredFrames]] = {}
     spans: list[Window] = []
-    ahead: dict[int, ScoredFrames] = {}
     for place, hit in enumerate(hits):
         if any(hit.touches(span) for span in spans):
             continue
         if len(spans) == limit:
             break
-        if hit.clip_id not in ahead:
-            # One of each video: what is fitted to its scene may cover the next.
-            first_of: dict[int, Window] = {}
-            for other in hits[place:]:
-                if not any(other.touches(span) for span in spans):
-                    first_of.setdefault(other.video.video_id, other)
-            unread = [other for other in first_of.values() if other.clip_id not in ahead]
-            unread = unread[: limit - len(spans)]
-            ahead |= zip((other.clip_id for other in unread), around(unread), strict=True)
-        fitted = fit(hit, ahead[hit.clip_id])
+        if hit.clip_id not in read:
+            free = (one for one in hits[place:] if not any(one.touches(span) for span in spans))
+            likely = temporal_nms(free, limit - len(spans))
+            read |= zip((one.clip_id for one in likely), around(likely), strict=True)
+        fitted = fit(hit, read[hit.clip_id]())
         touching = [span for span in spans if span.touches(fitted)]
-        if any(span.score - fitted.score > WAVERING for span in touching):
-            continue
-        spans = [span for span in spans if span not in touching]
-        spans.append(_union([fitted, *touching]))
+        if not any(span.score - fitted.score > WAVERING for span in touching):
+            one = [fitted, *touching]
+            start, end = min(span.start for span in one), max(span.end for span in one)
+            whole = replace(fitted, start=start, end=end, score=max(span.score for span in one))
+            spans = [*(span for span in spans if span not in touching), whole]
     return sorted(spans, key=lambda span: -span.score)
 
 
-def _union(spans: list[Window]) -> Window:
-    return replace(
-        spans[0],
-        start=min(span.start for span in spans),
-        end=max(span.end for span in spans),
-        score=max(span.score for span in spans),
-    )
-
-
-def temporal_nms(spans: Sequence[Window]) -> list[Window]:
-    """Those of the spans, best first, that a better one does not cover by half or more.
+def temporal_nms(spans: Iterable[Window], limit: int) -> list[Window]:
+    """The first ``limit`` of the spans, best first, that no better one covers by half or more.
 
     Temporal non-maximum suppression: the overlap counts against the shorter of the two.
     """
@@ -187,6 +171,8 @@ def temporal_nms(spans: Sequence[Window]) -> list[Window]:
     for span in spans:
         if all(_shared(span, other) < MOST_SHARED for other in kept):
             kept.append(span)
+            if len(kept) == limit:
+                break
     return kept
 
 
@@ -195,25 +181,6 @@ def _shared(one: Window, other: Window) -> float:
         return 0.0
     overlap = min(one.end, other.end) - max(one.start, other.start)
     return overlap / min(one.end - one.start, other.end - other.start)
-
-
-def scored_frames(store: Store, query: Vectors, windows: Sequence[Window]) -> list[ScoredFrames]:
-    """The frames in and around each window with their scores, all read at once."""
-    places = []
-    for window in windows:
-        context = round(CONTEXT_SECONDS * window.video.sampling.fps)
-        first, last = max(window.first - context, 0), window.last + context
-        places.append((window.video.video_id, first, last))
-    found = []
-    for window, (_, first, last), frames in zip(
-        windows, places, store.frames_of(places), strict=True
-    ):
-        scores = frames.vectors.astype(np.float32) @ query
-        whole = last >= window.video.frames - 1
-        duration = window.video.video.duration if whole else float(frames.times[-1])
-        begin = 0.0 if first == 0 else float(frames.times[0])
-        found.append(ScoredFrames(frames.times, scores, duration, begin, first))
-    return found
 
 
 def fit(hit: Window, frames: ScoredFrames) -> Window:

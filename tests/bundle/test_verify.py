@@ -24,9 +24,9 @@ from vsr_edge.errors import BundleDamaged, BundleNotFound
 
 
 @pytest.fixture
-def copy(tmp_path: Path, lite: Bundle) -> Path:
+def copy(tmp_path: Path, bundle: Bundle) -> Path:
     folder = tmp_path / "bundle"
-    shutil.copytree(lite.files.folder, folder)
+    shutil.copytree(bundle.files.folder, folder)
     return folder
 
 
@@ -43,8 +43,8 @@ def test_an_unknown_name_says_what_is_built_in() -> None:
 
 
 @pytest.mark.parametrize("role", ["image_encoder", "text_encoder", "tokenizer"])
-def test_a_flipped_byte_in_any_file_is_refused(copy: Path, lite: Bundle, role: str) -> None:
-    path = copy / lite.manifest.files[role].file
+def test_a_flipped_byte_in_any_file_is_refused(copy: Path, bundle: Bundle, role: str) -> None:
+    path = copy / bundle.manifest.files[role].file
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -52,15 +52,15 @@ def test_a_flipped_byte_in_any_file_is_refused(copy: Path, lite: Bundle, role: s
         verify_bundle(copy)
 
 
-def test_a_truncated_file_is_refused(copy: Path, lite: Bundle) -> None:
-    path = copy / lite.manifest.files["text_encoder"].file
+def test_a_truncated_file_is_refused(copy: Path, bundle: Bundle) -> None:
+    path = copy / bundle.manifest.files["text_encoder"].file
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(BundleDamaged, match=rf"{path.name}.*bytes"):
         verify_bundle(copy)
 
 
-def test_a_missing_file_is_refused(copy: Path, lite: Bundle) -> None:
-    path = copy / lite.manifest.files["tokenizer"].file
+def test_a_missing_file_is_refused(copy: Path, bundle: Bundle) -> None:
+    path = copy / bundle.manifest.files["tokenizer"].file
     path.unlink()
     with pytest.raises(BundleDamaged, match=rf"{path.name}.*missing"):
         verify_bundle(copy)
@@ -112,9 +112,11 @@ def test_wrong_dims_are_found_when_the_graph_is_loaded(copy: Path) -> None:
         bundle.encode_text(["a dog"])
 
 
-def test_a_foreign_graph_is_refused_even_with_a_matching_manifest(copy: Path, lite: Bundle) -> None:
-    image = copy / lite.manifest.files["image_encoder"].file
-    text = copy / lite.manifest.files["text_encoder"].file
+def test_a_foreign_graph_is_refused_even_with_a_matching_manifest(
+    copy: Path, bundle: Bundle
+) -> None:
+    image = copy / bundle.manifest.files["image_encoder"].file
+    text = copy / bundle.manifest.files["text_encoder"].file
     shutil.copyfile(image, text)
     entry = {"sha256": sha256_of(text), "bytes": text.stat().st_size}
     edit_manifest(copy, lambda m: m["files"]["text_encoder"].update(entry))
@@ -123,8 +125,10 @@ def test_a_foreign_graph_is_refused_even_with_a_matching_manifest(copy: Path, li
 
 
 @pytest.mark.parametrize("role", ["image_encoder", "text_encoder", "grounding", "refiner"])
-def test_a_graph_that_takes_one_thing_more_is_refused(copy: Path, lite: Bundle, role: str) -> None:
-    path = copy / lite.manifest.files[role].file
+def test_a_graph_that_takes_one_thing_more_is_refused(
+    copy: Path, bundle: Bundle, role: str
+) -> None:
+    path = copy / bundle.manifest.files[role].file
     model = onnx.load(path)
     more = onnx.helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, ["n"])
     model.graph.input.append(more)
@@ -135,8 +139,8 @@ def test_a_graph_that_takes_one_thing_more_is_refused(copy: Path, lite: Bundle, 
         check_sound(bundle)
 
 
-def test_a_graph_that_is_no_graph_is_refused(copy: Path, lite: Bundle) -> None:
-    text = copy / lite.manifest.files["text_encoder"].file
+def test_a_graph_that_is_no_graph_is_refused(copy: Path, bundle: Bundle) -> None:
+    text = copy / bundle.manifest.files["text_encoder"].file
     text.write_bytes(b"not a graph")
     entry = {"sha256": sha256_of(text), "bytes": text.stat().st_size}
     edit_manifest(copy, lambda m: m["files"]["text_encoder"].update(entry))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -34,17 +33,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifest = read_manifest(source)
     files = {role: [Graph(source / f.file, f.precision)] for role, f in manifest.files.items()}
     heads = {role: [Graph(work / f"{role}.onnx", "fp32")] for role in (GROUNDING, REFINER)}
-    write_bundle(
-        work / "bundle",
-        files | heads,
-        name="headed",
-        licence="Apache-2.0",
-        dims=manifest.raw["dims"],
-        preprocessing=manifest.raw["preprocessing"],
-        text=asdict(manifest.text),
-        parity={},
-        provenance={},
-    )
+    fields = {name: manifest.raw[name] for name in ("licence", "dims", "preprocessing", "text")}
+    fields |= {"name": "headed", "parity": {}, "provenance": {}}
+    write_bundle(work / "bundle", files | heads, fields)
     return work / "bundle"
 
 

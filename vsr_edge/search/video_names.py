@@ -16,20 +16,21 @@ from vsr_edge.types import StoredVideo, VideoNames
 _SEARCHED_NAMES, _NAMED, _LIKENESS = 5_000, 3, 0.6
 
 
-def where_named(store: Store, video: VideoNames | None) -> Filter | None:
+def named(store: Store, video: VideoNames | None, *, required: bool = True) -> Filter | None:
     """The filter that paths, folders and globs mean; None does not narrow.
 
     Raises:
-        UsageError: one that matches nothing; the message names what is called nearly so.
+        UsageError: one that is ``required`` to match something matches nothing; the message names
+        what is called nearly so.
     """
-    where = named(store, video)
-    if where is None:
+    if video is None:
         return None
-    names = [video] if isinstance(video, str | Path) else list(video or ())
-    for name, pattern in zip(names, where.videos, strict=True):
-        if not store.frame_count(Filter((pattern,))):
-            raise _unmatched(store, os.fspath(name))
-    return where
+    names = [os.fspath(name) for name in ([video] if isinstance(video, str | Path) else video)]
+    patterns = tuple(_pattern(store, name) for name in names)
+    for name, pattern in zip(names, patterns, strict=True):
+        if required and not store.frame_count(Filter((pattern,))):
+            raise _unmatched(store, name)
+    return Filter(patterns)
 
 
 def _unmatched(store: Store, name: str) -> UsageError:
@@ -42,14 +43,6 @@ def _unmatched(store: Store, name: str) -> UsageError:
     return UsageError(
         f"no indexed video matches {name!r}{near}{hint}; `vsr-edge videos` lists them"
     )
-
-
-def named(store: Store, video: VideoNames | None) -> Filter | None:
-    """The filter that paths, folders and globs mean; they may match nothing."""
-    if video is None:
-        return None
-    names = [video] if isinstance(video, str | Path) else list(video)
-    return Filter(tuple(_pattern(store, os.fspath(name)) for name in names))
 
 
 def _pattern(store: Store, name: str) -> str:
