@@ -12,10 +12,11 @@ from vsr_edge.errors import UnreadableMedia
 from vsr_edge.evaluation.archive_scores import THRESHOLDS, ArchiveScores
 from vsr_edge.evaluation.metrics import pairwise_iou
 from vsr_edge.evaluation.records import MOST_PREDICTIONS, Prediction, Query, is_video
-from vsr_edge.media.cut import thumbnails
+from vsr_edge.media.cut import picture_at
+from vsr_edge.media.picture import jpeg
 from vsr_edge.types import Decision, Seconds
 
-COUNT, SHOWN = 20, 3
+COUNT, SHOWN, THUMBNAIL_WIDTH = 20, 3, 240
 # From which overlap on a moment counts as right here.
 IOU = 0.5
 _VERDICTS: dict[Decision, str] = {
@@ -123,6 +124,6 @@ def _overlap(query: Query, video: str, start: Seconds, end: Seconds) -> str:
 
 def _thumbnail(video: str, time: Seconds) -> bytes | None:
     try:
-        return thumbnails(Path(video), [time])[0]
+        return jpeg(picture_at(Path(video), time, THUMBNAIL_WIDTH))
     except UnreadableMedia:
         return None
