@@ -188,7 +188,7 @@ def test_no_file_name_stands_twice_in_the_package() -> None:
     assert [name for name, count in names.items() if count > 1] == []
 
 
-@pytest.mark.parametrize("package", ["vsr_edge", "export", "models"])
+@pytest.mark.parametrize("package", ["vsr_edge", "export", "models", "tests"])
 def test_no_file_holds_two_things(package: str) -> None:
     lengths = {
         str(path.relative_to(PROJECT)): len(path.read_text("utf-8").splitlines())
