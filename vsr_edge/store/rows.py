@@ -129,6 +129,6 @@ def matrix(blobs: Sequence[bytes], dim: int) -> HalfVectors:
     Raises:
         sqlite3.DatabaseError: a blob of another length, which only damage can bring about.
     """
-    if any(len(blob) != 2 * dim for blob in blobs):
+    if not set(map(len, blobs)) <= {2 * dim}:
         raise sqlite3.DatabaseError("a stored vector has the wrong length")
     return np.frombuffer(b"".join(blobs), dtype=np.float16).reshape(len(blobs), dim)
