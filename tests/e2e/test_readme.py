@@ -241,7 +241,6 @@ def names_defined(file: Path) -> set[str]:
     return found
 
 
-@pytest.mark.xfail(reason="the walks are written last", strict=False)
 def test_every_hop_of_the_walks_is_there() -> None:
     """`media/probe.py:probe` is a file of the package and a function of it."""
     hops = re.findall(r"`([\w/]+\.py):([\w.]+)`", text(DOCS / "how-it-works.md"))

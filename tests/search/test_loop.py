@@ -299,7 +299,7 @@ def test_a_search_reads_in_batches_from_one_state(
         return counted
 
     def traced(*args: Any, **kwargs: Any) -> sqlite3.Connection:
-        connection = sqlite3_connect(*args, **kwargs)
+        connection: sqlite3.Connection = sqlite3_connect(*args, **kwargs)
         connection.set_trace_callback(statements.append)
         return connection
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 from hypothesis import given
@@ -76,9 +75,8 @@ def grown(first: float, second: float) -> list[tuple[int, float, float, float]]:
     far, near = hit(1, 80.0, first), hit(1, 62.0, second)
     narrow = frames([0.1] * 78 + [0.5] * 8 + [0.1] * 20)
     wide = frames([0.1] * 60 + [0.5] * 30 + [0.1] * 35)
-    seen = {far.clip_id: narrow, near.clip_id: wide}
-    around = lambda hits: [partial(seen.get, one.clip_id) for one in hits]  # noqa: E731
-    found = fit_hits([far, near], around, 10)
+    seen = {far.clip_id: lambda: narrow, near.clip_id: lambda: wide}
+    found = fit_hits([far, near], lambda hits: [seen[one.clip_id] for one in hits], 10)
     return list(map(span, found))
 
 

@@ -99,7 +99,7 @@ class Bundle:
     @property
     def image_batch(self) -> int:
         """How many pictures at once suit the provider; loads the image encoder."""
-        return self._session(IMAGE_ENCODER).choice.kind.batch
+        return self._session(IMAGE_ENCODER).provider.batch
 
     @property
     def notices(self) -> list[str]:
@@ -176,12 +176,12 @@ class Bundle:
         cells = np.empty(shape, np.float32) if regions else None
         names = ["vector", "regions"] if regions else ["vector"]
         session = self._session(IMAGE_ENCODER)
-        kind = session.choice.kind
-        for start in range(0, len(images), kind.batch):
-            part = slice(start, start + kind.batch)
+        provider = session.provider
+        for start in range(0, len(images), provider.batch):
+            part = slice(start, start + provider.batch)
             pixels = to_input(images[part], dims.image, self.manifest.preprocessing, threads)
             count = len(pixels)
-            if empty := kind.filled(count) - count:
+            if empty := provider.filled(count) - count:
                 pixels = np.pad(pixels, ((0, empty), (0, 0), (0, 0), (0, 0)))
             outputs = session.run(names, {"pixels": pixels})
             vectors[part] = outputs[0][:count]
@@ -249,15 +249,14 @@ class Bundle:
         check_graph(session, role, self.manifest)
         if provider == "cpu":
             return session
-        choice = session.choice
+        short, best = session.provider.short, session.provider.precisions[0]
         if self.provider == "auto":
-            self.provider = choice.short
-            self._notices.append(f"provider: {choice.short}")
-        best = choice.kind.precisions[0]
+            self.provider = short
+            self._notices.append(f"provider: {short}")
         if session.precision == "int8" != best:
             self._notices.append(
                 f"{self.bundle_id} has its {role} in int8 only, which is made for processors: "
-                f"{choice.short} is faster with a bundle exported with --also {best}"
+                f"{short} is faster with a bundle exported with --also {best}"
             )
         return session
 

@@ -180,21 +180,16 @@ class _RunDecoder:
 
     Frames that were decoded from damaged data are left out. ``failures`` counts the packets that
     the decoder refused, ``corrupt`` the frames left out; ``given_up`` says that it was stopped.
-
-    Iterating raises:
-        _MarksMeanNothing: begin again with ``plan.whole``; what came until then is right.
-        MediaUnavailable: the operating system refuses to give the file.
+    Where it raises ``_MarksMeanNothing``, what came until then is right.
     """
 
     def __init__(self, plan: VideoPlan, video: OpenVideo, threads: int) -> None:
         codec = video.stream.codec_context
-        codec.thread_type = "AUTO"
-        codec.thread_count = threads
+        codec.thread_type, codec.thread_count = "AUTO", threads
         self.failures = self.corrupt = 0
         self.given_up = False
         self._plan, self._index = plan, plan.index
-        self._video = video
-        self._codec = codec
+        self._video, self._codec = video, codec
         self._packets = enumerate(video.packets())
         self._shifts = deque(plan.index.shifts.tolist())
         self._bad_timestamps = frozenset(plan.index.bad_timestamps.tolist())
@@ -233,7 +228,7 @@ class _RunDecoder:
         for packet in chain(packets, (None,)):
             frames = self._decode(packet, fully=anew)
             ended = packet is None
-            false_start = not begun and bool(frames) and not self._begins_well(frames[0][1])
+            false_start = bool(frames) and not begun and not self._begins_well(frames[0][1])
             begun = begun or bool(frames)
             if not anew and (false_start or _missed(stamp, frames, ended)):
                 anew = True

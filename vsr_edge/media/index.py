@@ -102,30 +102,26 @@ class FrameIndex:
 
 def index_packets(packets: Packets, video: OpenVideo) -> FrameIndex:
     """Find the frames in the packets that were read of a video; ``UnreadableMedia`` without one."""
-    path, container = video.source.named, video.container.format.name
+    container, alone = video.container.format.name, video.stream.codec_context.codec.intra_only
     shown = (packets.marks & DISCARD) == 0
     if not shown.any():
-        raise UnreadableMedia(path, "not one frame of its video can be read")
-    guessed = container in _GUESSED_PTS and not video.stream.codec_context.codec.intra_only
-    if guessed or np.count_nonzero(packets.pts == UNKNOWN) > _MOSTLY * len(shown):
+        raise UnreadableMedia(video.source.named, "not one frame of its video can be read")
+    unknown = np.count_nonzero(packets.pts == UNKNOWN)
+    if unknown > _MOSTLY * len(shown) or (container in _GUESSED_PTS and not alone):
         return _counted(packets, shown, video.stream)
-    index = _ordered(packets, shown, video.stream, container)
-    if index is None:
-        raise UnreadableMedia(path, "its timestamps make no sense")
-    return index
+    return _ordered(packets, shown, video)
 
 
-def _ordered(
-    packets: Packets, shown: NDArray[np.bool_], stream: VideoStream, container: str
-) -> FrameIndex | None:
-    """Index by pts; None where not one can be believed."""
+def _ordered(packets: Packets, shown: NDArray[np.bool_], video: OpenVideo) -> FrameIndex:
+    """Index by pts."""
+    container, stream = video.container.format.name, video.stream
     timeline = _timeline(packets, container)
     shifted = timeline.shift(packets.pts)
     known = shown & (packets.pts != UNKNOWN)
     entry_points = np.flatnonzero((packets.marks & KEYFRAME) != 0)
     usable = _decodable(shifted, entry_points, timeline.parts, known & ~timeline.bad)
     if not usable.any():
-        return None
+        raise UnreadableMedia(video.source.named, "its timestamps make no sense")
     if not TELLS_PARAMETERS and container in _NEW_PARAMETERS:
         entry_points = entry_points[:1]
     positions = np.flatnonzero(usable)
@@ -192,8 +188,6 @@ def _decodable(
     """Which can be decoded: not what comes before the first keyframe of its recording, in the file
     or on the screen.
     """
-    if not len(entry_points):
-        return known
     usable = known.copy()
     for start, end in pairwise((0, *parts.tolist(), len(pts))):
         place = int(np.searchsorted(entry_points, start))

@@ -36,11 +36,8 @@ _LISTS = frozenset({"concat", "dash", "hls", "imf", "webm_dash_manifest", "sdp",
 # and no longer takes the argument.
 _OLD = int(av.__version__.split(".")[0]) < 19
 _BROKEN_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if _OLD else {}
-# Covers of songs, thumbnails of players' time lines, and pictures that stand still.
-_ATTACHED_PICTURE, _TIMED_THUMBNAILS, _STILL_IMAGE = 1 << 10, 1 << 11, 1 << 20
-_STILL = _ATTACHED_PICTURE | _TIMED_THUMBNAILS | _STILL_IMAGE
-_DEFAULT = 1
-# Still pictures stored as a stream (cover art) before PyAV told the disposition of a stream.
+# Of a disposition: covers of songs, thumbnails of players' time lines, pictures that stand still.
+_DEFAULT, _STILL = 1, 1 << 10 | 1 << 11 | 1 << 20
 _COVER_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff"})
 # Enough packets of all streams to tell which of them run, without reading a day of footage.
 COUNTED_PACKETS = 2000
@@ -129,7 +126,12 @@ def open_video(file: Path | SourceFile, device: Device | None = None) -> Iterato
     """
     with opened(file) as source:
         container = _container(source, device)
-        moving = _moving(container)
+        moving = [
+            number
+            for number, stream in enumerate(container.streams.video)
+            # PyAV gives a stream without a decoder no codec context, whatever its type stub says.
+            if not _flags(stream) & _STILL and getattr(stream, "codec_context", None)
+        ]
         if not source.running and len(moving) > 1:
             with container:
                 source.running = _running(container, moving)
@@ -138,7 +140,7 @@ def open_video(file: Path | SourceFile, device: Device | None = None) -> Iterato
         source.running = source.running or moving
         with container:
             number = source.number
-            if not moving and all(map(_is_still, container.streams.video)):
+            if not moving and all(_flags(one) & _STILL for one in container.streams.video):
                 reason = "there is no video in it, only sound, pictures or data"
                 raise NoVideoStream(source.named, reason)
             if not moving:
@@ -205,16 +207,6 @@ def _container(source: SourceFile, device: Device | None = None) -> InputContain
     return container
 
 
-def _moving(container: InputContainer) -> list[int]:
-    """Numbers, among the video streams, of those that hold video and can be decoded."""
-    return [
-        number
-        for number, stream in enumerate(container.streams.video)
-        # PyAV gives a stream without a decoder no codec context, whatever its type stub says.
-        if not _is_still(stream) and getattr(stream, "codec_context", None)
-    ]
-
-
 def _running(container: InputContainer, moving: list[int]) -> list[int]:
     """The numbers of the streams that run, and do not show a picture now and then.
 
@@ -230,27 +222,22 @@ def _running(container: InputContainer, moving: list[int]) -> list[int]:
         pass  # what was counted before the damage has to do
     busiest = max(counts[streams[number].index] for number in moving)
 
-    def worth(number: int) -> tuple[bool, int, int]:
+    def worth(number: int) -> tuple[int, int, int]:
         codec = streams[number].codec_context
-        default = bool((_disposition(streams[number]) or 0) & _DEFAULT)
-        return default, codec.width * codec.height, -number
+        return _flags(streams[number]) & _DEFAULT, codec.width * codec.height, -number
 
     running = (n for n in moving if counts[streams[n].index] >= _RUNS * busiest)
     return sorted(running, key=worth, reverse=True)
 
 
-def _is_still(stream: VideoStream) -> bool:
-    disposition = _disposition(stream)
-    if disposition is not None:
-        return bool(disposition & _STILL)
-    codec = getattr(stream, "codec_context", None)
-    return codec is not None and codec.name in _COVER_CODECS and not stream.average_rate
-
-
-def _disposition(stream: VideoStream) -> int | None:
-    # A flag of the enum module, an integer, or in older versions of PyAV nothing.
+def _flags(stream: VideoStream) -> int:
+    """Its disposition, which older versions of PyAV do not tell: covers alone are known there."""
     disposition = getattr(stream, "disposition", None)
-    return None if disposition is None else int(getattr(disposition, "value", disposition))
+    if disposition is not None:
+        return int(getattr(disposition, "value", disposition))
+    codec = getattr(stream, "codec_context", None)
+    cover = codec is not None and codec.name in _COVER_CODECS and not stream.average_rate
+    return _STILL if cover else 0
 
 
 def explain(error: BaseException) -> str:

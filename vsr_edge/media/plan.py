@@ -1,7 +1,7 @@
 """Which frames of a video are read, which packets are decoded for them, and the clips over them.
 
-Choosing is pure: numbers in, numbers out, no pixels. Its work is in proportion to the number of
-frames, never to the duration: a damaged file may claim years.
+The work is in proportion to the number of frames, never to the duration: a damaged file may claim
+years.
 """
 
 from __future__ import annotations

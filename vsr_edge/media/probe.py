@@ -6,7 +6,6 @@ A day of video at 30 frames a second takes about 250 MB meanwhile.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -161,22 +160,16 @@ def _missing_end(opened: OpenVideo, end: Seconds) -> str | None:
         return None
     if promised > (size := source.rewind()):
         return f"the file is cut short: {size:,} of at least {promised:,} bytes are there"
-    # Matroska declares the length of the whole file; with sound beside it, that says little.
-    says_little = "matroska" in container.format.name and len(container.streams) > 1
-    base = rational(stream.time_base)
-    declared = _tagged(stream.metadata)
-    if declared is None and stream.duration and base and not says_little:
-        declared = float(stream.duration * base)
-    if declared is not None and declared - end > max(TOLERANCE_SECONDS, TOLERANCE_SHARE * declared):
-        return f"frames end at {end:.1f} s of the {declared:.1f} s that the file declares"
-    return None
-
-
-def _tagged(metadata: Mapping[str, str]) -> Seconds | None:
-    """The duration that a tag of Matroska gives."""
-    tag = metadata.get("DURATION") or metadata.get("DURATION-eng") or ""
+    declared, base = 0.0, rational(stream.time_base)
+    tag = stream.metadata.get("DURATION") or stream.metadata.get("DURATION-eng") or ""
     try:
         hours, minutes, seconds = tag.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+        declared = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
     except ValueError:
-        return None
+        # Matroska declares the length of the whole file; with sound beside it, that says little.
+        says_little = "matroska" in container.format.name and len(container.streams) > 1
+        if stream.duration and base and not says_little:
+            declared = float(stream.duration * base)
+    if declared - end > max(TOLERANCE_SECONDS, TOLERANCE_SHARE * declared):
+        return f"frames end at {end:.1f} s of the {declared:.1f} s that the file declares"
+    return None

@@ -72,7 +72,7 @@ class SourceFile:
         try:
             self.size_bytes, self.modified_ns = size_and_age(os.fstat(self._file.fileno()))
         except OSError as error:
-            self.close()
+            self._file.close()
             raise unavailable(self.path, error) from error
 
     def read(self, size: int) -> bytes:
@@ -117,14 +117,11 @@ class SourceFile:
         self.check()
         return content.hexdigest() + ("" if self.number is None else f"#{self.number}")
 
-    def close(self) -> None:
-        self._file.close()
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.close()
+        self._file.close()
 
 
 @contextmanager

@@ -98,10 +98,7 @@ class LocalShadowArchive:
         return open_store(self._next, bundle_id=bundle_id, dim=dim, threads=self._threads)
 
     def switch(self) -> None:
-        with (
-            translate_errors(self._next),
-            closing(open_archive(self._next)[0]) as source,
-        ):
+        with translate_errors(self._next), closing(open_archive(self._next)[0]) as source:
             self._check(source)
             with transaction(source, write=True):
                 # Readers are to notice that it is another one, and nothing else.

@@ -57,12 +57,12 @@ class LocalStore:
     def __init__(
         self, folder: Path, *, bundle_id: str | None, dim: int | None, create: bool, threads: int
     ) -> None:
-        if create and (bundle_id is None or dim is None):
-            raise UsageError("creating an archive needs the bundle's id and its dimension")
+        if create:
+            if bundle_id is None or dim is None:
+                raise UsageError("creating an archive needs the bundle's id and its dimension")
+            create_archive(folder, bundle_id, dim)
         self._folder = folder
         self._notices: list[str] = []
-        if create and bundle_id is not None and dim is not None:
-            create_archive(folder, bundle_id, dim)
         connection, self._read_only = open_archive(folder)
         self._idle, self._closed = [connection], False
         try:
@@ -131,10 +131,7 @@ class LocalStore:
             if generation(connection) != before:
                 # After a switch the dimension may be another one.
                 _, dim = encoded_with(connection) or (None, self._dim)
-                vectors = self._vectors
-                if dim != self._dim:
-                    vectors = VectorFile(self._folder, dim, self._threads, self._notices)
-                vectors.save(connection)
+                VectorFile(self._folder, dim, self._threads, self._notices).save(connection)
                 if self._identity() != opened:
                     raise moved(self._folder)
 
@@ -269,14 +266,7 @@ class LocalStore:
             ).fetchone()
         videos, partial, frames, clips, hours, regions = row
         return ArchiveStats(
-            videos,
-            partial,
-            frames,
-            clips,
-            hours,
-            bool(regions),
-            self._bundle_id,
-            self._dim,
+            *(videos, partial, frames, clips, hours, bool(regions), self._bundle_id, self._dim),
             database_bytes=self._size(*(DATABASE_FILE + end for end in ("", "-wal", "-shm"))),
             cache_bytes=self._size(*CACHE_FILES),
             reindex=unfinished_reindex(self._folder, self._bundle_id),
@@ -293,9 +283,9 @@ class LocalStore:
         with self._reading() as connection:
             problems = check_rows(connection, self._dim)
             problem = self._vectors.check(connection)
-        return (
-            problems if problem is None else [*problems, f"{problem}: the next search rebuilds it"]
-        )
+        if problem is not None:
+            problems.append(f"{problem}: the next search rebuilds it")
+        return problems
 
     def close(self) -> None:
         self._closed = True
@@ -319,7 +309,7 @@ class LocalStore:
             while True:
                 with transaction(connection, write=False):
                     self._check_current(connection)
-                    if not (to_search and self._vectors.behind(connection)):
+                    if self._read_only or not (to_search and self._vectors.behind(connection)):
                         self._of_thread.connection = connection
                         try:
                             yield connection
@@ -346,8 +336,6 @@ class LocalStore:
 
     def _bring_up(self, connection: sqlite3.Connection) -> None:
         """Repair or append to the vector file, if that does not get in a writer's way."""
-        if self._read_only:
-            return
         lock = WriterLock(self._folder, UPKEEP)
         try:
             if not lock.try_acquire():

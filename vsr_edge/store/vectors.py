@@ -10,7 +10,6 @@ searches; once they are a third, all is written anew, to a file of another name.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import mmap
 import os
@@ -179,8 +178,6 @@ class VectorFile:
             except FileNotFoundError:
                 problem = "was missing"
             except OSError as error:
-                if error.errno == errno.ENOMEM:
-                    raise
                 problem = f"could not be read ({error.strerror})"
             except ValueError as error:
                 problem = str(error)
@@ -220,7 +217,12 @@ class VectorFile:
             if former and (former.file, former.stamp, former.rows) == (file, stamp, sum(rows)):
                 vectors = former.part.vectors
             elif size:
-                content = mmap.mmap(opened.fileno(), size, access=mmap.ACCESS_READ)
+                content: mmap.mmap | bytes
+                try:
+                    content = mmap.mmap(opened.fileno(), size, access=mmap.ACCESS_READ)
+                except OSError:
+                    # Not every file system can; and of want of memory, reading tells as well.
+                    content = opened.read(size)
                 vectors = np.frombuffer(content, np.float16).reshape(-1, self._dim)
                 parts = zip(np.split(vectors, np.cumsum(rows[:-1])), segments, strict=True)
                 sound = each(
