@@ -53,7 +53,7 @@ def open_lite(checkpoint: Path) -> Source:
         hidden=HIDDEN,
         regions=REGION_SIDE**2,
         max_tokens=MAX_TOKENS,
-        preprocessing=Preprocessing((PIXEL_MEAN,) * 3, (PIXEL_SCALE,) * 3),
+        preprocessing=Preprocessing((PIXEL_MEAN,) * 3, (PIXEL_SCALE,) * 3, "stretch", "bilinear"),
         text_input=DEFAULT_TEXT,
         tokenizer=minilm_folder() / "tokenizer.json",
         quantizers={IMAGE_ENCODER: quantize_image_encoder, TEXT_ENCODER: quantize_text_encoder},

@@ -15,7 +15,8 @@ from vsr_edge.config import Settings, load_settings
 from vsr_edge.errors import ArchiveError, UsageError
 from vsr_edge.ingest.scan import PruneSummary, is_gone, missing_videos, plan_prune
 from vsr_edge.search.video_names import named
-from vsr_edge.store.base import ArchiveStats, Store, open_store
+from vsr_edge.store import open_store
+from vsr_edge.store.base import ArchiveStats, Store
 from vsr_edge.types import (
     Pixels,
     SearchChanges,
@@ -311,7 +312,7 @@ def _is_picture(query: str) -> bool:
 def open_settings_store(
     settings: Settings, bundle_id: str | None = None, dim: int | None = None, create: bool = False
 ) -> Store:
-    """Open the store that the settings name (:func:`vsr_edge.store.base.open_store`).
+    """Open the store that the settings name (:func:`vsr_edge.store.open_store`).
 
     Raises:
         ArchiveError: no folder can lie there, or none that may be looked into; and all that

@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 
 from tests.bench.figures import percentiles, show
-from vsr_edge.store.base import Filter, Store, open_store
+from vsr_edge.store import open_store
+from vsr_edge.store.base import Filter, Store
 from vsr_edge.types import ClipWindow, FrameFeatures, Sampling, Vectors, Video
 
 DIM, CLIPS = 384, 1000
@@ -33,7 +34,7 @@ COLD = """
 import sys, time
 begun = time.perf_counter()
 import numpy as np
-from vsr_edge.store.base import open_store
+from vsr_edge.store import open_store
 with open_store(sys.argv[1]) as store:
     query = np.random.default_rng(1).standard_normal(store.dim).astype(np.float32)
     assert len(store.search(query, 100)) == 100 and not store.notices
@@ -43,7 +44,7 @@ ONE_MORE = """
 import sys, time
 begun = time.perf_counter()
 from tests.bench.test_growth import add
-from vsr_edge.store.base import open_store
+from vsr_edge.store import open_store
 with open_store(sys.argv[1]) as store:
     prepared = time.perf_counter()
     add(store, int(sys.argv[2]), 1)

@@ -10,7 +10,7 @@ import pytest
 from tests.bench.figures import peak_memory, shortest, show
 from vsr_edge import open_archive
 from vsr_edge.media.plan import clip_windows
-from vsr_edge.store.base import open_store
+from vsr_edge.store import open_store
 from vsr_edge.types import FrameFeatures, Sampling, Video
 
 QUERIES = ("a dog runs over a meadow", "a woman with a red umbrella", "an empty street at night")

@@ -91,6 +91,10 @@ def test_a_manifest_that_is_no_json_is_refused(copy: Path) -> None:
         (lambda m: m["dims"].pop("hidden"), "hidden"),
         (lambda m: m["graphs"]["text_encoder"].update(inputs=["x"]), "takes"),
         (lambda m: m["preprocessing"].update(mean=[1, 2]), "malformed"),
+        (lambda m: m["preprocessing"].pop("fit"), "fit is missing"),
+        (lambda m: m["preprocessing"].update(scale=[1, 0, 1]), "a scale of 0"),
+        (lambda m: m["calibration"].update(sure=0.1), "a calibration that cannot be"),
+        (lambda m: m["text"].update(positions=10), "leave no room for a word"),
         (lambda m: m["golden"]["texts"][0].update(vector=[1.0]), "another dimension"),
     ],
 )

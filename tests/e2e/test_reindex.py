@@ -20,7 +20,7 @@ from tests.ingest.archives import content, footage, paths_in
 from tests.other_bundle import ENCODERS, other_bundle
 from tests.store.archives import vector_file
 from vsr_edge.errors import ArchiveError, BundleMismatch
-from vsr_edge.store.base import open_store
+from vsr_edge.store import open_store
 
 QUERY = "a bicycle on the street"
 VIDEOS, KILLS = 4, 4

@@ -16,7 +16,8 @@ from tests.other_bundle import ENCODERS, other_bundle
 from vsr_edge.bundle.model import Bundle, load_bundle
 from vsr_edge.ingest.reindex import ReindexSummary, reindex
 from vsr_edge.ingest.run import Progress
-from vsr_edge.store.base import UnfinishedReindex, open_store
+from vsr_edge.store import open_store
+from vsr_edge.store.base import UnfinishedReindex
 from vsr_edge.store.shadow import LocalShadowArchive
 from vsr_edge.types import Sampling
 

@@ -32,7 +32,8 @@ from vsr_edge.media.plan import clip_windows
 from vsr_edge.runtime.heads import Judgements, TextEncoding, refiner_inputs
 from vsr_edge.search.candidates import Asked, footage
 from vsr_edge.search.spans import Window
-from vsr_edge.store.base import Store, open_store
+from vsr_edge.store import open_store
+from vsr_edge.store.base import Store
 from vsr_edge.types import ClipWindow, FrameFeatures, Sampling, SearchOptions
 
 DIM, PHOTOS, VIEWS, QUERIES, CANDIDATES = 32, 80, 4, 12, 8

@@ -12,7 +12,7 @@ from skimage import data
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.runtime.preprocess import FilterKind, Preprocessing, crop, fit, to_input
 
-NUMBERS = Preprocessing((127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
+NUMBERS = Preprocessing((127.0, 127.0, 127.0), (128.0, 128.0, 128.0), "stretch", "bilinear")
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -41,7 +41,7 @@ def test_frames_of_the_right_size_are_not_touched() -> None:
 def test_numbers_of_the_manifest_are_applied_channel_by_channel() -> None:
     frame = np.zeros((1, 8, 8, 3), np.uint8)
     frame[..., 1] = 255
-    numbers = Preprocessing((0.0, 55.0, 10.0), (1.0, 100.0, 2.0))
+    numbers = Preprocessing((0.0, 55.0, 10.0), (1.0, 100.0, 2.0), "stretch", "bilinear")
     x = to_input(frame, 8, numbers)
     assert x.shape == (1, 3, 8, 8)
     assert x.dtype == np.float32

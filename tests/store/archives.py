@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr_edge.store.base import Store, Writer, open_store
+from vsr_edge.store import open_store
+from vsr_edge.store.base import Store, Writer
 from vsr_edge.types import (
     ClipHit,
     ClipWindow,

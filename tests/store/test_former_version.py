@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vsr_edge.store.base import Store, open_store
+from vsr_edge.store import open_store
+from vsr_edge.store.base import Store
 
 from .archives import (
     BUNDLE,

@@ -20,7 +20,7 @@ from vsr_edge.errors import (
     BundleMismatch,
     UsageError,
 )
-from vsr_edge.store.base import open_store
+from vsr_edge.store import open_store
 from vsr_edge.store.connection import connect, translate_errors
 from vsr_edge.store.migrations import APPLICATION_ID, SCHEMA_VERSION, migrations
 
@@ -221,7 +221,7 @@ def test_importing_the_interface_loads_no_database_and_no_index() -> None:
 def test_opening_an_archive_that_is_up_to_date_does_not_load_sqlite_utils(tmp_path: Path) -> None:
     fill(tmp_path, "/v/a.mp4")
     code = (
-        "import sys; from vsr_edge.store.base import open_store;"
+        "import sys; from vsr_edge.store import open_store;"
         "open_store(sys.argv[1]).close(); sys.exit('sqlite_utils' in sys.modules)"
     )
     subprocess.run(

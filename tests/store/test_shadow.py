@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from vsr_edge.errors import ArchiveDamaged, ArchiveError, ArchiveLocked, BundleMismatch
-from vsr_edge.store.base import Store, UnfinishedReindex, open_store
+from vsr_edge.store import open_store
+from vsr_edge.store.base import Store, UnfinishedReindex
 from vsr_edge.store.migrations import APPLICATION_ID, SCHEMA_VERSION
 from vsr_edge.types import ClipHit
 

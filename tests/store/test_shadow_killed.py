@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vsr_edge.store.base import open_store
+from vsr_edge.store import open_store
 
 from .archives import BUNDLE, Another, a_query, content
 from .processes import another_process, change_over

@@ -18,11 +18,13 @@ from vsr_edge.cli.options import (
     argument,
     option,
 )
-from vsr_edge.cli.tables import Column, Table, print_tables, shortened
+from vsr_edge.cli.tables import Column, Kind, Table, print_tables, shortened
 
 if TYPE_CHECKING:
+    from vsr_edge.archive import Archive
     from vsr_edge.evaluation.evaluate import Run
     from vsr_edge.evaluation.figures import TextTable
+    from vsr_edge.types import SearchOptions
 
 _LONGEST_FILE_NAME = 24
 
@@ -76,52 +78,32 @@ def evaluate(
     if compare is not None:
         _compare(queries, truth_format, compare, save_format, json_output)
         return
+    from vsr_edge.evaluation.benchmarks import read_queries
+    from vsr_edge.evaluation.evaluate import check_format, run_queries, save_run
+    from vsr_edge.evaluation.figures import evaluation_summary, evaluation_tables
+    from vsr_edge.evaluation.report.page import check_extra, write_report
+    from vsr_edge.types import SearchOptions
+
     with opened_archive(archive, **asdict(models)) as opened:
-        from vsr_edge.bundle.locate import bundle_name
-        from vsr_edge.evaluation.archive_scores import summarize
-        from vsr_edge.evaluation.benchmarks import read_queries
-        from vsr_edge.evaluation.evaluate import check_format, path_document, run_queries, save_run
-        from vsr_edge.evaluation.figures import evaluation_summary, evaluation_tables
-        from vsr_edge.types import SearchOptions
-
         if report is not None:
-            from vsr_edge.evaluation.report.page import check_extra, write_report
-
             check_extra()
         check_format(save_format)
         asked = read_queries(queries, truth_format or "jsonl")
-        videos = opened.videos()
+        lengths = {str(one.video.path): one.video.duration for one in opened.videos()}
         options = SearchOptions().changed(top_k=top_k, **asdict(loop))
         started = time.perf_counter()
         with counting_progress("queries") as on_progress:
             run = run_queries(
-                lambda query: opened.search(query, options),
-                asked,
-                {str(stored.video.path): stored.video.duration for stored in videos},
-                on_progress,
+                lambda query: opened.search(query, options), asked, lengths, on_progress
             )
         if not run.queries:
             say("interrupted before the first answer")
             raise typer.Exit(EXIT_INTERRUPTED)
-        searched = asdict(options)
-        document: dict[str, Any] = {
-            "run": {
-                "queries": str(queries),
-                "archive": str(opened.settings.archive),
-                "bundle": opened.bundle.bundle_id,
-                "bundle_name": bundle_name(opened.bundle.files.folder),
-                "videos": len(videos),
-                "clips": sum(stored.clips for stored in videos),
-                **{name: searched[name] for name in ("top_k", *asdict(loop))},
-            },
-            **summarize(run.predictions, run.queries, top_k),
-            "path": path_document(run.paths),
-        }
-        document["evaluator"] = _own_time(run, time.perf_counter() - started)
+        document = _measured(opened, queries, options, run, started)
         if save is not None:
             save_run(run, save, save_format)
         if report is not None:
-            write_report(report, run, document, [str(stored.video.path) for stored in videos])
+            write_report(report, run, document, [*lengths])
         answer(
             json_output,
             lambda of: of.EvalDocument.model_validate(document),
@@ -137,14 +119,33 @@ def evaluate(
             raise typer.Exit(EXIT_INTERRUPTED)
 
 
-def _own_time(run: Run, seconds: float) -> dict[str, float]:
-    """What evaluating took beside searching; the search before the first is in neither."""
-    own = seconds - run.warm_up_seconds - run.search_seconds
-    return {
+def _measured(
+    archive: Archive, queries: Path, options: SearchOptions, run: Run, started: float
+) -> dict[str, Any]:
+    """What was asked of what, the figures, and what evaluating took beside searching."""
+    from vsr_edge.bundle.locate import bundle_name
+    from vsr_edge.evaluation.archive_scores import summarize
+    from vsr_edge.evaluation.evaluate import path_document
+
+    stats = archive.stats()
+    about = {
+        "queries": str(queries),
+        "archive": str(archive.settings.archive),
+        "bundle": archive.bundle.bundle_id,
+        "bundle_name": bundle_name(archive.bundle.files.folder),
+        "videos": stats.videos,
+        "clips": stats.clips,
+    }
+    figures = summarize(run.predictions, run.queries, options.top_k)
+    path = path_document(run.paths)
+    # The search before the first is in neither.
+    own = time.perf_counter() - started - run.warm_up_seconds - run.search_seconds
+    took = {
         "search_seconds": round(run.search_seconds, 3),
         "own_seconds": round(own, 3),
         "overhead_percent": round(100 * own / run.search_seconds, 2),
     }
+    return {"run": about | asdict(options), **figures, "path": path, "evaluator": took}
 
 
 def _compare(
@@ -198,15 +199,9 @@ def evaluate_predictions(
 
 
 def _print(*tables: TextTable) -> None:
-    print_tables(
-        *(
-            Table(
-                [
-                    Column(title, "number" if number and table.numbers else "text")
-                    for number, title in enumerate(table.columns)
-                ],
-                table.rows,
-            )
-            for table in tables
-        )
-    )
+    shown = []
+    for titles, rows, numbers in tables:
+        kind: Kind = "number" if numbers else "text"
+        columns = [Column(title, kind if place else "text") for place, title in enumerate(titles)]
+        shown.append(Table(columns, rows))
+    print_tables(*shown)

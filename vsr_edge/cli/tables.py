@@ -34,10 +34,6 @@ class Column(NamedTuple):
     title: str
     kind: Kind = "plain"
 
-    @property
-    def folds(self) -> bool:
-        return self.kind in ("text", "path")
-
 
 class Table(NamedTuple):
     """Rows under their columns; where they do not fit, paragraphs that begin with the columns
@@ -110,7 +106,7 @@ def _fitted(
     gaps = len(_GAP) * (len(columns) - 1)
     if width is None or sum(widest) + gaps <= width:
         return list(widest)
-    folding = {place for place, column in enumerate(columns) if column.folds}
+    folding = [place for place, column in enumerate(columns) if column.kind in ("text", "path")]
     widths = [min(w, _LEAST_FOLDED) if i in folding else w for i, w in enumerate(widest)]
     spare = width - gaps - sum(widths)
     if spare < 0:
@@ -135,19 +131,16 @@ def _paragraphs(
         name = _GAP.join(row[place] for place in named_by if row[place])
         kind: Kind = "path" if any(columns[i].kind == "path" for i in named_by) else "text"
         yield from ((line, False) for line in fold(name, width, kind))
-        said = [(f"{columns[i].title} {row[i]}".strip(), columns[i].kind) for i in others if row[i]]
-        line = ""
-        for text, how in said:
-            joined = f"{line}{_GAP}{text}" if line else text
-            if cell_len(joined) <= room:
-                line = joined
+        lines: list[str] = []
+        for place in others:
+            if not row[place]:
                 continue
-            if line:
-                yield _GAP + line, False
-            *full, line = fold(text, room, how)
-            yield from ((_GAP + one, False) for one in full)
-        if line:
-            yield _GAP + line, False
+            text = f"{columns[place].title} {row[place]}".strip()
+            if lines and cell_len(lines[-1] + _GAP + text) <= room:
+                lines[-1] += _GAP + text
+            else:
+                lines += fold(text, room, columns[place].kind)
+        yield from ((_GAP + line, False) for line in lines)
 
 
 def fold(text: str, width: int, kind: Kind = "text") -> list[str]:
@@ -168,39 +161,30 @@ def fold(text: str, width: int, kind: Kind = "text") -> list[str]:
             lines[-1] += piece
             continue
         if not _long(piece, width):
-            parts = [piece]
-        elif kind == "path":
-            parts = [shortened(piece, width)]
+            lines.append(piece)
         else:
-            parts = list(_cut(piece, width))
-        lines += parts if lines[-1] else [lines.pop() + parts[0], *parts[1:]]
-    return [line.rstrip() for line in lines]
+            lines += [shortened(piece, width)] if kind == "path" else _cut(piece, width)
+    return [line.rstrip() for line in lines if line] or lines
 
 
 def shortened(text: str, width: int) -> str:
     """Text of at most ``width`` cells, its middle left out: what a file is of stands at its end."""
     if cell_len(text) <= width:
         return text
-    start = end = ""
-    for step in range(len(text)):
-        # One from the end, then one from the start.
-        first = text[: len(start) + step % 2]
-        last = text[len(text) - len(end) - 1 + step % 2 :]
-        if cell_len(first + last) >= width:
-            break
-        start, end = first, last
-    return f"{start}…{end}"
+    for kept in range(len(text) - 1, 0, -1):
+        shown = f"{text[: kept // 2]}…{text[len(text) - (kept + 1) // 2 :]}"
+        if cell_len(shown) <= width:
+            return shown
+    return "…"
 
 
-def _cut(text: str, width: int) -> Iterator[str]:
-    part = ""
+def _cut(text: str, width: int) -> list[str]:
+    parts = [""]
     for character in text:
-        if part and cell_len(part + character) > width:
-            yield part
-            part = ""
-        part += character
-    if part:
-        yield part
+        if parts[-1] and cell_len(parts[-1] + character) > width:
+            parts.append("")
+        parts[-1] += character
+    return parts
 
 
 def _long(text: str, width: int) -> bool:

@@ -49,8 +49,8 @@ class Preprocessing:
 
     mean: tuple[float, float, float]
     scale: tuple[float, float, float]
-    fit: Fit = "stretch"
-    filter: FilterKind = "bilinear"
+    fit: Fit
+    filter: FilterKind
 
 
 def to_input(

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
 from vsr_edge.errors import ArchiveDamaged, ArchiveError, BundleMismatch
-from vsr_edge.store.base import Store, UnfinishedReindex, open_store
+from vsr_edge.store.base import Store, UnfinishedReindex
 from vsr_edge.store.check import check_rows
 from vsr_edge.store.connection import (
     DATABASE_FILE,
@@ -49,12 +50,16 @@ class LocalShadowArchive:
     """:class:`vsr_edge.store.base.ShadowArchive`; the store holds the writer's lock for it."""
 
     def __init__(
-        self, folder: Path, connection: sqlite3.Connection, threads: int, notices: list[str]
+        self,
+        folder: Path,
+        connection: sqlite3.Connection,
+        open_store: Callable[[Path, str, int], Store],
+        notices: list[str],
     ) -> None:
         self._folder = folder
         self._next = folder / NEXT_FOLDER
         self._connection = connection
-        self._threads = threads
+        self._open_store = open_store
         self._notices = notices
 
     @property
@@ -81,7 +86,7 @@ class LocalShadowArchive:
             page_bytes = int(self._connection.execute("PRAGMA page_size").fetchone()[0])
         create_archive(self._next, bundle_id, dim, page_bytes=page_bytes)
         # Refused before anything of it is changed.
-        open_store(self._next, bundle_id=bundle_id, dim=dim).close()
+        self._open_store(self._next, bundle_id, dim).close()
         with (
             translate_errors(self._next),
             closing(open_archive(self._next)[0]) as connection,
@@ -95,7 +100,7 @@ class LocalShadowArchive:
                     connection.execute(
                         "INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", [table, first]
                     )
-        return open_store(self._next, bundle_id=bundle_id, dim=dim, threads=self._threads)
+        return self._open_store(self._next, bundle_id, dim)
 
     def switch(self) -> None:
         with translate_errors(self._next), closing(open_archive(self._next)[0]) as source:

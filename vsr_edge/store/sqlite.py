@@ -49,7 +49,7 @@ _LAST = 2**62
 
 
 class LocalStore:
-    """The store of one folder. Arguments and errors: :func:`vsr_edge.store.base.open_store`.
+    """The store of one folder. Arguments and errors: :func:`vsr_edge.store.open_store`.
 
     Each thread that reads has a connection of its own for as long as it reads.
     """
@@ -103,8 +103,12 @@ class LocalStore:
 
     @contextmanager
     def shadow_archive(self) -> Iterator[LocalShadowArchive]:
+        def open_store(folder: Path, bundle_id: str, dim: int) -> LocalStore:
+            threads = self._threads
+            return LocalStore(folder, bundle_id=bundle_id, dim=dim, create=False, threads=threads)
+
         with self._writing() as connection:
-            yield LocalShadowArchive(self._folder, connection, self._threads, self._notices)
+            yield LocalShadowArchive(self._folder, connection, open_store, self._notices)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +12,11 @@ from vsr_edge.errors import UnreadableMedia
 from vsr_edge.evaluation.archive_scores import THRESHOLDS, ArchiveScores
 from vsr_edge.evaluation.metrics import pairwise_iou
 from vsr_edge.evaluation.records import MOST_PREDICTIONS, Prediction, Query, is_video
-from vsr_edge.media.cut import thumbnails
+from vsr_edge.media.cut import picture_at
+from vsr_edge.media.picture import jpeg
 from vsr_edge.types import Decision, Seconds
 
-COUNT, SHOWN = 20, 3
+COUNT, SHOWN, THUMBNAIL_WIDTH = 20, 3, 240
 # From which overlap on a moment counts as right here.
 IOU = 0.5
 _VERDICTS: dict[Decision, str] = {
@@ -57,36 +59,37 @@ def worst_queries(
     one came first; absent ones that were answered "match" go with those never found, and those
     whose right moment came first, only to be said not to be there, last.
     """
-    ranks = scores.moments[:, THRESHOLDS.index(IOU)]
-    badness = []
-    for place, (prediction, query) in enumerate(zip(predictions, queries, strict=True)):
-        rank = float(ranks[place])
-        if not query.present and prediction.decision != "match":
-            rank = 1.0
-        if query.present and prediction.decision == "no_match":
-            rank = max(rank, 1.5)
+    ranks = scores.moments[:, THRESHOLDS.index(IOU)].tolist()
+    rated = []
+    for prediction, query, rank in zip(predictions, queries, ranks, strict=True):
+        badness = min(rank, MOST_PREDICTIONS + 1)
+        if prediction.decision != "match" and not query.present:
+            badness = 1.0
+        elif prediction.decision == "no_match":
+            badness = max(badness, 1.5)
         first = float(prediction.scores[0]) if len(prediction) else 0.0
-        badness.append((min(rank, MOST_PREDICTIONS + 1), first, -place))
-    worst = [-place for rank, _, place in sorted(badness, reverse=True) if rank > 1][:COUNT]
+        rated.append(((badness, first), prediction, query, rank))
+    rated.sort(key=itemgetter(0), reverse=True)
     # Each still is cut once.
     cut = cache(_thumbnail)
-    asked = min(top_k, MOST_PREDICTIONS)
     return [
         WorstQuery(
-            queries[place].query,
-            _VERDICTS[predictions[place].decision],
-            _rank(float(ranks[place]), asked) if queries[place].present else "no video shows it",
+            query.query,
+            _VERDICTS[prediction.decision],
+            _rank(rank, top_k) if query.present else "no video shows it",
             [
                 Still(*moment, cut(moment[2], (moment[3] + moment[4]) / 2))
-                for moment in _moments(predictions[place], queries[place], videos)
+                for moment in _moments(prediction, query, videos)
             ],
         )
-        for place in worst
+        for (badness, _), prediction, query, rank in rated[:COUNT]
+        if badness > 1
     ]
 
 
-def _rank(rank: float, asked: int) -> str:
-    where = f"at rank {rank:.0f}" if rank <= MOST_PREDICTIONS else f"not among the first {asked}"
+def _rank(rank: float, top_k: int) -> str:
+    missed = f"not among the first {min(top_k, MOST_PREDICTIONS)}"
+    where = f"at rank {rank:.0f}" if rank <= MOST_PREDICTIONS else missed
     return f"the right moment (IoU at least {IOU}): {where}"
 
 
@@ -121,6 +124,6 @@ def _overlap(query: Query, video: str, start: Seconds, end: Seconds) -> str:
 
 def _thumbnail(video: str, time: Seconds) -> bytes | None:
     try:
-        return thumbnails(Path(video), [time])[0]
+        return jpeg(picture_at(Path(video), time, THUMBNAIL_WIDTH))
     except UnreadableMedia:
         return None
