@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -162,3 +163,9 @@ def _export(module: nn.Module, path: Path, role: str, example: list[tuple[Tensor
             external_data=False,
             verbose=False,
         )
+    # The exporter notes at each node its line of source, by its path on this machine: a checkpoint
+    # must give the same file, and so the same bundle's id, on any.
+    model = onnx.load(path)
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+    onnx.save(model, path)
