@@ -40,9 +40,13 @@ ONLY_IN = {
     "onnxruntime": {"runtime"},
     "usearch": {"store"},
     "sqlite3": {"store"},
+    "sqlite_utils": {"store"},
+    "typer": {"cli"},
+    "rich": {"cli"},
     "matplotlib": {"evaluation"},
     "jinja2": {"evaluation"},
     "huggingface_hub": {"bundle"},
+    "tokenizers": {"runtime", "bundle"},
     "pydantic": {"bundle", "document_parts", "documents"},
 }
 NEVER = {"torch", "transformers", "optimum", "models", "export", "tests"}
@@ -84,6 +88,23 @@ def test_rooms_import_only_lower_rooms(path: Path) -> None:
         other = parts[1]
         lower = other in LEVEL and LEVEL[other] < LEVEL[room]
         assert other == room or lower, f"{path} ({room}) imports {name} ({other})"
+
+
+def test_the_rooms_are_those_that_are_there() -> None:
+    assert LEVEL.keys() - {"TELEMETRY_OFF_IN_TIME"} == {room_of(path) for path in SOURCES}
+    for library, rooms in ONLY_IN.items():
+        users = {
+            room_of(path)
+            for path in SOURCES
+            if any(name.split(".")[0] == library for name in imports_of(path))
+        }
+        assert users == rooms, library
+
+
+def test_the_order_of_the_rooms_is_written_down() -> None:
+    rooms = (" | ".join(sorted(rooms - {"TELEMETRY_OFF_IN_TIME"})) for rooms in ROOMS)
+    written = (PROJECT / "docs" / "development.md").read_text("utf-8")
+    assert " ← ".join(rooms) in " ".join(written.split())
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -36,13 +36,23 @@ if TYPE_CHECKING:
     from vsr_edge.bundle.model import Bundle, load_bundle
     from vsr_edge.config import Settings
     from vsr_edge.errors import VsrEdgeError
-    from vsr_edge.types import Candidate, Moment, SearchResult, StoredVideo, Turn, Verdict, Video
+    from vsr_edge.types import (
+        Candidate,
+        Moment,
+        SearchOptions,
+        SearchResult,
+        StoredVideo,
+        Turn,
+        Verdict,
+        Video,
+    )
 
 __all__ = [
     "Archive",
     "Bundle",
     "Candidate",
     "Moment",
+    "SearchOptions",
     "SearchResult",
     "Settings",
     "StoredVideo",
@@ -60,7 +70,10 @@ _HOMES = {
     "config": ("Settings",),
     "errors": ("VsrEdgeError",),
     "bundle.model": ("Bundle", "load_bundle"),
-    "types": ("Candidate", "Moment", "SearchResult", "StoredVideo", "Turn", "Verdict", "Video"),
+    "types": (
+        *("Candidate", "Moment", "SearchOptions", "SearchResult"),
+        *("StoredVideo", "Turn", "Verdict", "Video"),
+    ),
 }
 
 

@@ -194,7 +194,10 @@ class SearchOptions:
 
     def changed(self, **given: Unpack[SearchChanges]) -> SearchOptions:
         """These options, but for those that are given and not None."""
-        said: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        said: dict[str, Any] = {
+            name: getattr(self, name, None) if value is None else value
+            for name, value in given.items()
+        }
         return replace(self, **said)
 
 

@@ -101,3 +101,17 @@ def test_any_of_several_videos_is_searched(demo_archive: Path, demo_clips: list[
         assert {moment.video for moment in found.moments} == set(demo_clips[:2])
         with pytest.raises(UsageError, match=r"no indexed video matches 'nope'"):
             archive.search("a man", video=["bikes.mp4", "nope"])
+
+
+def test_options_are_given_as_one_value_or_by_name(demo_archive: Path) -> None:
+    with vsr_edge.open_archive(demo_archive) as archive:
+        options = vsr_edge.SearchOptions(top_k=2, one_shot=True)
+        found = archive.search("a man", options)
+        assert len(found.moments) == 2
+        assert found.moments == archive.search("a man", top_k=2, one_shot=True).moments
+        # What is given by name goes before; None says nothing.
+        assert len(archive.search("a man", options, top_k=1, one_shot=None).moments) == 1
+        assert archive.search("a man", options, max_turns=None).turns[0].action == "retrieve"
+        for value in (None, 3):
+            with pytest.raises(TypeError, match="topk"):
+                archive.search("a man", topk=value)  # type: ignore[call-arg]

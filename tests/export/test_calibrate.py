@@ -18,11 +18,12 @@ from models.logistic import logistic_fit
 @settings(max_examples=20)
 def test_a_logistic_curve_is_found_again(slope: float, bias: float, seed: int) -> None:
     random = np.random.default_rng(seed)
-    # The ridge takes 0.14 from the steepest slope; with so many, chance is far below the rest.
+    # The ridge takes 0.16 from the steepest slope, ever less from others; with so many, chance is
+    # far below the rest.
     x = random.normal(0, 2, (200_000, 2))
     y = random.random(len(x)) < 1 / (1 + np.exp(-(slope * x[:, 0] + bias)))
     weights, found = logistic_fit(x, y)
-    assert [*weights, found] == pytest.approx([slope, 0, bias], abs=0.2)
+    assert [*weights, found] == pytest.approx([slope, 0, bias], abs=0.02 + 0.02 * slope**2)
 
 
 VIDEOS = 40

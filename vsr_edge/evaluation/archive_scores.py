@@ -28,35 +28,28 @@ RECALLS: Final = ("VCMR", "VCMR_answered", "VR")
 KIND_KEY: Final = "kind"
 
 Flags: TypeAlias = NDArray[np.bool_]
+Floats: TypeAlias = NDArray[np.float64]
 Figures: TypeAlias = dict[tuple[str, str], Ratio]
 Tables: TypeAlias = dict[str, dict[str, object]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArchiveScores:
-    """A run, query by query.
+    """A run, query by query: arrays of one value, or one row, for each query."""
 
-    Whether the archive holds the query: bool [q] ``present``. Of its ranking, ranks of the first
-    right ``moments`` [q, 3] at each threshold and of the right video among ``videos`` [q],
-    ``average_precision`` [q, 10] at IoU 0.5 … 0.95, ``overlap`` [q], the IoU of the first moment in
-    the right video, NaN where none lies in it. Of its verdict, bool [q]: was one ``given``, was it
-    ``denied`` (not there), and is the first moment in the ``right`` video, which an absent query's
-    never is. How ``likely`` [q] the first moment is said to match: NaN where nothing is said, also
-    of what is not among the answers, as 1 − that is no probability of absence. How many videos were
-    ``judged`` [q] over all turns, and how often the truth ``agreed`` [q].
-    """
-
-    present: Flags
-    moments: metrics.Ranks
-    videos: metrics.Ranks
-    average_precision: NDArray[np.float64]
-    overlap: NDArray[np.float64]
-    given: Flags
-    denied: Flags
-    right: Flags
-    likely: NDArray[np.float64]
-    judged: NDArray[np.float64]
-    agreed: NDArray[np.float64]
+    present: Flags  # does the archive hold it?
+    moments: metrics.Ranks  # of the first right moment at each threshold, [q, 3]
+    videos: metrics.Ranks  # of the right video among those listed
+    average_precision: Floats  # at IoU 0.5 … 0.95, [q, 10]
+    overlap: Floats  # IoU of the first moment in the right video; NaN where none lies in it
+    given: Flags  # was there a verdict?
+    denied: Flags  # was it "not there"?
+    right: Flags  # does the first moment lie in the right video? Never for an absent query
+    # How likely the first moment is said to match. NaN where nothing is said, also of what is not
+    # among the answers: 1 − that is no probability of absence.
+    likely: Floats
+    judged: Floats  # how many videos, over all turns
+    agreed: Floats  # how often the truth was of the same opinion
 
     def only(self, kept: Flags) -> ArchiveScores:
         """Those of some of the queries, bool [q]."""
@@ -227,17 +220,14 @@ def compare(
     shared = [name for name in ours if name in theirs]
     if not shared:
         raise UsageError("the two runs have no figure in common")
-    differences = ratio_intervals(
-        [ours[name] for name in shared],
-        _groups(queries),
-        minus=[theirs[name] for name in shared],
-    )
-    three = [[percent(value) for value in difference] for difference in differences]
+    pairs = [ours[name] for name in shared], [theirs[name] for name in shared]
+    found = ratio_intervals(pairs[0], _groups(queries), minus=pairs[1])
+    differences = [list(map(percent, interval)) for interval in found]
     return {
         "a": archive_tables(runs[0]),
         "b": archive_tables(runs[1]),
         "moments": {"a": max(map(len, first), default=0), "b": max(map(len, second), default=0)},
-        "difference": _nested(zip(shared, three, strict=True)),
+        "difference": _nested(zip(shared, differences, strict=True)),
     }
 
 

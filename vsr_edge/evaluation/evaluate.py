@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from vsr_edge.evaluation.records import (
     plain_name,
     video_names,
 )
-from vsr_edge.types import Moment, SearchResult, Seconds
+from vsr_edge.types import SearchResult, Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,37 +105,31 @@ def durations_by_name(durations: Mapping[str, Seconds]) -> dict[str, Seconds]:
 
 def _prediction(query: Query, result: SearchResult) -> Prediction:
     """An answer in the form that is scored and saved."""
-    moments = result.moments
+    moments, verdict = result.moments, result.verdict
+    # Files of predictions require scores that fall from moment to moment: where some were verified,
+    # these come first, by their probability, and inner products follow, moved below them.
+    below = float(any(moment.match_probability is not None for moment in moments))
+    scores = [
+        m.score - below if m.match_probability is None else m.match_probability for m in moments
+    ]
+    # The decision of each turn on the likeliest candidate that it brought up.
+    likeliest = [turn.candidates[0] for turn in result.turns if turn.candidates]
     return Prediction(
         qid=query.qid,
         query=query.query,
         videos=tuple(str(moment.video) for moment in moments),
         windows=np.array([[m.start, m.end] for m in moments], dtype=np.float64).reshape(-1, 2),
-        scores=np.array(_ranking_scores(moments), dtype=np.float64),
-        decision=result.verdict.decision,
-        confidence=result.verdict.confidence,
+        scores=np.array(scores, dtype=np.float64),
+        decision=verdict.decision,
+        confidence=verdict.confidence,
         match_probability=moments[0].match_probability if moments else None,
-        judged=tuple(_judgements(result)),
+        judged=tuple(
+            Judgement(str(candidate.video), chance >= verdict.threshold, chance)
+            for candidate in likeliest
+            if (chance := candidate.match_probability) is not None and verdict.threshold is not None
+        ),
         extra={} if query.duration is None else {DURATION_KEY: query.duration},
     )
-
-
-def _ranking_scores(moments: Sequence[Moment]) -> list[float]:
-    """Scores that fall from moment to moment, as files of predictions require: where some were
-    verified, these come first, by their probability, and inner products follow, moved below them.
-    """
-    given = [(moment.match_probability, moment.score) for moment in moments]
-    verified = any(probability is not None for probability, _ in given)
-    return [(s - 1 if verified else s) if p is None else p for p, s in given]
-
-
-def _judgements(result: SearchResult) -> Iterator[Judgement]:
-    """The decision of each turn on the likeliest candidate that it brought up."""
-    threshold = result.verdict.threshold
-    for turn in result.turns:
-        chance = turn.candidates[0].match_probability if turn.candidates else None
-        if threshold is not None and chance is not None:
-            yield Judgement(str(turn.candidates[0].video), chance >= threshold, chance)
 
 
 def _path(result: SearchResult) -> SearchPath:

@@ -157,7 +157,14 @@ def _moments(pairs: Pairs, over: float, up_to: float) -> Table:
 
 
 def _highlights(pairs: Pairs) -> Table:
-    truths = [_saliency_truth(query) for _, query in pairs]
+    truths = []
+    for _, query in pairs:
+        if query.saliency is None or query.duration is None:
+            raise UsageError(
+                f"Query {query.qid}: the predictions score saliency, but the truth holds no "
+                '"saliency_scores". Leave "pred_saliency_scores" out of the predictions.'
+            )
+        truths.append(saliency_matrix(query.duration, query.saliency))
     # Of another video's clips nothing is said.
     said = [
         None if len(prediction) and not prediction.in_video(query.video)[0] else prediction.saliency
@@ -176,12 +183,3 @@ def _highlights(pairs: Pairs) -> Table:
             "HL-Hit1": percent(np.mean(hits)),
         }
     return table
-
-
-def _saliency_truth(query: Query) -> NDArray[np.float64]:
-    if query.saliency is None or query.duration is None:
-        raise UsageError(
-            f"Query {query.qid}: the predictions score saliency, but the truth holds no "
-            '"saliency_scores". Leave "pred_saliency_scores" out of the predictions.'
-        )
-    return saliency_matrix(query.duration, query.saliency)

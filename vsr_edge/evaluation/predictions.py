@@ -42,10 +42,9 @@ def score_predictions(
 def compare_files(
     first: Path, second: Path, truth: Path, format: str, *, truth_format: str | None = None
 ) -> dict[str, object]:
-    """Two files of answers to the same queries, in ``jsonl`` or ``tvr`` (its VCMR task), compared.
-
-    The document of :func:`vsr_edge.evaluation.archive_scores.compare`. Raises as
-    ``score_predictions``, and ``UsageError`` for files without the ranking of a whole archive.
+    """Two files of answers to the same queries, in ``jsonl`` or ``tvr`` (its VCMR task), by
+    ``archive_scores.compare``. Raises as ``score_predictions``, and ``UsageError`` for files
+    without the ranking of a whole archive.
     """
     queries = read_queries(truth, truth_format or format)
     runs = []

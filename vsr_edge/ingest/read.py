@@ -28,6 +28,8 @@ QUEUE_EVENTS = 6
 POLL_SECONDS = 0.2
 
 T = TypeVar("T")
+# Which video streams of files with several; None is the main one.
+Streams: TypeAlias = int | Literal["all"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +81,13 @@ class Reader:
     """Iterates over the events of ``files``, in its own thread with :func:`ahead`.
 
     ``decode``: a :class:`FrameReader` of which all but the plan and the file are given already.
-    ``stream``: which video streams of files with several; None is the main one.
     """
 
     files: Iterable[FoundFile]
     store: Store
     sampling: Sampling
     decode: Callable[..., FrameReader]
-    stream: int | Literal["all"] | None = None
+    stream: Streams = None
     _scheduled: set[str] = field(default_factory=set)
 
     def __iter__(self) -> Iterator[Event]:

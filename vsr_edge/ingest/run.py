@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from vsr_edge.ingest.read import (
     Reader,
     SameContent,
     Started,
+    Streams,
     ahead,
     unexpected,
 )
@@ -104,17 +104,13 @@ def ingest(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     include_system: bool = False,
-    stream: int | Literal["all"] | None = None,
+    stream: Streams = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IngestSummary:
     """Bring the archive up to date with the files; what is known and unchanged is skipped.
 
     An interruption (Ctrl-C) is no error: the video in progress is dropped, all before it are kept,
-    and the summary says so.
-
-    Args:
-        stream: which video stream of files that have several, from 0, or all of them, each as a
-            video of its own, ``path#1``; None is the main one.
+    and the summary says so. ``stream`` is that of :meth:`vsr_edge.archive.Archive.index`.
 
     Raises:
         ArchiveLocked: another process is writing.
@@ -147,10 +143,7 @@ class Run:
     _other_error: Exception | None = None
 
     def encode(
-        self,
-        store: Store,
-        work: Sequence[tuple[Sampling, list[FoundFile]]],
-        stream: int | Literal["all"] | None = None,
+        self, store: Store, work: Sequence[tuple[Sampling, list[FoundFile]]], stream: Streams = None
     ) -> None:
         """Bring the archive up to date with the files, each with its sampling."""
         self._total_files = sum(len(files) for _, files in work)

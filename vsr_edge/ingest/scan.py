@@ -107,9 +107,8 @@ def scan(
     with or without a slash at its end. Case does not matter. Hidden files and folders are left out
     unless named. Links to files are files; links to folders are not followed unless named.
     """
-    included, excluded = map(_glob, include), [*map(_glob, exclude)]
+    included, excluded = [*map(_glob, include)], [*map(_glob, exclude)]
     counted = Counter[str]() if passed_over is None else passed_over
-    chosen = _Chosen([*included], excluded, include_system, counted)
     seen: set[Path] = set()
     for root in roots:
         start = Path(os.path.abspath(root))  # noqa: PTH100 — resolve() would follow links
@@ -118,11 +117,15 @@ def scan(
             yield named
             continue
         is_folder = start.is_dir()
-        if not _matches(start, start.parent, excluded, is_folder):
-            for file in chosen.walk(start) if is_folder else [named]:
-                if file.problem is not None or file.path not in seen:
-                    yield file
-                seen.add(file.path)
+        if _matches(start, start.parent, excluded, is_folder):
+            continue
+        found: Iterable[FoundFile] = [named]
+        if is_folder:
+            found = _walk(start, included, excluded, include_system, counted)
+        for file in found:
+            if file.problem is not None or file.path not in seen:
+                yield file
+            seen.add(file.path)
 
 
 def refuse_addresses(paths: Iterable[Path | str]) -> None:
@@ -177,55 +180,42 @@ def plan_prune(missing: Iterable[StoredVideo], *, dry_run: bool = False) -> Prun
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """What of the folders is wanted."""
+def _walk(
+    root: Path,
+    include: Sequence[_Glob],
+    exclude: Sequence[_Glob],
+    include_system: bool,
+    passed_over: Counter[str],
+) -> Iterator[FoundFile]:
+    def hidden(name: str) -> bool:
+        wanted = include_system and name.casefold().startswith(_HIDDEN_SYSTEM)
+        return name.startswith(".") and not wanted
 
-    include: Sequence[_Glob]
-    exclude: Sequence[_Glob]
-    include_system: bool
-    passed_over: Counter[str]
-
-    def walk(self, root: Path) -> Iterator[FoundFile]:
-        failed: list[OSError] = []
-        for folder, folders, files in os.walk(root, onerror=failed.append):
-            here = Path(folder)
-            folders[:] = sorted(
-                name
-                for name in folders
-                if not _matches(here / name, root, self.exclude, True) and self._enters(name)
-            )
-            for path in (here / name for name in sorted(files)):
-                if self._takes(path, root):
-                    yield FoundFile(path, _look(path).size_bytes)  # opening it will say why not
-        for error in failed:
-            yield FoundFile(Path(str(error.filename)), problem=error.strerror or str(error))
-
-    def _enters(self, name: str) -> bool:
-        """Whether a folder of this name is walked; counts it if it is the system's."""
-        if name.startswith("."):
-            return self.include_system and name.casefold().startswith(_HIDDEN_SYSTEM)
-        if name.casefold() not in _SYSTEM_FOLDERS or self.include_system:
-            return True
-        self.passed_over[f"{name}/"] += 1
-        return False
-
-    def _takes(self, path: Path, root: Path) -> bool:
-        """Whether a file is one to index; counts it if it is called otherwise."""
-        if path.name.startswith(".") and not (
-            self.include_system and path.name.casefold().startswith(_HIDDEN_SYSTEM)
-        ):
-            return False
-        if _matches(path, root, self.exclude, False):
-            return False
-        suffix = path.suffix.lower()
-        if self.include:
-            taken = _matches(path, root, self.include, False)
-        else:
-            taken = suffix in VIDEO_SUFFIXES and not _is_something_else(path, suffix)
-        if not taken:
-            self.passed_over[suffix or NO_SUFFIX] += 1
-        return taken
+    failed: list[OSError] = []
+    for folder, folders, files in os.walk(root, onerror=failed.append):
+        here = Path(folder)
+        names, folders[:] = sorted(folders), []
+        for name in names:
+            if hidden(name) or _matches(here / name, root, exclude, True):
+                continue
+            if name.casefold() in _SYSTEM_FOLDERS and not include_system:
+                passed_over[f"{name}/"] += 1
+            else:
+                folders.append(name)
+        for path in (here / name for name in sorted(files)):
+            if hidden(path.name) or _matches(path, root, exclude, False):
+                continue
+            suffix = path.suffix.lower()
+            if include:
+                taken = _matches(path, root, include, False)
+            else:
+                taken = suffix in VIDEO_SUFFIXES and not _is_something_else(path, suffix)
+            if taken:
+                yield FoundFile(path, _look(path).size_bytes)  # opening it will say why not
+            else:
+                passed_over[suffix or NO_SUFFIX] += 1
+    for error in failed:
+        yield FoundFile(Path(str(error.filename)), problem=error.strerror or str(error))
 
 
 def _glob(given: str) -> _Glob:

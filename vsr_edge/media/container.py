@@ -78,8 +78,7 @@ def ends_in_padding(file: SourceFile) -> bool:
 
 
 def is_encrypted(file: SourceFile) -> bool:
-    """Whether what it shows cannot be read without a key: FFmpeg would call it damaged, or decode
-    grey pictures.
+    """Whether it cannot be read without a key: FFmpeg would call it damaged, or decode grey.
 
     Each container says so, in the clear: MP4 by the kind of its track (ISO/IEC 23001-7, FairPlay),
     Matroska by an element of its track, transport and program streams by two bits of each packet
@@ -109,15 +108,11 @@ def later_recordings(
 ) -> Iterator[tuple[int, bytes]]:
     """The recordings that were joined byte by byte behind the first, in MP4 or Matroska.
 
-    FFmpeg reads on behind the first part, but with the decoder's parameters of that part
-    (``extradata``). So those of the others are put before their first frame, as parameter sets amid
-    the stream, which the decoders of H.264 (ISO/IEC 14496-15) and HEVC take at any time. It reads
-    two joined Matroska files, and of MP4 only fragments behind the first: what lies farther is not
-    read.
-
-    Of each, where its header begins in the file, and the parameter sets in it. These are in the
-    form of the stream's packets, each behind its length; empty where the decoder needs none, or
-    takes them in no such form.
+    Of each, where its header begins, and the parameter sets in it, each behind its length; empty
+    where the decoder needs none, or takes them in no such form. FFmpeg reads on behind the first
+    recording, but with the decoder's parameters of that one (``extradata``). So those of the others
+    are put before their first frame, where the decoders of H.264 (ISO/IEC 14496-15) and HEVC take
+    them at any time. Of joined Matroska files it reads two, and of MP4 only fragments.
     """
     width = 0
     if codec in _MP4_CONFIGURATION and extradata[:1] == b"\x01":

@@ -55,8 +55,7 @@ class FrameReader:
 
     source: the file, if it is open. size: (width, height) of the pictures, stretched to it; None
     keeps the upright size of the video. crop: keep the shape instead, and see the middle. threads:
-    of the decoder; 0 means as many as FFmpeg finds processors. device: to decode on, if not the
-    processor.
+    of the decoder; 0 means as many as FFmpeg finds processors. device: to decode on, or None.
     Times are those of the frames really read, strictly increasing. ``partial`` is complete after
     the last batch.
 

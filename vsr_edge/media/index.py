@@ -96,9 +96,6 @@ class FrameIndex:
     damage: str | None = None
     left_out: str | None = None
 
-    def __len__(self) -> int:
-        return len(self.times)
-
 
 def index_packets(packets: Packets, video: OpenVideo) -> FrameIndex:
     """Find the frames in the packets that were read of a video; ``UnreadableMedia`` without one."""

@@ -113,11 +113,10 @@ class OpenVideo:
 
 @contextmanager
 def open_video(file: Path | SourceFile, device: Device | None = None) -> Iterator[OpenVideo]:
-    """Open a file and choose its video stream; what was opened here is closed on leaving.
+    """Open a file, or one of its video streams; what was opened here is closed on leaving.
 
-    file: it, or one of several video streams in it.
-    device: to decode on, if not the processor.
     Nothing but this file is read: one that names others, as playlists do, is refused.
+    device: to decode on, if not the processor.
 
     Raises:
         UnreadableMedia: missing, empty, not a media file, or coded in a way FFmpeg cannot decode.

@@ -79,7 +79,7 @@ def plan_frames(
     tolerance = Fraction(1, 2) / Fraction(fps) / index.time_base
     if index.counted:
         # In frames; and none where frames are merely counted: the next is the next.
-        usual = index.duration / len(index)
+        usual = index.duration / len(index.times)
         tolerance *= index.time_base / Fraction(usual) if len(index.order) else 0
     stamps = chosen if index.counted else index.pts[chosen]
     runs = _runs(index, chosen)

@@ -43,9 +43,9 @@ def search(
         UsageError: an empty query, or a video named that is not there.
     """
     calibration = bundle.manifest.calibration
+    asked = Asked(store, bundle, query, options)
+    options, clock = asked.options, asked.clock
     with store.reading():
-        asked = Asked(store, bundle, query, options)
-        options, clock = asked.options, asked.clock
         hits = asked.retrieve(asked.vector, max(options.top_k, options.candidates))
         judged: list[Window] = []
         turns: list[Turn] = []

@@ -11,10 +11,11 @@ from vsr_edge.errors import UnreadableMedia
 from vsr_edge.evaluation.archive_scores import THRESHOLDS, ArchiveScores
 from vsr_edge.evaluation.metrics import pairwise_iou
 from vsr_edge.evaluation.records import MOST_PREDICTIONS, Prediction, Query, is_video
-from vsr_edge.media.cut import thumbnails
+from vsr_edge.media.cut import picture_at
+from vsr_edge.media.picture import jpeg
 from vsr_edge.types import Decision, Seconds
 
-COUNT, SHOWN = 20, 3
+COUNT, SHOWN, THUMBNAIL_WIDTH = 20, 3, 240
 # From which overlap on a moment counts as right here.
 IOU = 0.5
 _VERDICTS: dict[Decision, str] = {
@@ -70,12 +71,11 @@ def worst_queries(
     worst = [-place for rank, _, place in sorted(badness, reverse=True) if rank > 1][:COUNT]
     # Each still is cut once.
     cut = cache(_thumbnail)
-    asked = min(top_k, MOST_PREDICTIONS)
     return [
         WorstQuery(
             queries[place].query,
             _VERDICTS[predictions[place].decision],
-            _rank(float(ranks[place]), asked) if queries[place].present else "no video shows it",
+            _rank(float(ranks[place]), top_k) if queries[place].present else "no video shows it",
             [
                 Still(*moment, cut(moment[2], (moment[3] + moment[4]) / 2))
                 for moment in _moments(predictions[place], queries[place], videos)
@@ -85,8 +85,9 @@ def worst_queries(
     ]
 
 
-def _rank(rank: float, asked: int) -> str:
-    where = f"at rank {rank:.0f}" if rank <= MOST_PREDICTIONS else f"not among the first {asked}"
+def _rank(rank: float, top_k: int) -> str:
+    missed = f"not among the first {min(top_k, MOST_PREDICTIONS)}"
+    where = f"at rank {rank:.0f}" if rank <= MOST_PREDICTIONS else missed
     return f"the right moment (IoU at least {IOU}): {where}"
 
 
@@ -121,6 +122,6 @@ def _overlap(query: Query, video: str, start: Seconds, end: Seconds) -> str:
 
 def _thumbnail(video: str, time: Seconds) -> bytes | None:
     try:
-        return thumbnails(Path(video), [time])[0]
+        return jpeg(picture_at(Path(video), time, THUMBNAIL_WIDTH))
     except UnreadableMedia:
         return None
