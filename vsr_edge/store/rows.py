@@ -99,17 +99,14 @@ def _matches(pattern: str) -> tuple[str, list[bytes]]:
     return f"({condition})", [os.fsencode(name)] * condition.count("?")
 
 
-def half(vectors: NDArray[Any], what: str, shape: tuple[int | None, ...]) -> HalfVectors:
+def half(vectors: NDArray[Any], what: str, shape: tuple[int, ...]) -> HalfVectors:
     """Check and convert to contiguous float16.
 
     Raises:
-        ValueError: not of that shape (None: any number), or not finite in float16.
+        ValueError: not of that shape, or not finite in float16.
     """
-    if len(vectors.shape) != len(shape) or any(
-        wanted not in (None, found) for wanted, found in zip(shape, vectors.shape, strict=True)
-    ):
-        wanted_shape = ", ".join("n" if size is None else str(size) for size in shape)
-        raise ValueError(f"{what} must be [{wanted_shape}], not {list(vectors.shape)}")
+    if vectors.shape != shape:
+        raise ValueError(f"{what} must be {list(shape)}, not {list(vectors.shape)}")
     with np.errstate(over="ignore"):
         result = np.ascontiguousarray(vectors, dtype=np.float16)
     if not np.isfinite(result).all():
@@ -132,6 +129,6 @@ def matrix(blobs: Sequence[bytes], dim: int) -> HalfVectors:
     Raises:
         sqlite3.DatabaseError: a blob of another length, which only damage can bring about.
     """
-    if any(len(blob) != 2 * dim for blob in blobs):
+    if not set(map(len, blobs)) <= {2 * dim}:
         raise sqlite3.DatabaseError("a stored vector has the wrong length")
     return np.frombuffer(b"".join(blobs), dtype=np.float16).reshape(len(blobs), dim)

@@ -309,7 +309,8 @@ def _stamp(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _ids(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any] = ()) -> Ids:
-    return np.fromiter((row[0] for row in connection.execute(sql, parameters)), np.int64)
+    rows = connection.execute(sql, parameters)
+    return np.sort(np.fromiter((row[0] for row in rows), np.int64))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,30 +59,31 @@ def worst_queries(
     one came first; absent ones that were answered "match" go with those never found, and those
     whose right moment came first, only to be said not to be there, last.
     """
-    ranks = scores.moments[:, THRESHOLDS.index(IOU)]
-    badness = []
-    for place, (prediction, query) in enumerate(zip(predictions, queries, strict=True)):
-        rank = float(ranks[place])
-        if not query.present and prediction.decision != "match":
-            rank = 1.0
-        if query.present and prediction.decision == "no_match":
-            rank = max(rank, 1.5)
+    ranks = scores.moments[:, THRESHOLDS.index(IOU)].tolist()
+    rated = []
+    for prediction, query, rank in zip(predictions, queries, ranks, strict=True):
+        badness = min(rank, MOST_PREDICTIONS + 1)
+        if prediction.decision != "match" and not query.present:
+            badness = 1.0
+        elif prediction.decision == "no_match":
+            badness = max(badness, 1.5)
         first = float(prediction.scores[0]) if len(prediction) else 0.0
-        badness.append((min(rank, MOST_PREDICTIONS + 1), first, -place))
-    worst = [-place for rank, _, place in sorted(badness, reverse=True) if rank > 1][:COUNT]
+        rated.append(((badness, first), prediction, query, rank))
+    rated.sort(key=itemgetter(0), reverse=True)
     # Each still is cut once.
     cut = cache(_thumbnail)
     return [
         WorstQuery(
-            queries[place].query,
-            _VERDICTS[predictions[place].decision],
-            _rank(float(ranks[place]), top_k) if queries[place].present else "no video shows it",
+            query.query,
+            _VERDICTS[prediction.decision],
+            _rank(rank, top_k) if query.present else "no video shows it",
             [
                 Still(*moment, cut(moment[2], (moment[3] + moment[4]) / 2))
-                for moment in _moments(predictions[place], queries[place], videos)
+                for moment in _moments(prediction, query, videos)
             ],
         )
-        for place in worst
+        for (badness, _), prediction, query, rank in rated[:COUNT]
+        if badness > 1
     ]
 
 
