@@ -170,18 +170,18 @@ def assemble(
     Raises:
         CalibrationError: the queries show no right and no wrong decision to learn from.
     """
-    encoders = verify_bundle(base)
-    manifest, raw = encoders.manifest, encoders.manifest.raw
+    manifest = verify_bundle(base)
+    raw = manifest.raw
     files = {
         role: [
-            Graph(encoders.folder / one.file, one.precision) for one in (entry, *entry.alternatives)
+            Graph(manifest.folder / one.file, one.precision) for one in (entry, *entry.alternatives)
         ]
         for role, entry in manifest.files.items()
         if role not in HEADS
     }
     files |= {role: [part.graph] for role, part in parts.items()}
     if concepts is not None:
-        files[CONCEPTS] = [write_concepts(concepts, encoders, work / "concepts.npz")]
+        files[CONCEPTS] = [write_concepts(concepts, manifest, work / "concepts.npz")]
     kept = ("name", "licence", "dims", "preprocessing", "text", "provenance")
     parity = {role: value for role, value in raw["parity"].items() if role not in HEADS}
     parity |= {role: part.parity for role, part in parts.items()}

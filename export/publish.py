@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from export.contract import FILE_OF, HEADS, ExportError, Graph
-from vsr_edge.bundle.locate import BundleFiles, sha256_of, verify_bundle
+from vsr_edge.bundle.locate import sha256_of, verify_bundle
 from vsr_edge.bundle.manifest import (
     FORMAT,
     GRAPH_INPUTS,
@@ -23,6 +23,7 @@ from vsr_edge.bundle.manifest import (
     GROUNDING,
     REQUIRED_ROLES,
     SCHEMA_VERSION,
+    Manifest,
     read_manifest,
 )
 from vsr_edge.bundle.model import Bundle
@@ -81,7 +82,7 @@ def write_bundle(
         write_manifest(folder, manifest | {"golden": _golden(folder)})
         staged = verify_bundle(folder)
         publish(folder, out, replace=True)
-    return Bundle(BundleFiles(out, staged.manifest))
+    return Bundle(staged.model_copy(update={"folder": out}))
 
 
 def _copy(folder: Path, graphs: Sequence[Graph]) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def _id(name: str, entries: Iterable[Mapping[str, Any]], prepared: str) -> str:
 
 def _golden(folder: Path) -> dict[str, Any]:
     """What the runtime computes from a bundle's files, for other machines to compare with."""
-    with Bundle(BundleFiles(folder, read_manifest(folder))) as bundle:
+    with Bundle(read_manifest(folder)) as bundle:
         texts = bundle.encode_text(GOLDEN_TEXTS)
         side = bundle.image_side
         images = bundle.encode_images([golden_picture(seed, side) for seed in GOLDEN_SEEDS])
@@ -174,7 +175,7 @@ def read_parts(folder: Path) -> dict[str, Part]:
     return parts
 
 
-def write_concepts(concepts: Path, encoders: BundleFiles, target: Path) -> Graph:
+def write_concepts(concepts: Path, encoders: Manifest, target: Path) -> Graph:
     """Encode words and phrases, one a line, to explain refinements by."""
     names = [name for name in concepts.read_text("utf-8").split("\n") if name.strip()]
     with Bundle(encoders) as bundle:

@@ -105,6 +105,10 @@ def test_the_order_of_the_rooms_is_written_down() -> None:
     rooms = (" | ".join(sorted(rooms - {"TELEMETRY_OFF_IN_TIME"})) for rooms in ROOMS)
     written = (PROJECT / "docs" / "development.md").read_text("utf-8")
     assert " ← ".join(rooms) in " ".join(written.split())
+    tree = (PROJECT / "README.md").read_text("utf-8").split("## The tree\n")[1].split("\n## ")[0]
+    for room in LEVEL.keys() - {"TELEMETRY_OFF_IN_TIME", "__main__"}:
+        name = f"{room}/" if (PACKAGE / room).is_dir() else f"{room}.py"
+        assert f" {name} " in tree, f"{name} is not in the README's tree"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -188,7 +192,7 @@ def test_no_file_name_stands_twice_in_the_package() -> None:
     assert [name for name, count in names.items() if count > 1] == []
 
 
-@pytest.mark.parametrize("package", ["vsr_edge", "export", "models"])
+@pytest.mark.parametrize("package", ["vsr_edge", "export", "models", "tests"])
 def test_no_file_holds_two_things(package: str) -> None:
     lengths = {
         str(path.relative_to(PROJECT)): len(path.read_text("utf-8").splitlines())

@@ -90,7 +90,7 @@ class SearchDocument(Document):
         more = {
             "verdict": verdict.pop("decision"),
             "turns": [turn.model_validate(one) for one in found.turns],
-            "bundle_name": bundle_name(archive.bundle.files.folder),
+            "bundle_name": bundle_name(archive.bundle.manifest.folder),
             "notices": [*found.notices, *archive.notices],
         }
         return cls.model_validate(asdict(found) | verdict | more)

@@ -15,7 +15,7 @@ from export.publish import write_bundle
 from models.grounding import GroundingHead
 from models.minilm import HIDDEN
 from models.refiner import Refiner
-from vsr_edge.bundle.locate import BundleFiles, find_bundle, verify_bundle
+from vsr_edge.bundle.locate import find_bundle, verify_bundle
 from vsr_edge.bundle.manifest import GROUNDING, REFINER, REQUIRED_ROLES, read_manifest
 from vsr_edge.bundle.model import Bundle, load_bundle
 from vsr_edge.errors import BundleDamaged, UsageError
@@ -92,8 +92,7 @@ def test_a_bundle_without_heads_says_so(bundle: Bundle) -> None:
     encoders = {role: manifest.files[role] for role in REQUIRED_ROLES}
     query = bundle.encode_queries(["a dog"])
     one = np.ones(1, np.float32)
-    files = BundleFiles(bundle.files.folder, manifest.model_copy(update={"files": encoders}))
-    with Bundle(files) as bare:
+    with Bundle(manifest.model_copy(update={"files": encoders})) as bare:
         with pytest.raises(UsageError, match="no grounding head"):
             bare.judge(query, footage(1, 2, bare.dim))
         with pytest.raises(UsageError, match="no refiner head"):

@@ -29,7 +29,7 @@ from vsr_edge.errors import (
 
 LITE, SMALL, CHECKPOINT = "someone/lite-copy", "someone/small", "someone/checkpoint"
 NOTHING_KNOWN = Registry({}, {})
-LITE_FILES = {entry.file for entry in verify_bundle("lite").manifest.files.values()}
+LITE_FILES = {entry.file for entry in verify_bundle("lite").files.values()}
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_only_what_belongs_to_the_bundle_is_downloaded(hub: Hub, site: Path) -> 
     assert (done.commit, done.folder) == (COMMIT, site / "target")
     assert hub.downloaded() == LITE_FILES | {MANIFEST_FILE, "MODEL_CARD.md"}
     assert {path.name for path in site.rglob("*")} == hub.downloaded() | {"target"}
-    assert verify_bundle(done.folder).manifest.bundle_id == done.bundle_id
+    assert verify_bundle(done.folder).bundle_id == done.bundle_id
     assert said[0] == f"{LITE}: main is commit {COMMIT}"
     assert any(line.startswith("downloading text.onnx, 27.4 MB") for line in said)
     # A second time only the manifest is looked at.

@@ -39,7 +39,7 @@ def test_a_published_bundle_is_whole_and_readable_by_others(small: Path, tmp_pat
         stage(small, folder, name="staged")
         publish(folder, tmp_path / "made")
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
-    assert verify_bundle(tmp_path / "made").manifest.name == "staged"
+    assert verify_bundle(tmp_path / "made").name == "staged"
     other = tmp_path / "other"
     other.mkdir()
     assert (tmp_path / "made").stat().st_mode == other.stat().st_mode
@@ -65,7 +65,7 @@ def test_what_is_there_stays_unless_it_is_to_be_replaced(small: Path, tmp_path: 
             publish(folder, target)
         assert everything_below(target) == before
         publish(folder, target, replace=True)
-    assert verify_bundle(target).manifest.name == "new"
+    assert verify_bundle(target).name == "new"
     assert (target / "notes.txt").read_text() == "mine"
 
 

@@ -26,7 +26,7 @@ from vsr_edge.errors import BundleDamaged, BundleNotFound
 @pytest.fixture
 def copy(tmp_path: Path, bundle: Bundle) -> Path:
     folder = tmp_path / "bundle"
-    shutil.copytree(bundle.files.folder, folder)
+    shutil.copytree(bundle.manifest.folder, folder)
     return folder
 
 

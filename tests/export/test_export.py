@@ -115,7 +115,7 @@ def own_side(folder: Path) -> int:
 def test_another_graph_does_not_pass_the_gate(source: Source, tmp_path: Path) -> None:
     """The text side of the built-in bundle against a graph with one weight tensor disturbed."""
     with load_bundle("lite") as bundle:
-        graphs = {role: bundle.files.path(role) for role in ("image_encoder", "text_encoder")}
+        graphs = {role: bundle.manifest.path(role) for role in ("image_encoder", "text_encoder")}
     model = onnx.load(graphs["text_encoder"])
     large = max(model.graph.initializer, key=lambda tensor: int(np.prod(tensor.dims)))
     rows = numpy_helper.to_array(large).copy()

@@ -202,7 +202,7 @@ def test_the_bundle_says_what_it_is(exported: Exported) -> None:
             assert isinstance(figures["pays"], bool)
             assert figures["alternatives"]["fp16"]["mean_cosine"] >= 0.99
             assert figures["max_difference_to_torch"] <= TOLERANCE
-            assert list(bundle.files.variants(role)) == ["int8", "fp16"]
+            assert list(bundle.manifest.variants(role)) == ["int8", "fp16"]
         assert raw["provenance"]["family"] in SUPPORTED
         assert bundle.manifest.calibration is None
 

@@ -36,7 +36,7 @@ def graph() -> Path:
 
 
 def pixels(count: int = 2) -> dict[str, np.ndarray]:
-    side = verify_bundle("lite").manifest.dimensions.image
+    side = verify_bundle("lite").dimensions.image
     random = np.random.default_rng(0)
     return {"pixels": random.normal(0, 1, (count, 3, side, side)).astype(np.float32)}
 
@@ -241,7 +241,7 @@ def test_filled_batches_give_the_same_vectors(
         return run(self, outputs, feeds)
 
     monkeypatch.setattr(Session, "run", watch)
-    with load_bundle(bundle.files.folder, provider="directml") as filled:
+    with load_bundle(bundle.manifest.folder, provider="directml") as filled:
         vectors, regions = filled.encode_frames(pictures)
     assert shapes == {1: [2], 3: [5], 4: [5], 7: [5, 2]}[count]
     expected, cells = bundle.encode_frames(pictures)

@@ -34,7 +34,7 @@ PATTERNS = [None, "*", "*.mp4", "cam1/*", "cam[12]/?.mp4", "none*", "/v/cam1/0.m
     pattern=st.sampled_from(PATTERNS),
     seed=st.integers(0, 2**32 - 1),
     spare=st.sampled_from([0, 32]),
-    block=st.sampled_from([1, 7, 4096]),
+    block=st.sampled_from([1, 7, 8192]),
     few=st.sampled_from([1, 30, 256]),
 )
 def test_search_finds_what_brute_force_finds(

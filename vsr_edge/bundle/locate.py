@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -13,22 +12,6 @@ from vsr_edge.config import bundles_folder
 from vsr_edge.errors import BundleDamaged, BundleNotFound, UsageError
 
 BUILT_IN = ("lite",)
-
-
-@dataclass(frozen=True, slots=True)
-class BundleFiles:
-    """A verified bundle on disk."""
-
-    folder: Path
-    manifest: Manifest
-
-    def path(self, role: str) -> Path:
-        return self.folder / self.manifest.files[role].file
-
-    def variants(self, role: str) -> dict[str, Path]:
-        """The graph of a role by precision, the bundle's own choice first."""
-        entry = self.manifest.files[role]
-        return {one.precision or "": self.folder / one.file for one in (entry, *entry.alternatives)}
 
 
 def installed_bundles() -> dict[str, Path]:
@@ -109,7 +92,7 @@ def bundle_title(name: str | None, bundle_id: str) -> str:
     return bundle_id if name is None else f"{name} ({bundle_id})"
 
 
-def verify_bundle(name_or_path: str | Path) -> BundleFiles:
+def verify_bundle(name_or_path: str | Path) -> Manifest:
     """Find a bundle, read its manifest and check each file's size and sha256.
 
     Raises:
@@ -129,7 +112,7 @@ def verify_bundle(name_or_path: str | Path) -> BundleFiles:
             fault = "was altered (its sha256 differs from the manifest's)"
         if fault:
             raise BundleDamaged(f"{path} ({role}) {fault}: copy or export the bundle again")
-    return BundleFiles(folder, manifest)
+    return manifest
 
 
 def sha256_of(path: Path) -> str:

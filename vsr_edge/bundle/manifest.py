@@ -174,10 +174,12 @@ class Calibration(_Part):
 class Manifest(_Part):
     """All that the runtime reads; the rest (provenance, parity) is kept in ``raw`` for display.
 
+    ``folder`` is where it was read, and where the files are that it names.
     ``encoders_id`` names what the stored vectors depend on: bundles that differ in their heads
     alone can search the same archive. ``calibration`` is None where nothing can be verified.
     """
 
+    folder: Path
     bundle_id: str = Field(alias="id")
     encoders_id: str = Field(alias="encoders")
     name: str
@@ -202,6 +204,15 @@ class Manifest(_Part):
     def named_files(self) -> list[tuple[str, BundleFile]]:
         """Every file, alternatives too, with the role it has."""
         return [(r, one) for r, entry in self.files.items() for one in (entry, *entry.alternatives)]
+
+    def path(self, role: str) -> Path:
+        """Of the file of a role."""
+        return self.folder / self.files[role].file
+
+    def variants(self, role: str) -> dict[str, Path]:
+        """The graph of a role by precision, the bundle's own choice first."""
+        entry = self.files[role]
+        return {one.precision or "": self.folder / one.file for one in (entry, *entry.alternatives)}
 
     @model_validator(mode="after")
     def _files_are_apart_and_complete(self) -> Self:
@@ -270,7 +281,7 @@ def read_manifest(folder: Path) -> Manifest:
                 f"{path} was altered (its {SEAL} differs from that of its fields): copy or export "
                 "the bundle again"
             )
-        fields = {**raw, "raw": raw}
+        fields = {**raw, "raw": raw, "folder": folder}
         if GROUNDING not in raw["files"] or raw["calibration"]["threshold"] is None:
             fields["calibration"] = None
         return Manifest.model_validate(fields)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr_edge import TELEMETRY_OFF_IN_TIME
-from vsr_edge.bundle.locate import BundleFiles, verify_bundle
+from vsr_edge.bundle.locate import verify_bundle
 from vsr_edge.bundle.manifest import (
     CONCEPTS,
     GRAPH_INPUTS,
@@ -65,17 +65,13 @@ class Concepts:
 class Bundle:
     """The graphs of a verified bundle, loaded when first needed; safe to share by threads."""
 
-    def __init__(self, files: BundleFiles, *, provider: str = "cpu", threads: int = 0) -> None:
-        self.files = files
+    def __init__(self, manifest: Manifest, *, provider: str = "cpu", threads: int = 0) -> None:
+        self.manifest = manifest
         self.provider = provider
         self.threads = threads
         self._sessions: dict[str, Session] = {}
         self._loading = threading.Lock()
         self._notices: list[str] = [] if TELEMETRY_OFF_IN_TIME else [_TELEMETRY]
-
-    @property
-    def manifest(self) -> Manifest:
-        return self.files.manifest
 
     @property
     def bundle_id(self) -> str:
@@ -219,14 +215,14 @@ class Bundle:
     @cached_property
     def _tokenizer(self) -> Tokenizer:
         limit = self.manifest.dimensions.max_tokens
-        return set_up_tokenizer(self.files.path(TOKENIZER), limit, self.manifest.text)
+        return set_up_tokenizer(self.manifest.path(TOKENIZER), limit, self.manifest.text)
 
     @cached_property
     def concepts(self) -> Concepts:
         """Words and phrases to explain refinements by; none where the bundle has none."""
         if CONCEPTS not in self.manifest.files:
             return Concepts((), np.empty((0, self.dim), np.float32))
-        path = self.files.path(CONCEPTS)
+        path = self.manifest.path(CONCEPTS)
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 names, vectors = arrays["names"], arrays["vectors"].astype(np.float32)
@@ -245,7 +241,9 @@ class Bundle:
     def _open(self, role: str) -> Session:
         # The heads are small, and int8: a GPU would hand most of them back to the processor.
         provider = self.provider if role in REQUIRED_ROLES else "cpu"
-        session = open_session(self.files.variants(role), provider=provider, threads=self.threads)
+        session = open_session(
+            self.manifest.variants(role), provider=provider, threads=self.threads
+        )
         check_graph(session, role, self.manifest)
         if provider == "cpu":
             return session

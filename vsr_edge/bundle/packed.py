@@ -65,8 +65,8 @@ def pack_bundle(name_or_path: str | Path, out: Path) -> Packed:
         BundleNotFound, BundleDamaged: there is none, or it is not what its manifest says.
         UsageError: a document is larger than any reader would take.
     """
-    bundle = verify_bundle(name_or_path)
-    folder, manifest = bundle.folder, bundle.manifest
+    manifest = verify_bundle(name_or_path)
+    folder = manifest.folder
     documents = sorted(name for name in DOCUMENTS if (folder / name).is_file())
     for name in documents:
         if (folder / name).stat().st_size > MAX_DOCUMENT_BYTES:

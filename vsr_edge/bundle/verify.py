@@ -10,7 +10,6 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr_edge.bundle.locate import BundleFiles
 from vsr_edge.bundle.manifest import GROUNDING, REFINER, GoldenImage, GoldenText
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import BundleDamaged, VsrEdgeError
@@ -54,8 +53,8 @@ def check_golden(bundle: Bundle) -> GoldenReport:
     golden = bundle.manifest.golden
     if not (golden.texts and golden.images):
         raise BundleDamaged(
-            f"{bundle.files.folder} has no golden vectors, so nothing says that it computes what "
-            "it should: export the bundle again"
+            f"{bundle.manifest.folder} has no golden vectors, so nothing says that it computes "
+            "what it should: export the bundle again"
         )
     texts = bundle.encode_text([one.text for one in golden.texts])
     pictures = [golden_picture(one.seed, bundle.image_side) for one in golden.images]
@@ -87,7 +86,7 @@ def check_sound(bundle: Bundle) -> None:
     Raises:
         BundleDamaged: something fails, or gives what the manifest does not say.
     """
-    folder, manifest = bundle.files.folder, bundle.manifest
+    manifest = bundle.manifest
     further = {a.precision for entry in manifest.files.values() for a in entry.alternatives}
     choices = [manifest.files] + [
         {
@@ -98,8 +97,8 @@ def check_sound(bundle: Bundle) -> None:
     ]
     try:
         for chosen in choices:
-            files = BundleFiles(folder, manifest.model_copy(update={"files": chosen}))
-            with Bundle(files, provider=bundle.provider, threads=bundle.threads) as variant:
+            other = manifest.model_copy(update={"files": chosen})
+            with Bundle(other, provider=bundle.provider, threads=bundle.threads) as variant:
                 _run_once(variant)
                 check_golden(variant)
     except VsrEdgeError:

@@ -57,7 +57,7 @@ def main_callback(
     """
 
 
-# In the order of the help page.
+# In the order of the help page. A new command is a function in a file of its group, named here.
 for command in (
     index,
     reindex,

@@ -122,7 +122,7 @@ def bundle_verify(
         check_sound(loaded)
         found: dict[str, Any] = {
             "id": loaded.bundle_id,
-            "bundle_name": bundle_name(loaded.files.folder),
+            "bundle_name": bundle_name(loaded.manifest.folder),
             "bytes": sum(entry.size_bytes for _, entry in loaded.manifest.named_files),
             "ok": True,
             "verifies": loaded.manifest.calibration is not None,

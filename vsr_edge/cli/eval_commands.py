@@ -132,7 +132,7 @@ def _measured(
         "queries": str(queries),
         "archive": str(archive.settings.archive),
         "bundle": archive.bundle.bundle_id,
-        "bundle_name": bundle_name(archive.bundle.files.folder),
+        "bundle_name": bundle_name(archive.bundle.manifest.folder),
         "videos": stats.videos,
         "clips": stats.clips,
     }

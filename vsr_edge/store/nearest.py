@@ -29,8 +29,8 @@ Ids = NDArray[np.int64]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# How many are compared, checked or written at a time: 3 MB at 384 dimensions.
-BLOCK = 4096
+# How many are compared, checked or written at a time: 6 MB at 384 dimensions.
+BLOCK = 8192
 
 # To copy fewer costs less than to compare them by themselves.
 _FEW = 256

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vsr_edge.errors import printable
 from vsr_edge.store.base import Filter
 from vsr_edge.types import Clip, ClipWindow, HalfVectors, Sampling, StoredVideo, Video
 
@@ -33,11 +34,6 @@ def path_value(path: Path) -> str | bytes:
     except UnicodeEncodeError:
         return os.fsencode(path)
     return text
-
-
-def printable(text: str) -> str:
-    """Text that SQLite can hold: undecodable bytes of a file name become escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def video_values(video: Video, sampling: Sampling) -> dict[str, Any]:

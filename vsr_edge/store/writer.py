@@ -11,8 +11,9 @@ from typing import Self
 
 import numpy as np
 
+from vsr_edge.errors import printable
 from vsr_edge.store.connection import transaction, translate_errors
-from vsr_edge.store.rows import half, path_value, printable, unit, video_values
+from vsr_edge.store.rows import half, path_value, unit, video_values
 from vsr_edge.types import ClipWindow, FrameFeatures, HalfVectors, Sampling, Seconds, Video
 
 # So that open readers know that clips or paths have changed.
