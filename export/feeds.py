@@ -150,7 +150,8 @@ def _frames(videos: Sequence[Path], side: int, count: int, crop: bool) -> Pixels
     for path in videos:
         try:
             video, _ = probe(path)
-            fps = min(each / max(video.duration, 1e-3), MOST_FPS)
+            # Rounded: a last digit would decide which of two frames next to a wanted time is taken.
+            fps = min(each / max(round(video.duration, 6), 1e-3), MOST_FPS)
             plan = plan_video(path, Sampling(fps=fps))
             with FrameReader(plan, size=(side, side), crop=crop) as reader:
                 frames.extend(picture for batch in reader for picture in batch.pixels)

@@ -79,7 +79,7 @@ class Refiner(nn.Module):
         """
         keep = evidence_mask.to(frames.dtype)[..., None]
         frames, regions = frames * keep, regions * keep[..., None]
-        features = (evidence_features * keep)[:, :, None]
+        features = evidence_features * keep
         cells = torch.cat([frames[:, :, None], regions], 2)
         alike = torch.einsum("bld,becd->blec", self.joint(states), cells)
         # What is not there is as unlike every word as can be.
@@ -91,7 +91,7 @@ class Refiner(nn.Module):
         shown = regions.gather(2, best[..., None].expand(*best.shape, regions.shape[-1]))
         evidence = torch.cat([frames[:, :, None], shown], 2)
         sims = torch.cat([sims[..., :1], sims[..., 1:].gather(2, best)], 2)
-        facts = torch.cat([sims[..., None], features.expand(*sims.shape, 2)], -1)
+        facts = torch.cat([sims[..., None], features[:, :, None].expand(*sims.shape, 2)], -1)
         evidence = (self.evidence(evidence * SCALE) + self.about(facts)).flatten(1, 2)
         memory = self.memory_norm(torch.cat([words, evidence], 1))
         each = evidence_mask[..., None].expand(*evidence_mask.shape, 1 + REGIONS_SHOWN).flatten(1)
