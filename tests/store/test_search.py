@@ -57,7 +57,7 @@ def test_search_finds_what_brute_force_finds(
     ):
         patch.setattr("vsr_edge.store.nearest._SPARE", spare)
         patch.setattr("vsr_edge.store.nearest.BLOCK", block)
-        patch.setattr("vsr_edge.store.vectors.BLOCK", block)
+        patch.setattr("vsr_edge.store.vectors._BATCH", block)
         patch.setattr("vsr_edge.store.nearest._FEW", few)
         with store.writer() as writer:
             ids = []

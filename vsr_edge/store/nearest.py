@@ -1,4 +1,4 @@
-"""Which vectors are nearest: every one of them is compared, by several threads.
+"""Which vectors are nearest: every one of them is compared.
 
 A graph finds two thirds of the true neighbours in footage, whose clips cluster by scene, where
 comparing a million vectors takes 50 ms of one core.
@@ -6,11 +6,8 @@ comparing a million vectors takes 50 ms of one core.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +23,12 @@ from usearch.index import search
 from vsr_edge.types import HalfVectors, Vectors
 
 Ids = NDArray[np.int64]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
-# How many are compared, checked or written at a time: 6 MB at 384 dimensions.
-BLOCK = 8192
+# How many are compared at a time: 50 MB at 384 dimensions.
+BLOCK = 65_536
+# Threads of usearch pay for themselves from so many on. (Its calls from several threads of Python
+# take twice as long as one after the other.)
+_MANY = 16_384
 
 # To copy fewer costs less than to compare them by themselves.
 _FEW = 256
@@ -107,13 +105,14 @@ def nearest(blocks: Sequence[Part], query: Vectors, k: int, threads: int) -> Ids
         """The best ``count`` clips with their scores, and whether there are others."""
         vectors = block.packed()
         some = min(count, len(vectors))
-        found = search(vectors, scaled, some, MetricKind.IP, exact=True, threads=1)
+        several = threads if len(vectors) >= _MANY else 1
+        found = search(vectors, scaled, some, MetricKind.IP, exact=True, threads=several)
         return block.clips(found.keys.astype(np.int64)), 1.0 - found.distances, some < len(vectors)
 
     count, last = k + _SPARE, -np.inf
     results: list[tuple[Ids, NDArray[np.floating]]] = []
     while blocks:
-        found = each(partial(compare, count=count), blocks, threads)
+        found = [compare(block, count) for block in blocks]
         scores = np.concatenate([scores for _, scores, _ in found])
         if not results and len(scores) > k:
             last = np.partition(scores, -k)[-k] - _MARGIN
@@ -125,11 +124,3 @@ def nearest(blocks: Sequence[Part], query: Vectors, k: int, threads: int) -> Ids
     return np.concatenate(
         [np.empty(0, np.int64), *(ids[scores >= last] for ids, scores in results)]
     )
-
-
-def each(act: Callable[[Item], Result], items: Sequence[Item], threads: int) -> list[Result]:
-    """``act`` on each item, by several threads."""
-    if threads == 1 or len(items) == 1:
-        return [act(item) for item in items]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(act, items))

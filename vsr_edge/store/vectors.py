@@ -18,6 +18,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ import numpy as np
 
 from vsr_edge.store.base import Filter
 from vsr_edge.store.connection import transaction
-from vsr_edge.store.nearest import BLOCK, Ids, Part, each, nearest
+from vsr_edge.store.nearest import Ids, Part, nearest
 from vsr_edge.store.rows import matrix, where_video
 from vsr_edge.types import HalfVectors, Vectors
 
@@ -35,6 +36,8 @@ from vsr_edge.types import HalfVectors, Vectors
 CACHE_FILES = (f"clips.{'[0-9a-f]' * 8}.vectors", "clips.usearch", "clips.usearch.*.tmp")
 
 _PAGE_BYTES = 4096
+# How many are read from SQLite, and written, at a time.
+_BATCH = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,13 +227,10 @@ class VectorFile:
                     # Not every file system can; and of want of memory, reading tells as well.
                     content = opened.read(size)
                 vectors = np.frombuffer(content, np.float16).reshape(-1, self._dim)
-                parts = zip(np.split(vectors, np.cumsum(rows[:-1])), segments, strict=True)
-                sound = each(
-                    lambda part: _checksum(part[0], part[1][2]) == part[1][3],
-                    list(parts),
-                    self._threads,
-                )
-                if not all(sound):
+                parts = np.split(vectors, np.cumsum(rows[:-1]))
+                with ThreadPoolExecutor(self._threads) as pool:
+                    sums = list(pool.map(_checksum, parts, [segment[2] for segment in segments]))
+                if sums != [segment[3] for segment in segments]:
                     raise ValueError("was damaged or belongs to another archive (checksum differs)")
         runs = np.frombuffer(b"".join(segment[2] for segment in segments), np.int64).reshape(-1, 3)
         return stamp, Part(vectors, _with_rows(runs, 0))
@@ -271,7 +271,7 @@ def _stored(
         rows = connection.execute(
             "SELECT id, vector FROM clips WHERE video_id = ? ORDER BY id", [video]
         )
-        some = rows.fetchmany(BLOCK)
+        some = rows.fetchmany(_BATCH)
         if not some:
             # Worth to know too: it need not be looked for again.
             runs.append(np.array([[video, 0, 0]]))
@@ -281,10 +281,10 @@ def _stored(
             counts = np.diff(firsts, append=len(ids))
             runs.append(np.column_stack([np.full_like(firsts, video), ids[firsts], counts]))
             blobs += [row[1] for row in some]
-            if len(blobs) >= BLOCK:
+            if len(blobs) >= _BATCH:
                 yield np.concatenate(runs), matrix(blobs, dim)
                 runs, blobs = [], []
-            some = rows.fetchmany(BLOCK)
+            some = rows.fetchmany(_BATCH)
     if runs:
         yield np.concatenate(runs), matrix(blobs, dim)
 
