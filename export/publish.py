@@ -66,6 +66,7 @@ def write_bundle(
             "schema_version": SCHEMA_VERSION,
             "id": _id(name, entries.values(), prepared),
             "encoders": encoders_id or _id(name, encoders, prepared),
+            "name": name,
             "files": entries,
             "graphs": {
                 role: {"inputs": list(GRAPH_INPUTS[role]), "outputs": list(GRAPH_OUTPUTS[role])}
