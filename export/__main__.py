@@ -6,7 +6,7 @@ vsr-edge export refiner CHECKPOINT … --out PARTS
 vsr-edge export bundle --base BUNDLE --parts PARTS … encoders and heads, calibrated
 vsr-edge export all RUN … --out BUNDLE               all of it, from a training run's folder
 
-In a checkout `python -m export` is the same.
+In a checkout `python -m export` is the same. What the commands do is in ``export.pipeline``.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
-from export.calibrate import CalibrationError
-from export.encoder import export_encoder, precisions
-from export.heads import Asking, assemble, export_part, read_parts
-from export.parity import MIN_MEAN_COSINE, ParityError
-from export.sources import ExportError, open_source
+from export.contract import ExportError
+from export.gate import MIN_MEAN_COSINE
+from export.gate_heads import Asking
+from export.pipeline import EncoderOptions, assemble, export_encoder, export_head, export_run
+from export.publish import Part, read_parts
+from export.sources import open_source
+from vsr_edge.bundle.manifest import GROUNDING, REFINER
+from vsr_edge.bundle.model import Bundle
+from vsr_edge.cli.options import App
 from vsr_edge.config import load_settings
 from vsr_edge.errors import VsrEdgeError
-from vsr_edge.evaluation.formats import read_queries
-from vsr_edge.help_pages import App
-from vsr_edge.runtime.encoder import Bundle
-from vsr_edge.runtime.manifest import GROUNDING, REFINER
+from vsr_edge.evaluation.benchmarks import read_queries
 
 app = App(
     add_completion=False,
@@ -56,7 +57,6 @@ class HeadPrecision(StrEnum):
     INT8 = "int8"
 
 
-# Typer reads the annotations itself and wants Optional spelled out.
 OutBundle = Annotated[Path, typer.Option("--out", help="Folder of the bundle.")]
 OutParts = Annotated[Path, typer.Option("--out", help="Folder for the graph and its figures.")]
 Work = Annotated[Path, typer.Option("--work", help="Folder for intermediate graphs.")]
@@ -73,11 +73,11 @@ Queries = Annotated[
 ]
 HeadPrecisionOption = Annotated[HeadPrecision, typer.Option("--precision")]
 Concepts = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option("--concepts", exists=True, dir_okay=False, help="Words and phrases, one a line."),
 ]
 Photos = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(
         "--photos",
         exists=True,
@@ -87,9 +87,9 @@ Photos = Annotated[
     ),
 ]
 PrecisionOption = Annotated[Precision, typer.Option("--precision", help="Of both sides.")]
-OnePrecision = Annotated[Optional[Precision], typer.Option(help="Of this side alone.")]  # noqa: UP045
+OnePrecision = Annotated[Precision | None, typer.Option(help="Of this side alone.")]
 Also = Annotated[
-    Optional[list[Precision]],  # noqa: UP045
+    list[Precision] | None,
     typer.Option(help="Put the graphs in this precision beside them, for a GPU. Repeatable."),
 ]
 DEFAULT_WORK = Path("runs/export")
@@ -115,19 +115,15 @@ def encoder(
     out: OutBundle,
     work: Work = DEFAULT_WORK,
     name: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Name of the bundle. \\[default: the source's]"),
+        str | None, typer.Option(help="Name of the bundle. \\[default: the source's]")
     ] = None,
     licence: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Licence of the weights. \\[default: as the source's card says]"),
     ] = None,
-    revision: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Commit, tag or branch of a hub id."),
-    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Commit, tag or branch of a hub id.")] = None,
     fit: Annotated[
-        Optional[FitOption],  # noqa: UP045
+        FitOption | None,
         typer.Option(
             help="See the middle square of a picture, or all of it, stretched. "
             "\\[default: as the source was trained]"
@@ -155,24 +151,25 @@ def encoder(
             raise ExportError(f"--out {out} is a file: name a folder")
         opened = open_source(source, revision=revision, work=work)
         numbers = opened.preprocessing
-        bundle = export_encoder(
-            replace(
-                opened,
-                name=name or opened.name,
-                licence=licence or opened.licence,
-                preprocessing=replace(numbers, fit=(fit or numbers.fit)),
-            ),
-            out,
-            work,
-            precision=precisions(precision, image_precision, text_precision),
-            also=list(also or ()),
+        wanted = replace(
+            opened,
+            name=name or opened.name,
+            licence=licence or opened.licence,
+            preprocessing=replace(numbers, fit=fit.value if fit else numbers.fit),
+        )
+        options = EncoderOptions(
+            precision=precision,
+            image_precision=image_precision,
+            text_precision=text_precision,
+            also=also or (),
             photos=photos,
             calibration_count=calibration_count,
             parity_count=parity_count,
             min_cosine=min_cosine,
         )
-        _say_what_does_not_pay(bundle)
-        typer.echo(json.dumps(_document(bundle), indent=1))
+        made = export_encoder(wanted, out, work, options)
+        _note_what_does_not_pay(made)
+        _say(made)
 
 
 @app.command()
@@ -192,8 +189,7 @@ def grounding(
     """
     with _errors_as_exit_codes():
         asking = _asking(archive, queries)
-        part = export_part(GROUNDING, checkpoint, base, asking, out, work, precision=precision)
-        typer.echo(json.dumps({"file": str(part.graph.path), "parity": part.parity}, indent=1))
+        _say_part(export_head(GROUNDING, checkpoint, base, asking, out, work, precision=precision))
 
 
 @app.command()
@@ -215,17 +211,8 @@ def refiner(
     --queries val/queries.jsonl --out parts
     """
     with _errors_as_exit_codes():
-        part = export_part(
-            REFINER,
-            checkpoint,
-            base,
-            _asking(archive, queries),
-            out,
-            work,
-            precision=precision,
-            use_evidence=not without_evidence,
-        )
-        typer.echo(json.dumps({"file": str(part.graph.path), "parity": part.parity}, indent=1))
+        where = (REFINER, checkpoint, base, _asking(archive, queries), out, work)
+        _say_part(export_head(*where, precision=precision, use_evidence=not without_evidence))
 
 
 @app.command()
@@ -247,11 +234,9 @@ def bundle(
     --queries val/queries.jsonl --out my-loop
     """
     with _errors_as_exit_codes():
-        made, calibrated = assemble(
-            base, read_parts(parts), _asking(archive, queries), out, work, concepts=concepts
-        )
-        document = _document(made) | {"calibration": calibrated.to_json()}
-        typer.echo(json.dumps(document, indent=1))
+        asking = _asking(archive, queries)
+        made, calibrated = assemble(base, read_parts(parts), asking, out, work, concepts=concepts)
+        _say(made, calibration=calibrated.to_json())
 
 
 @app.command(name="all")
@@ -267,7 +252,7 @@ def export_all(
     ],
     out: OutBundle,
     videos: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(
             exists=True,
             file_okay=False,
@@ -275,7 +260,7 @@ def export_all(
         ),
     ] = None,
     queries: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(exists=True, dir_okay=False, help="What to ask there, with the truth."),
     ] = None,
     base: Annotated[
@@ -293,38 +278,32 @@ def export_all(
     Example: vsr-edge export all models/checkpoints --videos val/videos
     --queries val/queries.jsonl --out my-bundle
     """
-    from export.chain import export_run
-
     with _errors_as_exit_codes():
-        made, calibrated = export_run(
-            run,
-            out,
-            work,
-            base=base,
-            videos=videos,
-            queries=None if queries is None else read_queries(queries, "jsonl"),
+        options = EncoderOptions(
             precision=precision,
-            also=list(also or ()),
+            also=also or (),
             photos=photos,
             calibration_count=calibration_count,
             parity_count=parity_count,
         )
-        _say_what_does_not_pay(made)
-        document = _document(made)
-        if calibrated is not None:
-            document["calibration"] = calibrated.to_json()
-        typer.echo(json.dumps(document, indent=1))
+        asked = None if queries is None else read_queries(queries, "jsonl")
+        made, calibrated = export_run(
+            run, out, work, options, base=base, videos=videos, queries=asked
+        )
+        _note_what_does_not_pay(made)
+        _say(made, **({} if calibrated is None else {"calibration": calibrated.to_json()}))
 
 
 def _asking(archive: Path, queries: Path) -> Asking:
     return Asking(load_settings({"archive": archive}), read_queries(queries, "jsonl"))
 
 
-def _document(made: Bundle) -> dict[str, Any]:
-    return {"id": made.bundle_id, "parity": made.manifest.raw["parity"]}
+def _say(made: Bundle, **more: Any) -> None:
+    document = {"id": made.bundle_id, "parity": made.manifest.raw["parity"], **more}
+    typer.echo(json.dumps(document, indent=1))
 
 
-def _say_what_does_not_pay(made: Bundle) -> None:
+def _note_what_does_not_pay(made: Bundle) -> None:
     """A precision that is no faster than fp32 here is written all the same: elsewhere it may be."""
     for role, figures in made.manifest.raw["parity"].items():
         if isinstance(figures, dict) and figures.get("pays") is False:
@@ -335,11 +314,15 @@ def _say_what_does_not_pay(made: Bundle) -> None:
             )
 
 
+def _say_part(part: Part) -> None:
+    typer.echo(json.dumps({"file": str(part.graph.path), "parity": part.parity}, indent=1))
+
+
 @contextmanager
 def _errors_as_exit_codes() -> Iterator[None]:
     try:
         yield
-    except (ParityError, CalibrationError, ExportError, VsrEdgeError, OSError) as error:
+    except (ExportError, VsrEdgeError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
 

@@ -1,4 +1,4 @@
-"""How sure is sure? Real searches of an archive with known answers turn logits into probabilities.
+"""Calibrate: how sure is sure? Real searches with known answers turn logits into probabilities.
 
 The probability is that of the first moment lying in the right video. It depends on how often what
 is asked for is there: on other archives and other questions it will be off, the more the less they
@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.contract import CalibrationError
+from models.logistic import logistic_fit
 from vsr_edge.archive import Archive
-from vsr_edge.evaluation.decisions import expected_calibration_error, logistic_fit
+from vsr_edge.evaluation.metrics import expected_calibration_error
 from vsr_edge.evaluation.records import Query, is_video
 
 # The share of right answers that the threshold lets through, and how often those must be right
@@ -41,13 +43,9 @@ BLANK = {
 }
 
 
-class CalibrationError(Exception):
-    """There is nothing to learn a calibration from."""
-
-
 @dataclass(frozen=True)
 class Calibrated:
-    """What the runtime needs (``vsr_edge.runtime.manifest.Calibration``), and what it gives on the
+    """What the runtime needs (``vsr_edge.bundle.manifest.Calibration``), and what it gives on the
     queries that it comes from, in [0, 1]: ``precision`` of "match", the share of right answers that
     are ``accepted`` and of absent queries that are ``denied`` (None where nothing absent was asked
     for), the expected calibration error, and how often the right video is first in ``one_shot`` and
@@ -132,7 +130,8 @@ def collect(archive: Archive, queries: Sequence[Query]) -> Answers:
     """
     stored = archive.videos()
     numbers = {video.video.path: number for number, video in enumerate(stored)}
-    rows = []
+    rows: list[list[tuple[float, float, int, bool]]] = []
+    one_shot: list[bool] = []
     for query in queries:
         found = archive.search(query.query, top_k=1)
         once = archive.search(query.query, top_k=1, one_shot=True)
@@ -140,18 +139,22 @@ def collect(archive: Archive, queries: Sequence[Query]) -> Answers:
         if any(candidate.match_probability is None for candidate in judged):
             raise CalibrationError(f"{query.query!r} was answered without a verdict")
         rows.append(
-            (
-                [logit(candidate.match_probability or 0.0) for candidate in judged],
-                [candidate.score for candidate in judged],
-                [numbers[candidate.video] for candidate in judged],
-                [_is_right(query, candidate.video) for candidate in judged],
-                bool(once.moments) and _is_right(query, once.moments[0].video),
-            )
+            [
+                (
+                    logit(candidate.match_probability or 0.0),
+                    candidate.score,
+                    numbers[candidate.video],
+                    _is_right(query, candidate.video),
+                )
+                for candidate in judged
+            ]
         )
-    width = max(len(row[0]) for row in rows)
+        one_shot.append(bool(once.moments) and _is_right(query, once.moments[0].video))
+    width = max(map(len, rows))
 
     def table(column: int, missing: float) -> NDArray[Any]:
-        return np.array([[*row[column], *[missing] * (width - len(row[column]))] for row in rows])
+        filled = [[one[column] for one in row] + [missing] * (width - len(row)) for row in rows]
+        return np.array(filled)
 
     return Answers(
         match=table(0, -np.inf),
@@ -159,7 +162,7 @@ def collect(archive: Archive, queries: Sequence[Query]) -> Answers:
         videos=table(2, 0).astype(np.intp),
         right=table(3, False).astype(bool),
         present=np.array([query.present for query in queries]),
-        one_shot=np.array([row[4] for row in rows]),
+        one_shot=np.array(one_shot),
         frames=sum(video.frames for video in stored),
     )
 

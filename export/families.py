@@ -1,4 +1,4 @@
-"""Dual encoders of Transformers as the modules that the runtime's contract describes.
+"""Source: dual encoders of Transformers as the modules that the runtime's contract describes.
 
 Each side is wrapped, not rewritten: its own layers run, on its own weights. Added are the entrance
 for soft tokens, the token states and the regions.
@@ -82,6 +82,8 @@ class SiglipText(nn.Module):
 class ClipImage(nn.Module):
     """Pixels [B, 3, S, S] → vector [B, D] and regions [B, 9, D]."""
 
+    cells: Tensor
+
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.config = model.config.vision_config
@@ -99,6 +101,8 @@ class ClipImage(nn.Module):
 
 class SiglipImage(nn.Module):
     """As :class:`ClipImage`."""
+
+    hidden_patches: Tensor
 
     def __init__(self, model: Any) -> None:
         super().__init__()

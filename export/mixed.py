@@ -1,4 +1,4 @@
-"""fp32 → int8 for transformers: dynamic, and in mixed precision where a layer's error is too large.
+"""Quantise: transformers → int8, dynamic, in mixed precision where a layer's error is too large.
 
 All matrix products become int8 with a scale for each column (optimum's settings for AVX2: unsigned
 weights and activations, which do not saturate without VNNI). If that moves the vectors too far,
@@ -23,17 +23,11 @@ from onnxruntime.quantization.qdq_loss_debug import (
     modify_model_output_intermediate_tensors,
 )
 
-from export.bundle import Graph
-from export.parity import MIN_MEAN_COSINE, cosines_of, run_graph
-from export.quantize import (
-    FeedReader,
-    Feeds,
-    prepare,
-    quantize_word_table,
-    quiet,
-    store_as_half,
-)
-from vsr_edge.runtime.manifest import TEXT_ENCODER
+from export.compare import cosines_of, run_graph
+from export.contract import Feeds, Graph
+from export.gate import MIN_MEAN_COSINE
+from export.quantize import FeedReader, prepared, quantize_word_table, quiet, store_as_half
+from vsr_edge.bundle.manifest import TEXT_ENCODER
 
 # Above the gate's bound, because the gate asks for it on what was not seen here.
 ENOUGH = MIN_MEAN_COSINE + 0.002
@@ -51,19 +45,17 @@ def quantize_transformer(
         feeds: what the products' errors are measured on, apart from what the gate compares.
         enough: mean cosine between int8 and fp32 vectors from which no product more is given up.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = Path(folder) / "prepared.onnx"
-        prepare(source, prepared)
-        products = weighted_products(prepared)
-        expected, _ = run_graph(Graph(prepared, "fp32"), feeds, "vector")
+    with prepared(source) as path:
+        products = weighted_products(path)
+        expected, _ = run_graph(Graph(path, "fp32"), feeds, "vector")
         kept: list[str] = []
         while True:
-            quantised = _quantize(prepared, kept)
+            quantised = _quantize(path, kept)
             found, _ = run_graph(Graph(quantised, "int8"), feeds, "vector")
             cosine = float(cosines_of(expected, found).mean())
             if cosine >= enough or len(kept) >= MOST_KEPT * len(products):
                 break
-            noise = noise_of_products(prepared, quantised, feeds[:1])
+            noise = noise_of_products(path, quantised, feeds[:1])
             worst = sorted(noise.keys() - set(kept), key=noise.__getitem__)
             if not worst:
                 break

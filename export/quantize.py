@@ -1,4 +1,4 @@
-"""fp32 ONNX → int8.
+"""Quantise: fp32 ONNX → int8, or fp16 for execution providers that compute in half precision.
 
 *Image side*: static QDQ of the convolutions with calibration pictures. Activations unsigned,
   weights signed with ``reduce_range``, because without VNNI the 8-bit multiply-add saturates at the
@@ -21,9 +21,10 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import onnx
@@ -38,17 +39,16 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
+from export.contract import FILE_OF, Feeds, Graph, Source
 from models.minilm import INTERMEDIATE
-
-# What a graph takes, batch by batch.
-Feeds: TypeAlias = Sequence[dict[str, NDArray[Any]]]
 
 FLOAT_CONVOLUTIONS = 6
 STORED_AS_HALF = 10_000  # elements; smaller tensors are biases and norms
 
 
-class FeedReader(CalibrationDataReader):
+class FeedReader(CalibrationDataReader):  # type: ignore[misc]
     """Hands what a graph takes to the calibrator, batch by batch."""
 
     def __init__(self, feeds: Feeds) -> None:
@@ -58,71 +58,94 @@ class FeedReader(CalibrationDataReader):
         return next(self._feeds, None)
 
 
+def quantize_side(
+    source: Source, role: str, precision: str, fp32: Path, calibration: Feeds, folder: Path
+) -> Graph:
+    """A side's graph in a precision, made of its fp32 graph, in ``folder``."""
+    if precision == "fp32":
+        return Graph(fp32, "fp32")
+    target = folder / FILE_OF[role]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if precision == "fp16":
+        convert_to_half(fp32, target)
+        return Graph(target, "fp16")
+    return Graph(target, "int8", tuple(source.quantizers[role](fp32, target, calibration)))
+
+
 def quantize_image_encoder(source: Path, target: Path, feeds: Feeds) -> list[str]:
     """Static int8 of the convolutions, calibrated on ``feeds``; the nodes left float."""
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = Path(folder) / "prepared.onnx"
-        prepare(source, prepared)
-        kept = _first_convolutions(prepared)
-        with quiet():
-            quantize_static(
-                prepared,
-                target,
-                FeedReader(feeds),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=["Conv", "Clip", "Add"],
-                nodes_to_exclude=kept + _nodes_after_the_tower(prepared),
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                per_channel=True,
-                reduce_range=True,
-                calibrate_method=CalibrationMethod.MinMax,
-                extra_options={"CalibMovingAverage": True},
-            )
+    with prepared(source) as path, quiet():
+        kept = _first_convolutions(path)
+        quantize_static(
+            path,
+            target,
+            FeedReader(feeds),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "Clip", "Add"],
+            nodes_to_exclude=kept + _nodes_after_the_tower(path),
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=True,
+            calibrate_method=CalibrationMethod.MinMax,
+            extra_options={"CalibMovingAverage": True},
+        )
     store_as_half(target)
     return kept
 
 
 def quantize_text_encoder(source: Path, target: Path, _: Feeds) -> list[str]:
     """Dynamic int8 of the matrix products, and the word table by rows; the nodes left float."""
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = Path(folder) / "prepared.onnx"
-        prepare(source, prepared)
-        kept = _products_with(prepared, rows=INTERMEDIATE)
-        with quiet():
-            quantize_dynamic(
-                prepared,
-                target,
-                op_types_to_quantize=["MatMul", "Gemm"],
-                weight_type=QuantType.QUInt8,
-                per_channel=True,
-                nodes_to_exclude=kept,
-            )
+    with prepared(source) as path:
+        kept = _products_with(path, rows=INTERMEDIATE)
+        _quantize_products(path, target, kept)
     quantize_word_table(target)
     store_as_half(target)
     return kept
 
 
-def quantize_head(source: Path, target: Path) -> None:
-    """Dynamic int8 of the products with large weights; a head's small ones cost nothing as they
-    are.
+def quantize_head(source: Path, folder: Path) -> Graph:
+    """Dynamic int8 of the products with large weights, in a file of the same name in ``folder``; a
+    head's small products cost nothing as they are.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = Path(folder) / "prepared.onnx"
-        prepare(source, prepared)
-        _transpose_shared_weights(prepared)
-        with quiet():
-            quantize_dynamic(
-                prepared,
-                target,
-                op_types_to_quantize=["MatMul", "Gemm"],
-                weight_type=QuantType.QUInt8,
-                per_channel=True,
-                nodes_to_exclude=_small_products(prepared),
-                # The notes of inner shapes, and with them of types, were dropped.
-                extra_options={"DefaultTensorType": TensorProto.FLOAT},
-            )
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / source.name
+    with prepared(source) as path:
+        _transpose_shared_weights(path)
+        # The notes of inner shapes, and with them of types, were dropped.
+        types = {"DefaultTensorType": TensorProto.FLOAT}
+        _quantize_products(path, target, _small_products(path), extra_options=types)
     store_as_half(target)
+    return Graph(target, "int8")
+
+
+def _quantize_products(path: Path, target: Path, kept: list[str], **options: Any) -> None:
+    with quiet():
+        quantize_dynamic(
+            path,
+            target,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            weight_type=QuantType.QUInt8,
+            per_channel=True,
+            nodes_to_exclude=kept,
+            **options,
+        )
+
+
+@contextmanager
+def prepared(source: Path) -> Iterator[Path]:
+    """A copy, alone in a temporary folder, with constants folded and operators fused.
+
+    The exporter's notes of inner shapes are dropped: the folding makes some of them wrong, and the
+    quantiser then refuses the graph.
+    """
+    model = onnx.load(source)
+    del model.graph.value_info[:]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "prepared.onnx"
+        onnx.save(model, path)
+        quant_pre_process(path, path, skip_symbolic_shape=True, skip_onnx_shape=True)
+        yield path
 
 
 def _transpose_shared_weights(path: Path) -> None:
@@ -161,18 +184,6 @@ def _small_products(path: Path) -> list[str]:
         for node in graph.node
         if node.op_type in {"MatMul", "Gemm"} and not large & set(node.input)
     ]
-
-
-def prepare(source: Path, target: Path) -> None:
-    """Fold constants and fuse.
-
-    The exporter's notes of inner shapes are dropped: the folding makes some of them wrong, and the
-    quantiser then refuses the graph.
-    """
-    model = onnx.load(source)
-    del model.graph.value_info[:]
-    onnx.save(model, target)
-    quant_pre_process(target, target, skip_symbolic_shape=True, skip_onnx_shape=True)
 
 
 def _first_convolutions(path: Path) -> list[str]:
@@ -228,6 +239,19 @@ def quantize_word_table(path: Path) -> None:
     save(model, path)
 
 
+def convert_to_half(source: Path, target: Path) -> None:
+    """Write the graph with float16 weights and arithmetic; what goes in and comes out is float32.
+
+    On a processor it is half the file and slower: it widens and narrows around each operator.
+    """
+    model = onnx.load(source)
+    # The exporter's notes of inner types would contradict the converted ones.
+    del model.graph.value_info[:]
+    with quiet():
+        converted = convert_float_to_float16(model, keep_io_types=True)
+    onnx.save(converted, target)
+
+
 def store_as_half(path: Path) -> None:
     """Store the remaining large float tensors as float16, each widened by a Cast."""
     model = onnx.load(path)
@@ -251,12 +275,11 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     onnx.save(model, path)
 
 
-class quiet:  # noqa: N801 — reads as a statement
-    """The quantiser logs advice that this module already follows."""
-
-    def __enter__(self) -> None:
-        self._level = logging.root.level
-        logging.disable(logging.WARNING)
-
-    def __exit__(self, *_: object) -> None:
+@contextmanager
+def quiet() -> Iterator[None]:
+    """The libraries log advice that this package already follows."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
         logging.disable(logging.NOTSET)

@@ -1,4 +1,4 @@
-"""SigLIP's tokenizer, which Transformers has in Python and sentencepiece only, as a tokenizer.json.
+"""Source: SigLIP's tokenizer, which Transformers has in Python only, as a tokenizer.json.
 
 The caller holds the result against the original, sentence by sentence (``check_tokenizer``).
 """
@@ -13,7 +13,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, normalizers
 from transformers.convert_slow_tokenizer import SpmConverter
 
 
-class _SiglipConverter(SpmConverter):  # type: ignore[misc]
+class _SiglipConverter(SpmConverter):
     """Adds what ``SiglipTokenizer`` does in Python: lower case, no punctuation, single spaces."""
 
     def normalizer(self, proto: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A dual encoder of Transformers, from a folder or the hub, as a source to export."""
+"""Source: a dual encoder of Transformers, from a folder or the hub."""
 
 from __future__ import annotations
 
@@ -14,17 +14,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, normalizers
 from torch.nn import functional as F
 
+from export.contract import ExportError, Source
 from export.families import FAMILIES, GRID, Family
 from export.mixed import quantize_transformer
-from export.sources import ExportError, Source
-from vsr_edge.runtime.manifest import (
-    IMAGE_ENCODER,
-    TEXT_ENCODER,
-    FilterKind,
-    Fit,
-    Preprocessing,
-    TextInput,
-)
+from vsr_edge.bundle.manifest import IMAGE_ENCODER, TEXT_ENCODER
+from vsr_edge.runtime.preprocess import FilterKind, Fit, Preprocessing
+from vsr_edge.runtime.tokens import TextInput
 
 # What Protocol Buffers can hold, less what the graph itself takes.
 LARGEST_SIDE = 2**31 - 2**24

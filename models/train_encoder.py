@@ -23,29 +23,25 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import math
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.checkpoint import differences
+from models.checkpoint import save_encoder
 from models.data.batches import augment, class_names, load_tokenizer, to_input, tokenize
 from models.data.photos import CaptionedPhotos, load_captioned_photos
 from models.efficientnet_lite import pretrained_efficientnet_lite
 from models.encoder import ImageEncoder, TextEncoder, as_cells
 from models.losses import class_name_loss, distillation_loss, info_nce
-from models.memory import keep_freed_memory
 from models.minilm import HIDDEN, masked_mean, pretrained_minilm
-from models.optimise import one_cycle, take_step
+from models.training import begin, one_cycle, take_step
 
 PROMPTS = ("{}", "a {}", "a photo of a {}", "a photo of the {}")
 CONFIDENT = 0.5
@@ -84,6 +80,7 @@ class Trainer:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
+        self.log = begin(args)
         self.random = np.random.default_rng(args.seed)
         self.tokenizer: Tokenizer = load_tokenizer()
         self.names = class_names()
@@ -97,19 +94,10 @@ class Trainer:
             sentence_vectors(text_tower, self.tokenizer, [n[0] for n in self.names]), dim=1
         )
         self.image = ImageEncoder(pretrained_efficientnet_lite(), vectors)
-        self.image.to(memory_format=torch.channels_last)
+        self.image.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.text = TextEncoder(text_tower)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.side = self.image.tower.image_size
-        self.started = time.monotonic()
-        args.out.mkdir(parents=True, exist_ok=True)
-        self.log_file = (args.out / "log.jsonl").open("w")
-
-    def log(self, **values: object) -> None:
-        values["seconds"] = round(time.monotonic() - self.started)
-        self.log_file.write(json.dumps(values) + "\n")
-        self.log_file.flush()
-        print(values, flush=True)
 
     def encode_text(self, texts: list[str]) -> Tensor:
         ids, mask = tokenize(self.tokenizer, texts)
@@ -166,14 +154,8 @@ class Trainer:
 
 def main() -> None:
     args = parse()
-    keep_freed_memory()
-    torch.manual_seed(args.seed)
-    if args.threads:
-        torch.set_num_threads(args.threads)
     trainer = Trainer(args)
-    trainer.log(
-        stage="start", photos=len(trainer.train), args={k: str(v) for k, v in vars(args).items()}
-    )
+    trainer.log.start(args, photos=len(trainer.train))
     teacher = train_heads(trainer)
     train_towers(trainer, teacher)
 
@@ -257,17 +239,8 @@ def train_towers(trainer: Trainer, teacher: Tensor) -> None:
                 totals[name] = totals.get(name, 0.0) + term.item() / batches
         rounded = {name: round(total, 3) for name, total in totals.items()}
         val = trainer.validate(mean_image, mean_text)
-        save(mean_image, mean_text, args.out / "encoder.safetensors")
+        save_encoder(args.out / "encoder.safetensors", mean_image, mean_text)
         trainer.log(stage="towers", saved_pass=number + 1, loss=rounded, val=val)
-
-
-def save(image: ImageEncoder, text: TextEncoder, path: Path) -> None:
-    """Write a checkpoint atomically: an interrupted run leaves the last complete one."""
-    state = {f"image.{name}": tensor for name, tensor in image.state_dict().items()}
-    state |= {f"text.{name}": tensor for name, tensor in text.state_dict().items()}
-    partial = path.with_suffix(".partial")
-    save_file(differences(state), partial)
-    partial.replace(path)
 
 
 @torch.no_grad()

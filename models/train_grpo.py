@@ -20,23 +20,20 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical
 
-from models.checkpoint import load_heads
-from models.data.worlds import Candidates, retrieve
-from models.episodes import Corpus, Episode, encode_refined, first, judge, soft_tokens
+from models.checkpoint import load_heads, save_heads
+from models.data.worlds import GRANULARITIES, Candidates
+from models.episodes import Asked, Corpus, Episode, any_world
 from models.grounding import GroundingHead
 from models.grpo import gaussian_log_probability, group_advantage, grpo_loss
-from models.memory import keep_freed_memory
+from models.logistic import logistic_fit
 from models.refiner import Refiner
 from models.rewards import (
     RewardWeights,
@@ -45,9 +42,8 @@ from models.rewards import (
     retrieval_probability,
     verification_reward,
 )
-from models.simulate import simulate
-from models.train_sft import GRANULARITIES, note, rounded, save
-from vsr_edge.evaluation.decisions import logistic_fit
+from models.simulate import validate
+from models.training import Means, begin, take_step
 
 
 def parse() -> argparse.Namespace:
@@ -157,28 +153,16 @@ def _of_picked(logits: Tensor, pick: Tensor) -> Tensor:
     return logits.gather(1, pick[..., None].expand(-1, -1, logits.shape[2]))
 
 
-def think(
-    policy: Policy,
-    episode: Episode,
-    asked: np.ndarray[Any, np.dtype[np.intp]],
-    candidates: Candidates,
-    granularity: Any,
-    evidence: int,
-) -> Outputs:
-    match, start, end, _ = judge(policy.head, episode, asked, candidates)
-    rejected = first(candidates, evidence)
-    soft = soft_tokens(
-        policy.refiner, episode, asked, rejected, match[:, :evidence].detach(), granularity
-    )
+def think(policy: Policy, asked: Asked, candidates: Candidates, evidence: int) -> Outputs:
+    match, start, end, _ = asked.judge(policy.head, candidates)
+    rejected = candidates.first(evidence)
+    soft = asked.soft_tokens(policy.refiner, rejected, match[:, :evidence].detach())
     return Outputs(match, start, end, soft, policy.slope, policy.bias)
 
 
 def main() -> None:
     args = parse()
-    keep_freed_memory()
-    torch.manual_seed(args.seed)
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    log = begin(args)
     random = np.random.default_rng(args.seed)
     corpora = [Corpus.load(path, args.encoder) for path in args.features]
     val = Corpus.load(args.val, args.encoder)
@@ -199,34 +183,20 @@ def main() -> None:
         lr=args.lr,
         weight_decay=0.0,
     )
-    args.out.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
-    totals: dict[str, float] = {}
-    with (args.out / "log.jsonl").open("w") as log_file:
-
-        def log(**values: Any) -> None:
-            values["seconds"] = round(time.monotonic() - started)
-            log_file.write(json.dumps(values) + "\n")
-            log_file.flush()
-            print(values, flush=True)
-
-        def validate() -> dict[str, Any]:
-            return {
-                granularity: simulate(val, head, refiner, granularity, worlds=args.val_worlds)
-                for granularity in GRANULARITIES
-            }
-
-        log(stage="start", args={name: str(value) for name, value in vars(args).items()})
-        log(stage="calibrated", slope=round(slope, 3), bias=round(bias, 3))
-        for step in range(args.steps):
-            if step % args.steps_per_world == 0:
-                episode = new_episode(args, corpora, random)
-            terms = one_step(args, policy, reference, episode, random, step, optimiser, parameters)
-            note(totals, terms)
-            if (step + 1) % 50 == 0 or step + 1 == args.steps:
-                log(stage="grpo", step=step + 1, **rounded(totals))
-        save(args.out / "loop.safetensors", head=head, refiner=refiner)
-        log(stage="done", val=validate())
+    log.start(args)
+    log(stage="calibrated", slope=round(slope, 3), bias=round(bias, 3))
+    totals = Means()
+    for step in range(args.steps):
+        if step % args.steps_per_world == 0:
+            episode = new_episode(args, corpora, random)
+        asked = episode.some(args.batch, random, GRANULARITIES[step % 2])
+        loss, terms = one_step(args, policy, reference, asked)
+        take_step({"loss": loss}, parameters, optimiser)
+        totals.note(terms)
+        if (step + 1) % 50 == 0 or step + 1 == args.steps:
+            log(stage="grpo", step=step + 1, **totals.rounded())
+    save_heads(args.out / "loop.safetensors", head, refiner)
+    log(stage="done", val=validate(val, head, refiner, args.val_worlds))
 
 
 @torch.no_grad()
@@ -240,13 +210,11 @@ def calibrated(
     logits, right = [], []
     for step in range(args.calibration_steps):
         episode = new_episode(args, corpora, random)
-        asked = ask(args, episode, random)
-        vectors = episode.corpus.queries.vectors[asked]
-        granularity = GRANULARITIES[step % 2]
-        candidates = retrieve(episode.world, vectors, granularity, args.candidates)
-        match, *_ = judge(head, episode, asked, candidates)
+        asked = episode.some(args.batch, random, GRANULARITIES[step % 2])
+        candidates = asked.retrieve(args.candidates)
+        match, *_ = asked.judge(head, candidates)
         pick = Categorical(logits=match).sample()[:, None]
-        shown = episode.shown_in(asked, candidates).any(2)
+        shown = asked.shown_in(candidates).any(2)
         logits.append(match.gather(1, pick)[:, 0])
         right.append(shown.gather(1, pick)[:, 0])
     weights, bias = logistic_fit(torch.cat(logits)[:, None].numpy(), torch.cat(right).numpy())
@@ -256,40 +224,19 @@ def calibrated(
 def new_episode(
     args: argparse.Namespace, corpora: list[Corpus], random: np.random.Generator
 ) -> Episode:
-    corpus = corpora[random.integers(len(corpora))]
-    count = min(args.world_photos, len(corpus.views) - args.absent_photos)
-    return corpus.world(count, args.absent_photos, random)
-
-
-def ask(
-    args: argparse.Namespace, episode: Episode, random: np.random.Generator
-) -> np.ndarray[Any, np.dtype[np.intp]]:
-    """Queries of a step, one in six of them absent."""
-    absent = args.batch // 6
-    present = random.choice(episode.present, args.batch - absent, replace=False)
-    return np.concatenate([present, random.choice(episode.absent, absent, replace=False)])
+    return any_world(corpora, args.world_photos, args.absent_photos, random)
 
 
 def one_step(
-    args: argparse.Namespace,
-    policy: Policy,
-    reference: Policy,
-    episode: Episode,
-    random: np.random.Generator,
-    step: int,
-    optimiser: torch.optim.Optimizer,
-    parameters: list[torch.nn.Parameter],
-) -> dict[str, Tensor]:
-    """Roll out, reward, update once; returns what is logged."""
-    granularity = GRANULARITIES[step % 2]
-    asked = ask(args, episode, random)
-    vectors = episode.corpus.queries.vectors[asked]
-    candidates = retrieve(episode.world, vectors, granularity, args.candidates)
-    outputs = think(policy, episode, asked, candidates, granularity, args.evidence)
+    args: argparse.Namespace, policy: Policy, reference: Policy, asked: Asked
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Roll out and reward; the loss, and what is logged."""
+    candidates = asked.retrieve(args.candidates)
+    outputs = think(policy, asked, candidates, args.evidence)
     with torch.no_grad():
-        before = think(reference, episode, asked, candidates, granularity, args.evidence)
+        before = think(reference, asked, candidates, args.evidence)
         actions = outputs.act(args.group, args.deviation)
-        rewards = reward(args, episode, asked, candidates, granularity, actions)
+        rewards = reward(args, asked, candidates, actions)
         total = sum(rewards.values(), torch.zeros(()))
         advantage = group_advantage(total).float()
     new = outputs.log_probability(actions, args.deviation)
@@ -301,11 +248,7 @@ def one_step(
         clip=args.clip,
         kl_weight=args.kl_weight,
     )
-    optimiser.zero_grad()
-    found.loss.backward()
-    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-    optimiser.step()
-    return {
+    return found.loss, {
         **{f"reward {name}": values.mean() for name, values in rewards.items()},
         "reward": total.mean(),
         "kl": found.kl.detach(),
@@ -316,15 +259,10 @@ def one_step(
 
 
 def reward(
-    args: argparse.Namespace,
-    episode: Episode,
-    asked: np.ndarray[Any, np.dtype[np.intp]],
-    candidates: Candidates,
-    granularity: Any,
-    actions: Actions,
+    args: argparse.Namespace, asked: Asked, candidates: Candidates, actions: Actions
 ) -> dict[str, Tensor]:
     """Each term of each rollout's reward, weighted, [B, G]."""
-    shown = episode.shown_in(asked, candidates)
+    shown = asked.shown_in(candidates)
     picked = shown.gather(1, actions.pick[..., None].expand(-1, -1, shown.shape[2]))
     said = actions.said_match
     # What is picked must match to be accepted; nothing at all may match to be rejected.
@@ -335,13 +273,9 @@ def reward(
     )
     spans = torch.stack([actions.start, actions.end + 1], -1)
     spans[..., 1] = torch.maximum(spans[..., 0], spans[..., 1])
-    wanted = episode.right_units(asked, granularity)
-    units = episode.world.units[granularity][0]
-    vectors = episode.corpus.queries.vectors[asked]
-    group = said.shape[1]
-    refined = encode_refined(
-        episode, np.repeat(asked, group), actions.soft.flatten(0, 1)
-    ).unflatten(0, said.shape)
+    wanted, units, vectors = asked.right_units(), asked.units, asked.vectors
+    rollouts = Asked(asked.episode, np.repeat(asked.numbers, said.shape[1]), asked.granularity)
+    refined = rollouts.encoded_with(actions.soft.flatten(0, 1)).unflatten(0, said.shape)
     known = wanted.any(1)[:, None]
     # The right units, and the wrong ones that the query likes best, the rejected among them.
     alike = (vectors @ units.T).masked_fill(wanted, -torch.inf)

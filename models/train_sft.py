@@ -23,21 +23,17 @@ goes to ``log.jsonl`` in the output folder; figures are on worlds of the val pho
 from __future__ import annotations
 
 import argparse
-import json
-import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.checkpoint import load_encoder, load_heads
-from models.data.worlds import Granularity, retrieve
+from models.checkpoint import load_encoder, load_heads, save_heads
+from models.data.worlds import GRANULARITIES, Granularity
 from models.encoder import TextEncoder
-from models.episodes import Corpus, Episode, first, judge, refine
+from models.episodes import Asked, Corpus, Episode, any_world
 from models.grounding import GroundingHead
 from models.guide import Guide, learn_guide
 from models.losses import (
@@ -47,14 +43,13 @@ from models.losses import (
     relevance_loss,
     span_loss,
 )
-from models.memory import keep_freed_memory
 from models.minilm import HIDDEN
-from models.optimise import one_cycle, take_step
-from models.refiner import SOFT_TOKENS, Refiner
-from models.simulate import simulate
+from models.refiner import Refiner
+from models.simulate import validate
+from models.training import Means, begin, one_cycle, take_step
+from vsr_edge.bundle.manifest import SOFT_TOKENS
 
 DECAY = 0.05
-GRANULARITIES: tuple[Granularity, ...] = ("clip", "video")
 
 
 def parse() -> argparse.Namespace:
@@ -94,20 +89,12 @@ class Trainer:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
+        self.log = begin(args)
         self.random = np.random.default_rng(args.seed)
         self.train = [Corpus.load(path, args.encoder) for path in args.features]
         self.val = Corpus.load(args.val, args.encoder)
         self.encoder: TextEncoder = load_encoder(args.encoder)[1].requires_grad_(False)
-        self.started = time.monotonic()
-        args.out.mkdir(parents=True, exist_ok=True)
-        self.log_file = (args.out / "log.jsonl").open("w")
         self._episode: Episode | None = None
-
-    def log(self, **values: Any) -> None:
-        values["seconds"] = round(time.monotonic() - self.started)
-        self.log_file.write(json.dumps(values) + "\n")
-        self.log_file.flush()
-        print(values, flush=True)
 
     def episode(self, step: int) -> Episode:
         """The world of this step; a new one every so often."""
@@ -116,26 +103,16 @@ class Trainer:
         return self._episode
 
     def new_episode(self, photos: int) -> Episode:
-        """A world of at most so many photos, from any of the corpora."""
-        corpus = self.train[self.random.integers(len(self.train))]
-        count = min(photos, len(corpus.views) - self.args.absent_photos)
-        return corpus.world(count, self.args.absent_photos, self.random)
+        return any_world(self.train, photos, self.args.absent_photos, self.random)
 
-    def validate(self, head: GroundingHead, refiner: Refiner | None) -> dict[str, Any]:
+    def validate(
+        self, head: GroundingHead, refiner: Refiner | None
+    ) -> dict[Granularity, dict[str, float]]:
         head.eval()
         if refiner is not None:
             refiner.eval()
-        found = {
-            granularity: simulate(
-                self.val,
-                head,
-                refiner,
-                granularity,
-                worlds=self.args.val_worlds,
-                use_evidence=not self.args.without_evidence,
-            )
-            for granularity in GRANULARITIES
-        }
+        use_evidence = not self.args.without_evidence
+        found = validate(self.val, head, refiner, self.args.val_worlds, use_evidence=use_evidence)
         head.train()
         if refiner is not None:
             refiner.train()
@@ -144,18 +121,14 @@ class Trainer:
 
 def main() -> None:
     args = parse()
-    keep_freed_memory()
-    torch.manual_seed(args.seed)
-    if args.threads:
-        torch.set_num_threads(args.threads)
     trainer = Trainer(args)
-    trainer.log(stage="start", args={name: str(value) for name, value in vars(args).items()})
+    trainer.log.start(args)
     rest = find_rest(trainer)
     head = load_heads(args.grounding)[0] if args.grounding else train_grounding(trainer)
-    save(args.out / "loop.safetensors", head=head)
+    save_heads(args.out / "loop.safetensors", head)
     guides = learn_guides(trainer)
     refiner = train_refiner(trainer, head, guides, rest)
-    save(args.out / "loop.safetensors", head=head, refiner=refiner)
+    save_heads(args.out / "loop.safetensors", head, refiner)
     trainer.log(stage="done", val=trainer.validate(head, refiner))
 
 
@@ -189,21 +162,14 @@ def train_grounding(trainer: Trainer) -> GroundingHead:
     head.joint.take_over(trainer.encoder)
     parameters = [p for p in head.parameters() if p.requires_grad]
     optimiser, schedule = one_cycle([(parameters, args.ground_lr, DECAY)], args.ground_steps)
-    totals: dict[str, float] = {}
+    totals = Means()
     for step in range(args.ground_steps):
         episode = trainer.episode(step)
-        absent = args.ground_batch // 6
-        asked = np.concatenate(
-            [
-                trainer.random.choice(episode.present, args.ground_batch - absent, replace=False),
-                trainer.random.choice(episode.absent, absent, replace=False),
-            ]
-        )
-        vectors = episode.corpus.queries.vectors[asked]
-        candidates = retrieve(episode.world, vectors, GRANULARITIES[step % 2], args.candidates)
-        shown = episode.shown_in(asked, candidates)
+        asked = episode.some(args.ground_batch, trainer.random, GRANULARITIES[step % 2])
+        candidates = asked.retrieve(args.candidates)
+        shown = asked.shown_in(candidates)
         right = shown.any(2)
-        match, start, end, relevance = judge(head, episode, asked, candidates)
+        match, start, end, relevance = asked.judge(head, candidates)
         terms = {
             "order": listwise_loss(match, right),
             "match": balanced_verification_loss(match, right),
@@ -213,9 +179,9 @@ def train_grounding(trainer: Trainer) -> GroundingHead:
             mask = candidates.mask[right]
             terms["relevance"] = 0.5 * relevance_loss(relevance[right], shown[right], mask)
         take_step(terms, parameters, optimiser, schedule)
-        note(totals, terms)
+        totals.note(terms)
         if (step + 1) % 100 == 0:
-            trainer.log(stage="grounding", step=step + 1, loss=rounded(totals))
+            trainer.log(stage="grounding", step=step + 1, loss=totals.rounded())
     if args.ground_steps:
         trainer.log(stage="grounding", val=trainer.validate(head, None))
     return head.requires_grad_(False).eval()
@@ -243,63 +209,32 @@ def train_refiner(
     optimiser, schedule = one_cycle(
         [(others, args.refine_lr, DECAY), ([refiner.rest], args.rest_lr, 0.0)], args.refine_steps
     )
-    totals: dict[str, float] = {}
+    totals = Means()
     for step in range(args.refine_steps):
         episode = trainer.episode(step)
         # Clip by clip there is little to learn, but to leave the query where it is.
         granularity: Granularity = "clip" if step % 4 == 0 else "video"
-        asked = trainer.random.choice(episode.present, args.refine_batch, replace=False)
-        vectors = episode.corpus.queries.vectors[asked]
-        right = episode.right_units(asked, granularity)
-        units = episode.world.units[granularity][0]
-        candidates = retrieve(episode.world, vectors, granularity, args.evidence)
+        numbers = trainer.random.choice(episode.present, args.refine_batch, replace=False)
+        asked = Asked(episode, numbers, granularity)
+        rejected = asked.retrieve(args.evidence)
         with torch.no_grad():
-            match, *_ = judge(head, episode, asked, candidates)
-        refined = refine(
-            refiner,
-            episode,
-            asked,
-            first(candidates, args.evidence),
-            match,
-            granularity,
-            use_evidence=not args.without_evidence,
-        )
+            match, *_ = asked.judge(head, rejected)
+        soft = asked.soft_tokens(refiner, rejected, match, not args.without_evidence)
+        refined, vectors = asked.encoded_with(soft), asked.vectors
+        there = (refined * guides[granularity].target(vectors)).sum(1)
         terms = {
             "retrieval": refined_query_loss(
-                refined, units, right, vectors, args.temperature, args.margin
+                refined, asked.units, asked.right_units(), vectors, args.temperature, args.margin
             ),
-            "guide": args.guide_weight
-            * (1 - (refined * guides[granularity].target(vectors)).sum(1)).mean(),
+            "guide": args.guide_weight * (1 - there).mean(),
         }
         take_step(terms, parameters, optimiser, schedule)
-        note(totals, terms)
+        totals.note(terms)
         if (step + 1) % 100 == 0:
-            trainer.log(stage="refiner", step=step + 1, loss=rounded(totals))
+            trainer.log(stage="refiner", step=step + 1, loss=totals.rounded())
         if (step + 1) % 400 == 0:
             trainer.log(stage="refiner", step=step + 1, val=trainer.validate(head, refiner))
     return refiner.requires_grad_(False).eval()
-
-
-def note(totals: dict[str, float], terms: dict[str, Tensor]) -> None:
-    """A running mean of each term."""
-    for name, term in terms.items():
-        totals[name] = 0.98 * totals.get(name, term.item()) + 0.02 * term.item()
-
-
-def rounded(totals: dict[str, float]) -> dict[str, float]:
-    return {name: round(total, 3) for name, total in totals.items()}
-
-
-def save(path: Path, **modules: nn.Module) -> None:
-    """Write a checkpoint atomically, float16."""
-    state = {
-        f"{name}.{key}": tensor.half().contiguous()
-        for name, module in modules.items()
-        for key, tensor in module.state_dict().items()
-    }
-    partial = path.with_suffix(".partial")
-    save_file(state, partial)
-    partial.replace(path)
 
 
 if __name__ == "__main__":

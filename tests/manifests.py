@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vsr_edge.runtime.manifest import MANIFEST_FILE, SEAL, digest_of
+from vsr_edge.bundle.manifest import MANIFEST_FILE, SEAL, digest_of
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -22,7 +22,7 @@ def sealed(manifest: dict[str, Any]) -> dict[str, Any]:
 def edit_manifest(folder: Path, change: Change) -> dict[str, Any]:
     """Apply the change, and seal what comes of it."""
     path = folder / MANIFEST_FILE
-    manifest = json.loads(path.read_text("utf-8"))
+    manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
     change(manifest)
     path.write_text(json.dumps(sealed(manifest)), "utf-8")
     return manifest

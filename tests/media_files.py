@@ -12,12 +12,13 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 160, 96
@@ -25,6 +26,8 @@ _COLUMNS, _ROWS = 4, 3
 _BITS = _COLUMNS * _ROWS
 _AT_A_RATE = ("gif", "mpeg4", "mpeg1video", "mpeg2video", "h261", "h263")
 _BAND = 24  # Rows of colour above the blocks.
+
+Target = TypeVar("Target")
 
 
 def picture(number: int, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.uint8]:
@@ -74,7 +77,7 @@ def constant_rate(count: int, rate: float = 10.0) -> list[float]:
 
 
 def write_video(
-    path: Any,
+    path: Target,
     times: Sequence[float],
     *,
     container: str | None = None,
@@ -90,7 +93,7 @@ def write_video(
     container_options: dict[str, str] | None = None,
     audio_seconds: float = 0.0,
     draw: Callable[[int, int, int], NDArray[np.uint8]] = picture,
-) -> Path:
+) -> Target:
     """Write frame i, which shows the number i, at ``start + times[i]`` seconds; returns ``path``.
 
     path: a ``Path``, or an object with a ``write`` method.
@@ -98,6 +101,7 @@ def write_video(
     target = str(path) if isinstance(path, Path) else path
     with av.open(target, "w", format=container, options=container_options or {}) as output:
         stream = output.add_stream(codec, rate=rate)
+        assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         stream.gop_size = keyframe_interval
         chosen = {"preset": "ultrafast", "sc_threshold": "0"} if codec == "libx264" else {}
@@ -138,6 +142,7 @@ def write_sound(path: Path, codec: str, seconds: float = 2.0) -> Path:
     """A file without pictures; its container follows from the name."""
     with av.open(str(path), "w") as output:
         stream = output.add_stream(codec, rate=16_000)
+        assert isinstance(stream, AudioStream)
         stream.layout = "mono"
         _write_tone(output, stream, seconds)
     return path

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.manifests import edit_manifest
+from vsr_edge.bundle.locate import find_bundle
 from vsr_edge.config import load_settings
-from vsr_edge.runtime.bundle import find_bundle
 
 ENCODERS = "other-encoders"
 

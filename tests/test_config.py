@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from vsr_edge.bundle.locate import find_bundle, installed_bundles
 from vsr_edge.config import (
     MAX_THREADS,
     Settings,
@@ -16,7 +17,6 @@ from vsr_edge.config import (
     usable_threads,
 )
 from vsr_edge.errors import UsageError
-from vsr_edge.runtime.bundle import find_bundle, installed_bundles
 from vsr_edge.types import Sampling
 
 

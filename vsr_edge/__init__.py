@@ -1,10 +1,31 @@
-"""Search a private video archive by text on the machine where it lies."""
+"""Search a private video archive by text on the machine where it lies.
+
+No network means no network: libraries that report home by themselves are told not to. Each reads
+its switch when it is imported, so importing this package throws all of them before anything else;
+``models``, ``export`` and ``tests`` import it first. Only the environment reaches these libraries;
+child processes inherit it.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
 
-from vsr_edge import privacy as _privacy  # noqa: F401  (before anything that it switches off)
+# onnxruntime imported before, by the caller's program, may already have begun.
+TELEMETRY_OFF_IN_TIME = (
+    "onnxruntime" not in sys.modules or os.environ.get("ORT_DISABLE_TELEMETRY") == "1"
+)
+os.environ |= {
+    # onnxruntime 1.32 keeps a device's id and a database of events in the home folder and sends
+    # them to Microsoft. Its function `disable_telemetry_events` stops neither the files nor the
+    # look-up of the collector, which is why the environment must say it first.
+    "ORT_DISABLE_TELEMETRY": "1",
+    # huggingface_hub names the versions of what else is installed with each request.
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    # Transformers asks the hub to convert a checkpoint that has no safetensors.
+    "DISABLE_SAFETENSORS_CONVERSION": "true",
+}
 
 # As typing's: to import that takes longer than all of this.
 TYPE_CHECKING = False
@@ -12,16 +33,26 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vsr_edge.archive import Archive, open_archive
+    from vsr_edge.bundle.model import Bundle, load_bundle
     from vsr_edge.config import Settings
     from vsr_edge.errors import VsrEdgeError
-    from vsr_edge.runtime.encoder import Bundle, load_bundle
-    from vsr_edge.types import Candidate, Moment, SearchResult, StoredVideo, Turn, Verdict, Video
+    from vsr_edge.types import (
+        Candidate,
+        Moment,
+        SearchOptions,
+        SearchResult,
+        StoredVideo,
+        Turn,
+        Verdict,
+        Video,
+    )
 
 __all__ = [
     "Archive",
     "Bundle",
     "Candidate",
     "Moment",
+    "SearchOptions",
     "SearchResult",
     "Settings",
     "StoredVideo",
@@ -38,8 +69,11 @@ _HOMES = {
     "archive": ("Archive", "open_archive"),
     "config": ("Settings",),
     "errors": ("VsrEdgeError",),
-    "runtime.encoder": ("Bundle", "load_bundle"),
-    "types": ("Candidate", "Moment", "SearchResult", "StoredVideo", "Turn", "Verdict", "Video"),
+    "bundle.model": ("Bundle", "load_bundle"),
+    "types": (
+        *("Candidate", "Moment", "SearchOptions", "SearchResult"),
+        *("StoredVideo", "Turn", "Verdict", "Video"),
+    ),
 }
 
 

@@ -29,7 +29,7 @@ def main() -> None:
             signal.signal(signal.SIGINT, interrupt)
         # An interrupted import of a compiled module may fail with any error, or in a callback.
         sys.unraisablehook = lambda failed: None if pressed else sys.__unraisablehook__(failed)
-        from vsr_edge.cli import main as run
+        from vsr_edge.cli.app import main as run
 
         run()
     except SystemExit:

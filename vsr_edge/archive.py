@@ -9,22 +9,29 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from vsr_edge.config import Settings, load_settings
 from vsr_edge.errors import ArchiveError, UsageError
-from vsr_edge.ingest.presence import PruneSummary, is_gone, missing_videos, plan_prune
-from vsr_edge.search.names import named, where_named
-from vsr_edge.store.base import ArchiveStats, Store, open_store
-from vsr_edge.types import Pixels, SearchResult, Seconds, StoredVideo
+from vsr_edge.ingest.scan import PruneSummary, is_gone, missing_videos, plan_prune
+from vsr_edge.search.video_names import named
+from vsr_edge.store import open_store
+from vsr_edge.store.base import ArchiveStats, Store
+from vsr_edge.types import (
+    Pixels,
+    SearchChanges,
+    SearchOptions,
+    SearchResult,
+    Seconds,
+    StoredVideo,
+    VideoNames,
+)
 
 if TYPE_CHECKING:
+    from vsr_edge.bundle.model import Bundle
     from vsr_edge.ingest.reindex import ReindexSummary
     from vsr_edge.ingest.run import IngestSummary, Progress
     from vsr_edge.media.hwaccel import Device
-    from vsr_edge.runtime.encoder import Bundle
-
 
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|heif|avif)$", re.IGNORECASE)
 
@@ -43,7 +50,7 @@ class Archive:
         """The encoders, verified and loaded at first use."""
         if self._bundle is None:
             # onnxruntime takes long to import: not for listing videos.
-            from vsr_edge.runtime.encoder import load_bundle
+            from vsr_edge.bundle.model import load_bundle
 
             settings = self.settings
             self._bundle = load_bundle(
@@ -139,29 +146,15 @@ class Archive:
             self._notices += device.notices
 
     def search(
-        self,
-        query: str,
-        *,
-        top_k: int = 10,
-        min_score: float | None = None,
-        video: str | Path | Sequence[str | Path] | None = None,
-        max_turns: int | None = None,
-        candidates: int | None = None,
-        max_ms: float | None = None,
-        one_shot: bool = False,
-        rocchio: bool = False,
+        self, query: str, options: SearchOptions | None = None, **changes: Unpack[SearchChanges]
     ) -> SearchResult:
         """Find moments by a sentence.
 
         Args:
-            top_k: at most so many moments.
-            min_score: leave out clips with a lower inner product, in [−1, 1].
-            video: narrows the search as in :meth:`videos`; of several, any may match.
-            max_turns: retrieve at most so often, each time with a query refined anew.
-            candidates: so many are verified in each turn.
-            max_ms: begin no turn after so many milliseconds.
-            one_shot: retrieve once and verify nothing.
-            rocchio: refine by classical relevance feedback instead of soft tokens.
+            options: how; the defaults if None.
+            changes: single fields of :class:`vsr_edge.types.SearchOptions`, such as ``top_k=3``,
+                in place of those in ``options``; None leaves a field as it is. ``video`` narrows
+                the search as in :meth:`videos`.
 
         Raises:
             ArchiveNotFound: nothing was indexed here yet.
@@ -170,8 +163,9 @@ class Archive:
             UsageError: a query that is empty or no text, a limit that cannot be, or a ``video``
             that matches nothing; the message names what is called nearly so.
         """
-        from vsr_edge.search.loop import CANDIDATES, MAX_TURNS, Budget, search
+        from vsr_edge.search.loop import search
 
+        options = (options or SearchOptions()).changed(**changes)
         if _is_picture(query.strip()):
             raise UsageError(
                 f"{query.strip()} names a picture, and only sentences are searched for as yet: say "
@@ -184,33 +178,19 @@ class Archive:
                 "the query is not valid UTF-8: type it anew, or set the terminal to UTF-8"
             ) from error
         store = self._encoded_store(create=False)
-        found = search(
-            store,
-            self.bundle,
-            query,
-            top_k=top_k,
-            min_score=min_score,
-            where=where_named(store, video),
-            budget=Budget(
-                MAX_TURNS if max_turns is None else max_turns,
-                CANDIDATES if candidates is None else candidates,
-                max_ms,
-            ),
-            one_shot=one_shot,
-            rocchio=rocchio,
-        )
+        found = search(store, self.bundle, query, options)
         gone = {path: is_gone(path) for path in {moment.video for moment in found.moments}}
         moments = tuple(replace(moment, missing=gone[moment.video]) for moment in found.moments)
         return replace(found, moments=moments)
 
-    def videos(self, video: str | Path | Sequence[str | Path] | None = None) -> list[StoredVideo]:
+    def videos(self, video: VideoNames | None = None) -> list[StoredVideo]:
         """The indexed videos by path, or those that a path, a folder or a glob names.
 
         The path of an indexed video means that one alone, though as a glob it may match its
         namesakes in other folders, or not even itself; so does the path of a folder that holds
         some. Looks at each file once, to tell which are ``missing``.
         """
-        found = self.store.videos(named(self.store, video))
+        found = self.store.videos(named(self.store, video, required=False))
         return [replace(stored, missing=is_gone(stored.video.path)) for stored in found]
 
     def select(self, videos: Iterable[str | Path]) -> list[StoredVideo]:
@@ -220,7 +200,7 @@ class Archive:
             UsageError: a name that matches nothing; the message says what is called nearly so.
         """
         names = list(videos)
-        return self.store.videos(where_named(self.store, names)) if names else []
+        return self.store.videos(named(self.store, names)) if names else []
 
     def frame(self, video: str | Path, seconds: Seconds) -> Pixels:
         """The frame of a video that is nearest to a time: upright, uint8 [H, W, 3], RGB.
@@ -245,14 +225,10 @@ class Archive:
         Raises:
             UsageError: a name that matches nothing; then nothing is removed.
         """
-        found = self.select(videos)
-        if found:
-            with self.store.writer() as writer:
-                writer.remove([stored.video_id for stored in found])
-        return found
+        return self._forget(self.select(videos))
 
     def prune(self, *, dry_run: bool = False) -> PruneSummary:
-        """Forget the videos whose files were deleted (:mod:`vsr_edge.ingest.presence`).
+        """Forget the videos whose files were deleted (:mod:`vsr_edge.ingest.scan`).
 
         Held back are those whose folder is gone or empty, as where a drive is not mounted:
         :meth:`remove` forgets them too.
@@ -264,10 +240,15 @@ class Archive:
             ArchiveLocked: another process is writing.
         """
         plan = plan_prune(missing_videos(self.store), dry_run=dry_run)
-        if plan.removed and not dry_run:
-            with self.store.writer() as writer:
-                writer.remove([stored.video_id for stored in plan.removed])
+        if not dry_run:
+            self._forget(plan.removed)
         return plan
+
+    def _forget(self, videos: Sequence[StoredVideo]) -> list[StoredVideo]:
+        if videos:
+            with self.store.writer() as writer:
+                writer.remove([stored.video_id for stored in videos])
+        return list(videos)
 
     def stats(self) -> ArchiveStats:
         """Counts and sizes."""
@@ -280,11 +261,8 @@ class Archive:
     @property
     def notices(self) -> list[str]:
         """What the archive repaired by itself, and what runs the models: for the user."""
-        return [
-            *self._notices,
-            *([] if self._bundle is None else self._bundle.notices),
-            *([] if self._store is None else self._store.notices),
-        ]
+        parts = [part for part in (self._bundle, self._store) if part is not None]
+        return [*self._notices, *(notice for part in parts for notice in part.notices)]
 
     @property
     def store(self) -> Store:
@@ -298,11 +276,9 @@ class Archive:
         if self._store is not None and self._store.bundle_id != self.bundle.encoders_id:
             self._close_store()
         if self._store is None:
+            encoders, dim = self.bundle.encoders_id, self.bundle.dim
             self._store = open_settings_store(
-                self.settings,
-                bundle_id=self.bundle.encoders_id,
-                dim=self.bundle.dim,
-                create=create,
+                self.settings, bundle_id=encoders, dim=dim, create=create
             )
         return self._store
 
@@ -323,12 +299,7 @@ class Archive:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -339,13 +310,9 @@ def _is_picture(query: str) -> bool:
 
 
 def open_settings_store(
-    settings: Settings,
-    *,
-    bundle_id: str | None = None,
-    dim: int | None = None,
-    create: bool = False,
+    settings: Settings, bundle_id: str | None = None, dim: int | None = None, create: bool = False
 ) -> Store:
-    """Open the store that the settings name (:func:`vsr_edge.store.base.open_store`).
+    """Open the store that the settings name (:func:`vsr_edge.store.open_store`).
 
     Raises:
         ArchiveError: no folder can lie there, or none that may be looked into; and all that
@@ -364,14 +331,7 @@ def open_settings_store(
         raise ArchiveError(
             f"{folder} is a file, not an archive's folder: name another with --archive"
         )
-    return open_store(
-        folder,
-        bundle_id=bundle_id,
-        dim=dim,
-        create=create,
-        exact_limit=settings.exact_limit,
-        threads=settings.threads,
-    )
+    return open_store(folder, bundle_id=bundle_id, dim=dim, create=create, threads=settings.threads)
 
 
 def open_archive(folder: Path | str | None = None, **settings: Any) -> Archive:

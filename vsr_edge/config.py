@@ -7,7 +7,7 @@ import operator
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,6 @@ from vsr_edge.types import Sampling
 APPLICATION = "vsr-edge"
 ENVIRONMENT_PREFIX = "VSR_EDGE_"
 
-# Exhaustive search of as many clips takes 20 ms a query on two threads. A graph over 50,000 takes
-# 10 s to build and, where vectors do not cluster, finds nine in ten of the nearest in no less time:
-# it pays only far beyond (tests/bench/test_retrieval.py).
-EXACT_SEARCH_LIMIT = 500_000
 # Thousands of threads take minutes to start and to end.
 MAX_THREADS = 256
 # No camera records more frames a second, and fewer than one in eleven days show nothing.
@@ -39,7 +35,8 @@ CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 class Settings:
     """All that a run may be told. ``threads`` 0 means: as many as this process may use.
 
-    ``include_system``: index what storage systems keep beside the videos too.
+    ``include_system``: index what storage systems keep beside the videos too. ``exact_limit`` is
+    deprecated: it is accepted and has no effect, as every search is exhaustive.
     """
 
     archive: Path
@@ -52,7 +49,7 @@ class Settings:
     clip_seconds: float = DEFAULT_SAMPLING.clip_seconds
     clip_stride: float = DEFAULT_SAMPLING.clip_stride
     regions: bool = DEFAULT_SAMPLING.regions
-    exact_limit: int = EXACT_SEARCH_LIMIT
+    exact_limit: int = 500_000
     include_system: bool = False
 
     def __post_init__(self) -> None:
@@ -72,13 +69,21 @@ class Settings:
 
     @property
     def sampling(self) -> Sampling:
-        return Sampling(
-            fps=self.fps,
-            min_frames=self.min_frames,
-            clip_seconds=self.clip_seconds,
-            clip_stride=self.clip_stride,
-            regions=self.regions,
-        )
+        return Sampling(**{field.name: getattr(self, field.name) for field in fields(Sampling)})
+
+
+# Each setting's kind, by its name, and what the kinds are called.
+_KNOWN = {field.name: str(field.type) for field in fields(Settings)}
+_KINDS = {
+    "Path": "a path",
+    "str": "text",
+    "bool": "yes or no",
+    "int": "a whole number",
+    "float": "a number",
+}
+_WORDS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
+    ("0", "false", "no", "off"), False
+)
 
 
 def usable_threads() -> int:
@@ -102,13 +107,10 @@ def default_archive() -> Path:
     Raises:
         UsageError: the user has no home folder, as in some containers.
     """
-    folder = _of_the_user(platformdirs.user_data_dir)
-    if folder is None:
-        raise UsageError(
-            "there is no home folder to keep an archive in: name one with --archive or "
-            f"{ENVIRONMENT_PREFIX}ARCHIVE, or set HOME"
-        )
-    return folder / "archive"
+    return _data_folder(
+        "there is no home folder to keep an archive in: name one with --archive or "
+        f"{ENVIRONMENT_PREFIX}ARCHIVE, or set HOME"
+    ).joinpath("archive")
 
 
 def bundles_folder() -> Path:
@@ -117,16 +119,19 @@ def bundles_folder() -> Path:
     Raises:
         UsageError: the user has no home folder.
     """
-    folder = _of_the_user(platformdirs.user_data_dir)
-    if folder is None:
-        raise UsageError("there is no home folder to install bundles in: set HOME")
-    return folder / "bundles"
+    return _data_folder("there is no home folder to install bundles in: set HOME") / "bundles"
 
 
 def config_file() -> Path | None:
     """The user's settings file; it need not exist. None where there is no home folder."""
     folder = _of_the_user(platformdirs.user_config_dir)
     return None if folder is None else folder / "config.toml"
+
+
+def _data_folder(without: str) -> Path:
+    if (folder := _of_the_user(platformdirs.user_data_dir)) is None:
+        raise UsageError(without)
+    return folder
 
 
 def _of_the_user(folder: Callable[..., str]) -> Path | None:
@@ -152,21 +157,16 @@ def load_settings(
     """
     environment = os.environ if environment is None else environment
     file = config_file() if file is None else file
-    # Where it is not needed, no default is looked for: there may be no home folder.
-    defaults = Settings(archive=Path())
-    names = [field.name for field in fields(Settings)]
-    found = {name: environment.get(ENVIRONMENT_PREFIX + name.upper()) for name in names}
+    found = {name: environment.get(ENVIRONMENT_PREFIX + name.upper()) for name in _KNOWN}
     # Merged first and made into Settings once: one source may complete what another began.
     merged = (
-        _converted({} if file is None else _read(file), defaults, str(file))
-        | _converted({k: v for k, v in found.items() if v}, defaults, "the environment")
-        | _converted(
-            {k: v for k, v in (options or {}).items() if v is not None}, defaults, "the options"
-        )
+        _converted({} if file is None else _read(file), str(file))
+        | _converted({k: v for k, v in found.items() if v}, "the environment")
+        | _converted({k: v for k, v in (options or {}).items() if v is not None}, "the options")
     )
-    if "archive" not in merged:
+    if "archive" not in merged:  # else no default is looked for: there may be no home folder
         merged["archive"] = default_archive()
-    return replace(defaults, **merged)
+    return Settings(**merged)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -184,19 +184,18 @@ def _read(file: Path) -> dict[str, Any]:
         raise UsageError(f"{file} is not valid TOML: {error}") from error
 
 
-def _converted(values: Mapping[str, Any], defaults: Settings, source: str) -> dict[str, Any]:
+def _converted(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     """The values of one source, each of its setting's kind and within its range."""
     changes: dict[str, Any] = {}
     for name, value in values.items():
-        if name not in Settings.__dataclass_fields__:
-            known = ", ".join(Settings.__dataclass_fields__)
+        if name not in _KNOWN:
+            known = ", ".join(_KNOWN)
             raise UsageError(f"{source}: no setting is called {name!r}; known: {known}")
-        default = getattr(defaults, name)
         try:
-            changes[name] = _convert(value, default)
+            changes[name] = _convert(value, _KNOWN[name])
             _check(name, changes[name])
         except (TypeError, ValueError, RuntimeError) as error:
-            kind = _KINDS.get(type(default), "a path")
+            kind = _KINDS[_KNOWN[name]]
             raise UsageError(f"{source}: {name} = {value!r} is not {kind}") from error
         except UsageError as error:
             raise UsageError(f"{source}: {error}") from error
@@ -217,29 +216,18 @@ def _check(name: str, value: Any) -> None:
         raise UsageError(f"threads must be at most {MAX_THREADS}, not {value}")
 
 
-_KINDS = {str: "text", bool: "yes or no", int: "a whole number", float: "a number"}
-_WORDS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
-    ("0", "false", "no", "off"), False
-)
-
-
-def _convert(value: Any, default: object) -> Any:
-    """``value`` as of the kind of ``default``; only text, as in the environment, is parsed."""
-    if isinstance(default, bool):
-        value = _WORDS.get(value.strip().lower(), value) if isinstance(value, str) else value
-        return _of_kind(value, bool)
-    if isinstance(default, Path):
+def _convert(value: Any, kind: str) -> Any:
+    """Only text, as in the environment, is parsed."""
+    if kind == "Path":
         return Path(value).expanduser()
-    if isinstance(default, str):
-        return _of_kind(os.fspath(value), str)
-    if isinstance(value, bool):
-        raise TypeError(value)
-    if isinstance(default, int):
+    if kind == "str" and isinstance(text := os.fspath(value), str):
+        return text
+    if kind == "bool":
+        found = _WORDS.get(value.strip().lower()) if isinstance(value, str) else value
+        if isinstance(found, bool):
+            return found
+    elif not isinstance(value, bool):
+        if kind == "float":
+            return float(value)
         return int(value) if isinstance(value, str) else operator.index(value)
-    return float(value)
-
-
-def _of_kind(value: Any, kind: type) -> Any:
-    if not isinstance(value, kind):
-        raise TypeError(value)
-    return value
+    raise TypeError(value)

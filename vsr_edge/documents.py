@@ -1,4 +1,4 @@
-"""Every JSON document of the command line: what `--json` prints is built from these models.
+"""Every JSON document: what `--json` prints is built from these models, and later what is served.
 
 Each document names itself and its version in ``schema``. Within a version keys are only added and
 keep their meaning, so whoever reads one passes over keys that are not known yet. The JSON Schemas
@@ -17,84 +17,55 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field
 
-from vsr_edge.document_fields import Part, Probability, Score, Seconds, Text, rounded
-from vsr_edge.documents_bundle import (
-    BundleListDocument,
-    BundlePackDocument,
-    BundlePullDocument,
-    BundleShowDocument,
-    BundleVerifyDocument,
+from vsr_edge.bundle.locate import bundle_name, name_of_id
+from vsr_edge.document_parts import (
+    BundleName,
+    ComparedFiles,
+    Difference,
+    EvalPath,
+    EvalRun,
+    EvaluatorTime,
+    Figures,
+    FileReport,
+    FoundBundle,
+    HeldBack,
+    Interval,
+    ManifestFile,
+    Moment,
+    Part,
+    Probability,
+    Registry,
+    Text,
+    TracedTurn,
+    Turn,
+    UnfinishedReindex,
+    Video,
+    rounded,
 )
-from vsr_edge.documents_eval import EvalCompareDocument, EvalDocument, EvalPredictionsDocument
-from vsr_edge.runtime.bundle import bundle_name, name_of_id
-from vsr_edge.types import Decision, RefinementMethod
+from vsr_edge.types import Decision
 
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive
-    from vsr_edge.ingest.presence import PruneSummary
     from vsr_edge.store.base import ArchiveStats
-    from vsr_edge.types import SearchResult, StoredVideo
+    from vsr_edge.types import SearchResult
 
 
-class Moment(Part):
-    """A span of a video in an answer, best first."""
-
-    rank: int
-    video: Text
-    start: Seconds
-    end: Seconds
-    score: Score
-    match_probability: Probability | None = Field(
-        description="How likely this shows what was asked for; null where nothing was verified."
-    )
-    missing: bool = Field(
-        default=False, description="The file is not where it was indexed any more."
-    )
+def _schema(name: str) -> Any:
+    return Field(default=name, alias="schema")
 
 
-class Candidate(Part):
-    """A span of a video that a turn put forward."""
+class Document(Part):
+    """A whole document."""
 
-    video: Text
-    start: Seconds
-    end: Seconds
-    score: Score
-    match_probability: Probability | None
+    schema_: str = Field(alias="schema")
 
 
-class Refinement(Part):
-    """What a turn did to the query before it retrieved."""
-
-    method: RefinementMethod
-    cosine: Annotated[float, rounded(4)] = Field(description="Of the new query to the first.")
-    gained: list[Text] = Field(description="Words and phrases that the query moved towards.")
-    lost: list[Text] = Field(description="Those that it moved away from.")
-
-
-class Turn(Part):
-    """One pass of the search: retrieve, verify, and why it ended or went on."""
-
-    turn: int
-    action: Text
-    refinement: Refinement | None
-    then: Text
-    latency_ms: float
-    encoder_calls: int
-    soft_tokens: int
-
-
-class TracedTurn(Turn):
-    """A turn with what it brought up, as `--turns` asks for; the likeliest first."""
-
-    candidates: list[Candidate]
-
-
-class SearchDocument(Part):
+class SearchDocument(Document):
     """The answer of `search`."""
 
-    schema_: Literal["vsr-edge/search/1"] = Field(default="vsr-edge/search/1", alias="schema")
+    schema_: Literal["vsr-edge/search/1"] = _schema("vsr-edge/search/1")
     query: Text
     verdict: Decision
     confidence: Probability | None = Field(
@@ -108,37 +79,24 @@ class SearchDocument(Part):
     turns: list[TracedTurn] | list[Turn]
     timing_ms: dict[str, float] = Field(description="By stage, and in total.")
     bundle: Text = Field(description="The id of the bundle that searched.")
-    bundle_name: Text = Field(description="What --bundle calls it.")
+    bundle_name: BundleName
     notices: list[Text] = Field(description="What the user should know, a sentence each.")
 
     @classmethod
-    def of(cls, result: SearchResult, archive: Archive, *, trace: bool = False) -> Self:
+    def of(cls, found: SearchResult, archive: Archive, *, trace: bool = False) -> Self:
         """What ``archive`` answered; with ``trace``, every turn lists its candidates."""
-        found = result.verdict
         turn: type[Turn] = TracedTurn if trace else Turn
-        return cls(
-            query=result.query,
-            verdict=found.decision,
-            confidence=found.confidence if found.decision == "match" else None,
-            threshold=found.threshold,
-            moments=[Moment.model_validate(moment) for moment in result.moments],
-            turns=[turn.model_validate(one) for one in result.turns],
-            timing_ms=result.timing_ms,
-            bundle=result.bundle,
-            bundle_name=bundle_name(archive.bundle.files.folder),
-            notices=[*result.notices, *archive.notices],
-        )
+        verdict = asdict(found.verdict)
+        more = {
+            "verdict": verdict.pop("decision"),
+            "turns": [turn.model_validate(one) for one in found.turns],
+            "bundle_name": bundle_name(archive.bundle.manifest.folder),
+            "notices": [*found.notices, *archive.notices],
+        }
+        return cls.model_validate(asdict(found) | verdict | more)
 
 
-class FileReport(Part):
-    """A file, and what is to be said of it."""
-
-    video: Text = Field(validation_alias="path")
-    reason: Text
-
-
-class _IndexCounts(Part):
-    schema_: str = Field(alias="schema")
+class _IndexCounts(Document):
     indexed: int = Field(description="Newly encoded videos, partial ones among them.")
     skipped: int = Field(description="Known and unchanged.")
     moved: int = Field(description="Known by their content, at a new place.")
@@ -161,13 +119,13 @@ class _IndexCounts(Part):
 class IndexDocument(_IndexCounts):
     """What a run of `index` did."""
 
-    schema_: Literal["vsr-edge/index/1"] = Field(default="vsr-edge/index/1", alias="schema")
+    schema_: Literal["vsr-edge/index/1"] = _schema("vsr-edge/index/1")
 
 
 class ReindexDocument(_IndexCounts):
     """What a run of `reindex` did."""
 
-    schema_: Literal["vsr-edge/reindex/1"] = Field(default="vsr-edge/reindex/1", alias="schema")
+    schema_: Literal["vsr-edge/reindex/1"] = _schema("vsr-edge/reindex/1")
     bundle_id: Text = Field(description="Of the encoders that the archive is of after the run.")
     switched: bool
     up_to_date: bool
@@ -175,63 +133,17 @@ class ReindexDocument(_IndexCounts):
     dropped: list[FileReport] = Field(description="What it was switched without.")
 
 
-class Video(Part):
-    """An indexed video."""
-
-    id: int
-    video: Text
-    duration: Seconds
-    width: int
-    height: int
-    codec: Text
-    container: Text
-    frames: int
-    clips: int
-    partial: Text | None = Field(description="Why only a part of it could be read, if so.")
-    indexed_at: Text
-    fingerprint: Text
-    missing: bool = Field(
-        default=False, description="The file is not where it was indexed any more."
-    )
-
-    @classmethod
-    def of(cls, stored: StoredVideo) -> Self:
-        video = stored.video
-        return cls(
-            id=stored.video_id,
-            video=str(video.path),
-            duration=video.duration,
-            width=video.width,
-            height=video.height,
-            codec=video.codec,
-            container=video.container,
-            fingerprint=video.fingerprint,
-            missing=stored.missing,
-            frames=stored.frames,
-            clips=stored.clips,
-            partial=stored.partial,
-            indexed_at=stored.indexed_at,
-        )
-
-
-class VideosDocument(Part):
+class VideosDocument(Document):
     """What `videos` lists."""
 
-    schema_: Literal["vsr-edge/videos/1"] = Field(default="vsr-edge/videos/1", alias="schema")
+    schema_: Literal["vsr-edge/videos/1"] = _schema("vsr-edge/videos/1")
     videos: list[Video]
 
 
-class UnfinishedReindex(Part):
-    """A second generation of the archive that is not complete."""
-
-    bundle_id: Text
-    videos: int
-
-
-class StatsDocument(Part):
+class StatsDocument(Document):
     """What an archive holds."""
 
-    schema_: Literal["vsr-edge/stats/1"] = Field(default="vsr-edge/stats/1", alias="schema")
+    schema_: Literal["vsr-edge/stats/1"] = _schema("vsr-edge/stats/1")
     archive: Text
     videos: int
     partial_videos: int
@@ -252,50 +164,34 @@ class StatsDocument(Part):
         return cls.model_validate(asdict(stats) | known)
 
 
-class RemoveDocument(Part):
+class RemoveDocument(Document):
     """What `remove` forgot."""
 
-    schema_: Literal["vsr-edge/remove/1"] = Field(default="vsr-edge/remove/1", alias="schema")
+    schema_: Literal["vsr-edge/remove/1"] = _schema("vsr-edge/remove/1")
     removed: list[Text]
 
 
-class HeldBack(Part):
-    """Videos that were kept, though their files are gone: their folder may come back."""
-
-    folder: Text
-    reason: Text
-    videos: int
-
-
-class PruneDocument(Part):
+class PruneDocument(Document):
     """What `prune` forgot, or with `--dry-run` would."""
 
-    schema_: Literal["vsr-edge/prune/1"] = Field(default="vsr-edge/prune/1", alias="schema")
+    schema_: Literal["vsr-edge/prune/1"] = _schema("vsr-edge/prune/1")
     removed: list[Text]
     held_back: list[HeldBack]
     dry_run: bool
 
-    @classmethod
-    def of(cls, summary: PruneSummary) -> Self:
-        return cls(
-            removed=[str(stored.video.path) for stored in summary.removed],
-            held_back=[HeldBack.model_validate(held) for held in summary.held_back],
-            dry_run=summary.dry_run,
-        )
 
-
-class DemoDocument(Part):
+class DemoDocument(Document):
     """What `demo` did: the documents of `index` and of each `search`."""
 
-    schema_: Literal["vsr-edge/demo/1"] = Field(default="vsr-edge/demo/1", alias="schema")
+    schema_: Literal["vsr-edge/demo/1"] = _schema("vsr-edge/demo/1")
     index: IndexDocument
     searches: list[SearchDocument]
 
 
-class DoctorDocument(Part):
+class DoctorDocument(Document):
     """What `doctor` found."""
 
-    schema_: Literal["vsr-edge/doctor/1"] = Field(default="vsr-edge/doctor/1", alias="schema")
+    schema_: Literal["vsr-edge/doctor/1"] = _schema("vsr-edge/doctor/1")
     python: Text
     platform: Text
     packages: dict[str, Text]
@@ -311,43 +207,127 @@ class DoctorDocument(Part):
     problems: list[Text] = Field(description="What is wrong and what to do, a sentence each.")
 
 
-class ErrorDocument(Part):
+class ErrorDocument(Document):
     """Why there is no other document; the message is on stderr as well."""
 
-    schema_: Literal["vsr-edge/error/1"] = Field(default="vsr-edge/error/1", alias="schema")
+    schema_: Literal["vsr-edge/error/1"] = _schema("vsr-edge/error/1")
     kind: Text = Field(description="The error's class, such as UsageError or ArchiveNotFound.")
     message: Text = Field(description="What is wrong, and what to do next.")
     exit_code: int
 
 
-DOCUMENTS: tuple[type[Part], ...] = (
-    SearchDocument,
-    IndexDocument,
-    ReindexDocument,
-    VideosDocument,
-    StatsDocument,
-    RemoveDocument,
-    PruneDocument,
-    DemoDocument,
-    DoctorDocument,
-    BundleShowDocument,
-    BundleVerifyDocument,
-    BundleListDocument,
-    BundlePackDocument,
-    BundlePullDocument,
-    EvalDocument,
-    EvalCompareDocument,
-    EvalPredictionsDocument,
-    ErrorDocument,
-)
+class BundleShowDocument(Document):
+    """A bundle's manifest without its golden vectors, and the folder it lies in.
+
+    The keys that are not listed here are the manifest's own.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    schema_: Literal["vsr-edge/bundle-show/1"] = _schema("vsr-edge/bundle-show/1")
+    folder: Text
+    bundle_name: BundleName
+    format: Literal["vsr-edge-bundle"]
+    schema_version: int = Field(description="Of the manifest.")
+    id: Text
+    name: Text = Field(description="What it was called when it was made.")
+    licence: Text
+    files: dict[str, ManifestFile]
+    dims: dict[str, int]
+
+
+class BundleVerifyDocument(Document):
+    """What was found to be sound."""
+
+    schema_: Literal["vsr-edge/bundle-verify/1"] = _schema("vsr-edge/bundle-verify/1")
+    id: Text
+    bundle_name: Text
+    bytes: int
+    ok: bool = Field(description="Always true: what is not sound is an error.")
+    verifies: bool = Field(description="Has it a trained verifier?")
+    text_cosine: float = Field(description="The lowest to a golden vector.")
+    image_cosine: float
+
+
+class BundleListDocument(Document):
+    """What `bundle list` knows."""
+
+    schema_: Literal["vsr-edge/bundle-list/1"] = _schema("vsr-edge/bundle-list/1")
+    built_in: list[FoundBundle]
+    installed: list[FoundBundle]
+    registry: Registry
+
+
+class BundlePackDocument(Document):
+    """A packed bundle."""
+
+    schema_: Literal["vsr-edge/bundle-pack/1"] = _schema("vsr-edge/bundle-pack/1")
+    file: Text
+    bundle_id: Text
+    sha256: Text = Field(description="Of the file.")
+    manifest_sha256: Text
+    size_bytes: int
+    members: list[Text]
+
+
+class BundlePullDocument(Document):
+    """An installed bundle."""
+
+    schema_: Literal["vsr-edge/bundle-pull/1"] = _schema("vsr-edge/bundle-pull/1")
+    folder: Text
+    bundle_id: Text
+    bundle_name: BundleName
+    manifest_sha256: Text
+    commit: Text | None = Field(description="Of the hub's repository; null for a file.")
+    new: bool
+
+
+class EvalDocument(Document):
+    """What `eval` measured."""
+
+    schema_: Literal["vsr-edge/eval/1"] = _schema("vsr-edge/eval/1")
+    run: EvalRun
+    metrics: Figures
+    intervals: dict[str, dict[str, Interval]] = Field(description="95 %, by bootstrap over videos.")
+    by_kind: dict[str, Figures] = Field(
+        default={}, description="Empty unless queries are of many kinds."
+    )
+    path: EvalPath
+    evaluator: EvaluatorTime
+
+
+class EvalCompareDocument(Document):
+    """Two files of answers to the same queries."""
+
+    schema_: Literal["vsr-edge/eval-compare/1"] = _schema("vsr-edge/eval-compare/1")
+    files: ComparedFiles
+    a: Figures
+    b: Figures
+    moments: dict[str, int] = Field(description="The longest answer of each file.")
+    difference: dict[str, dict[str, Difference]] = Field(
+        description="a − b with its 95 % interval: value, low, high; in per cent."
+    )
+
+
+class EvalPredictionsDocument(Document):
+    """A file of predictions, scored by the rules of its format and under its evaluator's names."""
+
+    schema_: Literal["vsr-edge/eval-predictions/1"] = _schema("vsr-edge/eval-predictions/1")
+    metrics: dict[str, Any]
+
+
+DOCUMENTS = [
+    model
+    for model in list(vars().values())
+    if isinstance(model, type) and issubclass(model, Document) and model is not Document
+    if not model.__name__.startswith("_")
+]
 
 
 def schema_files() -> dict[str, str]:
     """The JSON Schema of every document by the name of its file."""
     files = {}
     for document in DOCUMENTS:
-        made = TypeAdapter(document).json_schema(mode="serialization", by_alias=True)
-        schema = _alike(made)
+        schema = _alike(document.model_json_schema(mode="serialization"))
         name = schema["properties"]["schema"]["const"].split("/")[1]
         whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
         files[f"{name}.json"] = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"

@@ -7,12 +7,15 @@ float16 on disk, ``[n, D]``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vsr_edge.errors import UsageError
 
 Seconds: TypeAlias = float
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -22,6 +25,15 @@ HalfVectors: TypeAlias = NDArray[np.float16]
 
 Decision: TypeAlias = Literal["match", "no_match", "unverified"]
 RefinementMethod: TypeAlias = Literal["soft tokens", "rocchio"]
+# Paths, folders and globs; of several, any may match.
+VideoNames: TypeAlias = str | Path | Sequence[str | Path]
+
+
+def clock(seconds: Seconds) -> str:
+    """75.5 → ``1:15.5``; hours only where there are some."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +136,69 @@ class FrameFeatures:
 
     def __len__(self) -> int:
         return len(self.times)
+
+    def __getitem__(self, part: slice) -> FrameFeatures:
+        regions = None if self.regions is None else self.regions[part]
+        return FrameFeatures(self.times[part], self.vectors[part], regions)
+
+
+class SearchChanges(TypedDict, total=False):
+    """What may be said of a search, by name (:class:`SearchOptions`); None says nothing."""
+
+    top_k: int | None
+    min_score: float | None
+    video: VideoNames | None
+    max_turns: int | None
+    candidates: int | None
+    max_ms: float | None
+    one_shot: bool | None
+    rocchio: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How to search.
+
+    Args:
+        top_k: at most so many moments.
+        min_score: leave out clips with a lower inner product, in [−1, 1].
+        video: search only these videos.
+        max_turns: retrieve at most so often, each time with a query refined anew.
+        candidates: so many are verified in each turn.
+        max_ms: begin no turn after so many milliseconds.
+        one_shot: retrieve once and verify nothing.
+        rocchio: refine by pushing the query's vector away from what was rejected, the classical
+            relevance feedback, instead of by soft tokens.
+
+    Raises:
+        UsageError: a limit that cannot be.
+    """
+
+    top_k: int = 10
+    min_score: float | None = None
+    video: VideoNames | None = None
+    max_turns: int = 3
+    candidates: int = 16
+    max_ms: float | None = None
+    one_shot: bool = False
+    rocchio: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("top_k", "max_turns", "candidates"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.min_score is not None and not -1 <= self.min_score <= 1:
+            raise UsageError(f"min_score must lie between -1 and 1, not at {self.min_score}")
+        if self.max_ms is not None and not 0 < self.max_ms < float("inf"):
+            raise UsageError(f"max_ms must be a number above 0, not {self.max_ms}")
+
+    def changed(self, **given: Unpack[SearchChanges]) -> SearchOptions:
+        """These options, but for those that are given and not None."""
+        said: dict[str, Any] = {
+            name: getattr(self, name, None) if value is None else value
+            for name, value in given.items()
+        }
+        return replace(self, **said)
 
 
 def check_span(start: Seconds, end: Seconds) -> None:

@@ -20,9 +20,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from models.data.benchmark import BenchmarkOptions, build_benchmark
-from models.data.concepts import list_concepts
 from models.data.photos import read_captions
-from models.data.words import list_words, read_lines
+from models.data.vocabulary import list_concepts, list_words, read_lines
 
 MEANING = {
     "videos": "video files",

@@ -23,7 +23,7 @@ from PIL import Image
 
 from models.data.composition import Composition, Scene, compose
 from models.data.footage import film
-from vsr_edge.evaluation.formats import write_queries
+from vsr_edge.evaluation.benchmarks import write_queries
 from vsr_edge.evaluation.records import Query
 
 QUERIES_FILE, RECORD_FILE, VIDEOS_FOLDER = "queries.jsonl", "benchmark.json", "videos"

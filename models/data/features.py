@@ -6,18 +6,20 @@ to another, as the filmed one pans and zooms; transitions mix features as they w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.data.composition import Composition, Crop, Scene, random_crop
+from models.data.composition import WHOLE, Composition, Scene, random_crop
+from vsr_edge.bundle.model import Bundle
 
 Half: TypeAlias = NDArray[np.float16]
-Encode: TypeAlias = Callable[[NDArray[np.uint8]], tuple[NDArray[np.floating], NDArray[np.floating]]]
+BATCH = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,31 +37,25 @@ class PhotoViews:
 
 
 def encode_views(
-    photos: NDArray[np.uint8],
-    encode: Encode,
-    random: np.random.Generator,
-    *,
-    views: int,
-    side: int,
-    batch: int = 32,
+    photos: NDArray[np.uint8], bundle: Bundle, random: np.random.Generator, *, views: int
 ) -> PhotoViews:
-    """Encode ``views`` random crops of each photo, half of them mirrored.
-
-    ``photos`` uint8 [n, H, W, 3]; ``encode`` takes uint8 [b, side, side, 3] and gives vectors
-    [b, D] and regions [b, R, D]. The first view is the whole photo.
+    """Encode ``views`` random crops of each photo uint8 [n, H, W, 3], half of them mirrored; the
+    first is the whole photo.
     """
     if views < 2 or views % 2:
         raise ValueError(f"views are in pairs, plain and mirrored: not {views}")
     black = np.zeros_like(photos[:1])
+    pictures = _views(np.concatenate([photos, black]), random, views, bundle.image_side)
     vectors, regions = [], []
-    pictures = _views(np.concatenate([photos, black]), random, views, side)
-    for pixels in _batched(pictures, batch):
-        some, parts = encode(pixels)
+    while batch := list(islice(pictures, BATCH)):
+        some, cells = bundle.encode_frames(np.stack(batch))
+        assert cells is not None
         vectors.append(some.astype(np.float16))
-        regions.append(parts.astype(np.float16))
-    count = len(photos) + 1
-    flat, parts = np.concatenate(vectors), np.concatenate(regions)
-    return PhotoViews(flat.reshape(count, views, -1), parts.reshape(count, views, *parts.shape[1:]))
+        regions.append(cells.astype(np.float16))
+    shape = (len(photos) + 1, views)
+    return PhotoViews(
+        *(flat.reshape(*shape, *flat.shape[1:]) for flat in map(np.concatenate, (vectors, regions)))
+    )
 
 
 def _views(
@@ -67,22 +63,12 @@ def _views(
 ) -> Iterator[NDArray[np.uint8]]:
     for photo in photos:
         image = Image.fromarray(photo)
+        width, height = image.size
         for view in range(views):
-            crop: Crop = (0.0, 0.0, 1.0, 1.0) if view == 0 else random_crop(random)
-            box = tuple(share * size for share, size in zip(crop, image.size * 2, strict=True))
+            left, top, right, bottom = WHOLE if view == 0 else random_crop(random)
+            box = (left * width, top * height, right * width, bottom * height)
             pixels = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=box))
             yield pixels if view < views // 2 else pixels[:, ::-1]
-
-
-def _batched(pictures: Iterator[NDArray[np.uint8]], batch: int) -> Iterator[NDArray[np.uint8]]:
-    kept: list[NDArray[np.uint8]] = []
-    for picture in pictures:
-        kept.append(picture)
-        if len(kept) == batch:
-            yield np.stack(kept)
-            kept = []
-    if kept:
-        yield np.stack(kept)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

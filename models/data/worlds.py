@@ -2,12 +2,13 @@
 
 A world is a composed archive whose frames were never filmed. It is searched as the runtime
 searches: by the vectors of clips or of whole videos, and each hit becomes a candidate, the frames
-around the one in it that is most like the query.
+around the one in it that is most like the query. (Of a hit of more than 128 frames the runtime
+makes several candidates, training one.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -22,14 +23,14 @@ from models.data.composition import compose
 from models.data.features import PhotoViews, compose_frames
 from models.encoder import TextEncoder
 from models.minilm import HIDDEN
+from vsr_edge.bundle.manifest import REACH
 
 Granularity: TypeAlias = Literal["clip", "video"]
+GRANULARITIES: tuple[Granularity, ...] = ("clip", "video")
 
-# As the runtime does by default: frames a second, frames of a clip and from one to the next, and
-# how many frames before and after the best one a candidate holds.
+# As the runtime does by default: frames a second, frames of a clip and from one to the next.
 FPS = 1.0
 CLIP_FRAMES, CLIP_STRIDE = 4, 2
-REACH = 12
 MOST_WORDS = 32
 SCENES_PER_VIDEO = 4
 
@@ -84,49 +85,46 @@ class World:
     photos: NDArray[np.intp]
     videos: NDArray[np.intp]
     units: dict[Granularity, tuple[Tensor, NDArray[np.intp]]]
-    video_ranges: NDArray[np.intp]
-
-    def shown(self) -> set[int]:
-        """The photos that are in it."""
-        return set(self.photos.tolist())
 
 
 def build_world(
     views: PhotoViews, photos: NDArray[np.intp], random: np.random.Generator, mirror: float = 0.5
 ) -> World:
     """Compose these photos into videos and take their frames' features."""
-    videos = compose(photos, max(len(photos) // SCENES_PER_VIDEO, 1), random, mirror=mirror)
+    videos = compose(
+        photos.tolist(), max(len(photos) // SCENES_PER_VIDEO, 1), random, mirror=mirror
+    )
     frames = [compose_frames(video, views, random, fps=FPS) for video in videos]
     counts = np.array([len(part.times) for part in frames])
     ends = np.cumsum(counts)
     ranges = np.stack([ends - counts, ends - 1], 1)
     vectors = torch.from_numpy(np.concatenate([part.vectors for part in frames]))
-    clips = np.array(
-        [
-            (first, min(first + CLIP_FRAMES - 1, last))
-            for begin, last in ranges.tolist()
-            for first in range(begin, max(last - CLIP_STRIDE, begin) + 1, CLIP_STRIDE)
-        ]
-    )
+    clips = np.array([clip for video in ranges.tolist() for clip in clips_of(*video)])
+    shown = [
+        np.array([video.scenes[place].photo for place in part.scenes])
+        for video, part in zip(videos, frames, strict=True)
+    ]
     return World(
         vectors=vectors,
         regions=torch.from_numpy(np.concatenate([part.regions for part in frames])).half(),
-        photos=np.concatenate(
-            [
-                np.array([video.scenes[place].photo for place in part.scenes])
-                for video, part in zip(videos, frames, strict=True)
-            ]
-        ),
+        photos=np.concatenate(shown),
         videos=np.repeat(np.arange(len(videos)), counts),
         units={
-            "clip": (_means(vectors, clips), clips),
-            "video": (_means(vectors, ranges), ranges),
+            "clip": (mean_vectors(vectors, clips), clips),
+            "video": (mean_vectors(vectors, ranges), ranges),
         },
-        video_ranges=ranges,
     )
 
 
-def _means(vectors: Tensor, ranges: NDArray[np.intp]) -> Tensor:
+def clips_of(begin: int, last: int) -> list[tuple[int, int]]:
+    """First and last frame of each clip of a video's frames ``begin`` to ``last``."""
+    return [
+        (first, min(first + CLIP_FRAMES - 1, last))
+        for first in range(begin, max(last - CLIP_STRIDE, begin) + 1, CLIP_STRIDE)
+    ]
+
+
+def mean_vectors(vectors: Tensor, ranges: NDArray[np.intp]) -> Tensor:
     """The vector of each range of frames: their mean, of unit length."""
     sums = F.pad(vectors.double().cumsum(0), (0, 0, 1, 0))
     return F.normalize(sums[ranges[:, 1] + 1] - sums[ranges[:, 0]], dim=1).float()
@@ -137,14 +135,35 @@ class Candidates:
     """K candidates for each of B queries, best retrieved first.
 
     ``frames`` int [B, K, F] are numbers of frames, ``mask`` [B, K, F] says which are real (they
-    come first), ``scores`` [B, K] are inner products of query and retrieved unit, ``units`` [B, K]
-    which unit it was.
+    come first), ``units`` [B, K] which retrieved unit each lies in.
     """
 
     frames: Tensor
     mask: Tensor
-    scores: Tensor
     units: Tensor
+
+    def first(self, count: int) -> Candidates:
+        """The first ``count`` of each query."""
+        return Candidates(self.frames[:, :count], self.mask[:, :count], self.units[:, :count])
+
+    def unseen(self, seen: Candidates, count: int) -> Candidates:
+        """The first ``count`` whose unit is not among those that were seen."""
+        known = (self.units[:, :, None] == seen.units[:, None]).any(2)
+        order = known.long().argsort(dim=1, stable=True)[:, :count]
+        of_frames = order[..., None].expand(-1, -1, self.frames.shape[2])
+        return Candidates(
+            self.frames.gather(1, of_frames),
+            self.mask.gather(1, of_frames),
+            self.units.gather(1, order),
+        )
+
+    def with_more(self, other: Candidates) -> Candidates:
+        """Those of another retrieval behind these."""
+        return Candidates(
+            torch.cat([self.frames, other.frames], 1),
+            torch.cat([self.mask, other.mask], 1),
+            torch.cat([self.units, other.units], 1),
+        )
 
 
 def retrieve(
@@ -159,45 +178,34 @@ def retrieve(
     A hit that lies within reach of a better one in the same video is part of it. ``focus``: the
     vectors that choose the best frame in a hit, where they are not the queries that retrieve.
     """
-    vectors, ranges = world.units[granularity]
-    scores = queries @ vectors.T
     alike = ((queries if focus is None else focus) @ world.vectors.T).numpy()
-    order = scores.argsort(1, descending=True).numpy()
-    width = 2 * REACH + 1
-    frames = torch.zeros(len(queries), count, width, dtype=torch.long)
-    mask = torch.zeros(len(queries), count, width)
+    order = (queries @ world.units[granularity][0].T).argsort(1, descending=True).numpy()
+    frames = torch.zeros(len(queries), count, 2 * REACH + 1, dtype=torch.long)
+    mask = torch.zeros(frames.shape)
     units = torch.zeros(len(queries), count, dtype=torch.long)
     for row in range(len(queries)):
-        for place, (unit, first, last) in enumerate(
-            _distinct(order[row], alike[row], ranges, world.videos, world.video_ranges, count)
-        ):
-            length = last - first + 1
-            frames[row, place, :length] = torch.arange(first, last + 1)
-            mask[row, place, :length] = 1
+        found = _distinct(world, granularity, order[row], alike[row])
+        for place, (unit, first, last) in zip(range(count), found, strict=False):
+            frames[row, place, : last - first + 1] = torch.arange(first, last + 1)
+            mask[row, place, : last - first + 1] = 1
             units[row, place] = unit
-    return Candidates(frames, mask, scores.gather(1, units), units)
+    return Candidates(frames, mask, units)
 
 
 def _distinct(
-    order: NDArray[np.intp],
-    alike: NDArray[np.float32],
-    ranges: NDArray[np.intp],
-    videos: NDArray[np.intp],
-    video_ranges: NDArray[np.intp],
-    count: int,
-) -> list[tuple[int, int, int]]:
+    world: World, granularity: Granularity, order: NDArray[np.intp], alike: NDArray[np.float32]
+) -> Iterator[tuple[int, int, int]]:
+    """Of units in their order, each that is not within reach of an earlier one: its number, and the
+    first and last frame around its best.
+    """
+    ranges, videos = world.units[granularity][1], world.units["video"][1]
     centres: dict[int, list[int]] = {}
-    found: list[tuple[int, int, int]] = []
-    for unit in order:
+    for unit in order.tolist():
         first, last = ranges[unit]
         centre = int(first + alike[first : last + 1].argmax())
-        video = int(videos[centre])
+        video = int(world.videos[centre])
         others = centres.setdefault(video, [])
-        if any(abs(centre - other) <= REACH for other in others):
-            continue
-        others.append(centre)
-        begin, end = video_ranges[video]
-        found.append((int(unit), max(centre - REACH, int(begin)), min(centre + REACH, int(end))))
-        if len(found) == count:
-            break
-    return found
+        if all(abs(centre - other) > REACH for other in others):
+            others.append(centre)
+            begin, end = videos[video].tolist()
+            yield unit, max(centre - REACH, begin), min(centre + REACH, end)

@@ -10,7 +10,7 @@ import pytest
 from export.graphs import export_image_encoder
 from export.sources import open_lite
 from tests.bench.figures import shortest, show
-from vsr_edge.runtime.encoder import load_bundle
+from vsr_edge.bundle.model import load_bundle
 from vsr_edge.runtime.preprocess import to_input
 from vsr_edge.runtime.session import PROVIDERS, open_session
 
@@ -27,7 +27,7 @@ def test_int8_against_fp32(tmp_path: Path) -> None:
     export_image_encoder(source.image, tmp_path / "image.onnx", source.side)
     with load_bundle() as bundle:
         side = bundle.image_side
-        int8 = bundle.files.path("image_encoder")
+        int8 = bundle.manifest.path("image_encoder")
         frames = np.random.default_rng(0).integers(0, 256, (FRAMES, side, side, 3), dtype=np.uint8)
         whole = shortest(lambda: bundle.encode_frames(frames))
     pixels = to_input(frames, side, source.preprocessing)
@@ -51,7 +51,7 @@ def test_int8_against_fp32(tmp_path: Path) -> None:
 def test_batch_sizes() -> None:
     with load_bundle() as bundle:
         side = bundle.image_side
-        session = open_session(bundle.files.variants("image_encoder"))
+        session = open_session(bundle.manifest.variants("image_encoder"))
     figures = {}
     for batch in (1, 2, 4, 8, 16, 32):
         pixels = np.zeros((batch, 3, side, side), np.float32)

@@ -11,9 +11,9 @@ import pytest
 
 from tests.bench.figures import peak_memory, shortest, show
 from vsr_edge import open_archive
-from vsr_edge.media.decode import read_frames
+from vsr_edge.bundle.model import load_bundle
+from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.plan import plan_video
-from vsr_edge.runtime.encoder import load_bundle
 from vsr_edge.types import Sampling
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
@@ -68,7 +68,7 @@ def test_indexing_against_its_parts(
             return pictures
 
         def decode_planned() -> int:
-            with read_frames(plan_video(path, Sampling()), size=(side, side)) as reader:
+            with FrameReader(plan_video(path, Sampling()), size=(side, side)) as reader:
                 return sum(len(batch) for batch in reader)
 
         frames = np.stack(decode_all())

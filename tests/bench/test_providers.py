@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.encoder import make_graphs
-from export.half import convert_to_half
-from export.pictures import load_pictures
+from export.feeds import load_pictures
+from export.graphs import make_encoder_graphs
+from export.quantize import convert_to_half
 from export.sources import open_lite
 from tests.bench.figures import shortest, show
-from vsr_edge.runtime.manifest import IMAGE_ENCODER
+from vsr_edge.bundle.manifest import IMAGE_ENCODER
 from vsr_edge.runtime.preprocess import to_input
 from vsr_edge.runtime.session import PROVIDERS, available_providers, open_session
 
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 @pytest.fixture(scope="module")
 def graphs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("graphs")
-    fp32 = make_graphs(open_lite(CHECKPOINT), folder)[IMAGE_ENCODER]
+    fp32 = make_encoder_graphs(open_lite(CHECKPOINT), folder)[IMAGE_ENCODER]
     convert_to_half(fp32, folder / "half.onnx")
     return {"fp32": fp32, "fp16": folder / "half.onnx"}
 

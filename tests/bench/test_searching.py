@@ -9,8 +9,8 @@ import pytest
 
 from tests.bench.figures import peak_memory, shortest, show
 from vsr_edge import open_archive
-from vsr_edge.media.sampling import clip_windows
-from vsr_edge.store.base import open_store
+from vsr_edge.media.plan import clip_windows
+from vsr_edge.store import open_store
 from vsr_edge.types import FrameFeatures, Sampling, Video
 
 QUERIES = ("a dog runs over a meadow", "a woman with a red umbrella", "an empty street at night")
@@ -53,13 +53,13 @@ def test_warm_search(archive_folder: Path) -> None:
     with open_archive(archive_folder) as archive:
         clips = archive.stats().clips
         figures = {}
-        for name, options in (("one shot", {"one_shot": True}), ("three turns", {})):
-            archive.search(QUERIES[0], **options)
+        for name, one_shot in (("one shot", True), ("three turns", False)):
+            archive.search(QUERIES[0], one_shot=one_shot)
             stages: dict[str, list[float]] = {}
             turns = []
             for _ in range(30):
                 for query in QUERIES:
-                    result = archive.search(query, **options)
+                    result = archive.search(query, one_shot=one_shot)
                     turns.append(len(result.turns))
                     for stage, ms in result.timing_ms.items():
                         stages.setdefault(stage, []).append(ms)

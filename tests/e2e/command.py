@@ -22,7 +22,7 @@ INTERRUPTIBLE = (
     sys.executable,
     "-c",
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-    "from vsr_edge.cli import main; main()",
+    "from vsr_edge.cli.app import main; main()",
 )
 TIMEOUT = 240
 

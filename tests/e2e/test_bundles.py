@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundles.hub import COMMIT, Hub, serving
-from tests.bundles.samples import everything_below
+from tests.bundle.hub import COMMIT, Hub, serving
+from tests.bundle.samples import everything_below
 from tests.e2e.command import INTERRUPTIBLE, finish, run, running, succeed, wait_until
-from vsr_edge.runtime.bundle import find_bundle, sha256_of
+from vsr_edge.bundle.locate import find_bundle, sha256_of
 
 LITE = "someone/lite-copy"
 

@@ -12,8 +12,8 @@ import pytest
 
 from tests.e2e.command import run, succeed
 from tests.media_files import flipped, truncated
+from tests.store.archives import vector_file
 
-CACHE = "clips.usearch"
 QUERY = "a bicycle"
 
 
@@ -41,7 +41,7 @@ def test_a_damaged_cache_is_rebuilt_and_answers_as_before(
 ) -> None:
     before, said = moments(archive)
     assert said == ""
-    damage(archive / CACHE)
+    damage(vector_file(archive))
     after, said = moments(archive)
     assert after == before
     assert "rebuilt" in said

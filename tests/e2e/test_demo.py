@@ -11,10 +11,10 @@ import pytest
 
 from tests.e2e.command import Ended, run, succeed
 from tests.manifests import edit_manifest
+from vsr_edge.bundle.locate import find_bundle
+from vsr_edge.bundle.manifest import read_manifest
+from vsr_edge.cli.demo import QUERIES
 from vsr_edge.config import load_settings
-from vsr_edge.demo import QUERIES
-from vsr_edge.runtime.bundle import find_bundle
-from vsr_edge.runtime.manifest import read_manifest
 from vsr_edge.types import Seconds
 
 # The scene with a bicycle at a wall, the last one of its clip.
@@ -28,7 +28,8 @@ def demo() -> Ended:
 
 def best(demo: Ended, query: str) -> dict[str, Any]:
     (search,) = [one for one in demo.document["searches"] if one["query"] == query]
-    return search["moments"][0]
+    first: dict[str, Any] = search["moments"][0]
+    return first
 
 
 def overlap(one: tuple[Seconds, Seconds], other: tuple[Seconds, Seconds]) -> Seconds:

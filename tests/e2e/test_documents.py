@@ -11,10 +11,11 @@ from typing import Any
 
 import jsonschema
 import pytest
+from pydantic import BaseModel
 
 from tests.e2e.command import TIMEOUT, Ended, run, succeed
-from vsr_edge.documents import DOCUMENTS, Part, schema_files
-from vsr_edge.evaluation.formats import write_queries
+from vsr_edge.documents import DOCUMENTS, schema_files
+from vsr_edge.evaluation.benchmarks import write_queries
 from vsr_edge.evaluation.records import Query
 
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schema"
@@ -47,7 +48,7 @@ def described(ended: Ended, name: str) -> dict[str, Any]:
     return document
 
 
-def model(name: str) -> type[Part]:
+def model(name: str) -> type[BaseModel]:
     (found,) = [
         one for one in DOCUMENTS if one.model_fields["schema_"].default.split("/")[1] == name
     ]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import INTERRUPTIBLE, finish, run, running, succeed
-from vsr_edge.evaluation.formats import write_queries
+from vsr_edge.evaluation.benchmarks import write_queries
 from vsr_edge.evaluation.records import Query
 
 FORMATS = Path(__file__).parents[3] / "shared" / "data" / "formats"

@@ -363,7 +363,8 @@ def test_an_answer_that_cannot_be_written_is_an_error(
 @pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
 def test_it_runs_with_closed_streams(demo_archive: Path) -> None:
     script = '"$@" >&- 2>&-'
-    command = ["sh", "-c", script, "sh", *COMMAND, "videos", "--json", "--archive", demo_archive]
+    command = ["sh", "-c", script, "sh", *COMMAND, "videos", "--json"]
+    command += ["--archive", str(demo_archive)]
     assert subprocess.run(command, timeout=TIMEOUT, check=False).returncode == 0
 
 

@@ -39,7 +39,7 @@ COMMANDS = (
     "export",
     "bundle",
 )
-PAGES = (
+PAGES: tuple[str, ...] = (
     "",
     *COMMANDS,
     *("bundle show", "bundle verify", "bundle list", "bundle pack", "bundle pull"),
@@ -127,7 +127,7 @@ def test_what_is_no_command_is_a_usage_error() -> None:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    code = f"import sys, vsr_edge.cli; print([m for m in {HEAVY} if m in sys.modules])"
+    code = f"import sys, vsr_edge.cli.app; print([m for m in {HEAVY} if m in sys.modules])"
     ended = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
     )

@@ -25,7 +25,7 @@ from tests.e2e.command import (
 )
 from tests.ingest.archives import content, footage, paths_in
 from vsr_edge.errors import ArchiveError
-from vsr_edge.store.base import open_store
+from vsr_edge.store import open_store
 from vsr_edge.store.lock import read_holder
 
 VIDEOS, SECONDS = 5, 8.0

@@ -62,7 +62,7 @@ def test_an_export_speaks_to_no_one_and_leaves_what_was_asked_for(tmp_path: Path
 
     checkpoint = save_random_model("clip", tmp_path / "checkpoint")
     few = ["--calibration-count", "8", "--parity-count", "16"]
-    command = ["-m", "export", "encoder", checkpoint, "--out", "bundle", *few]
+    command = ["-m", "export", "encoder", str(checkpoint), "--out", "bundle", *few]
     watched = watch(command, tmp_path / "user")
     assert watched.code == 0, watched.out
     # urllib3 binds a socket to this machine's own address to learn whether it has IPv6, and ONNX
@@ -75,7 +75,7 @@ def test_an_export_speaks_to_no_one_and_leaves_what_was_asked_for(tmp_path: Path
 
 
 def test_a_report_keeps_its_fonts_in_our_own_folder(tmp_path: Path) -> None:
-    watched = watch(["-c", "import vsr_edge.report.plots"], tmp_path)
+    watched = watch(["-c", "import vsr_edge.evaluation.report.plots"], tmp_path)
     assert watched.code == 0, watched.out
     assert watched.calls == []
     files = {path for path in watched.files if (tmp_path / path).is_file()}

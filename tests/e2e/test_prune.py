@@ -6,6 +6,7 @@ import os
 import pty
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(template: Path, tmp_path: Path) -> Path:
+def place(template: Path, tmp_path: Path) -> Iterator[Path]:
     """The same videos and archive, freshly there for each test."""
     kept = shutil.copytree(template, tmp_path / "kept")
     yield template

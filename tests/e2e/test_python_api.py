@@ -10,10 +10,11 @@ import vsr_edge
 from tests.ingest.archives import footage
 from vsr_edge.config import load_settings
 from vsr_edge.errors import ArchiveNotFound, MediaError, UsageError
+from vsr_edge.ingest.run import Progress
 
 
 def test_index_search_list_remove(tmp_path: Path, demo_clips: list[Path]) -> None:
-    seen = []
+    seen: list[Progress] = []
     with vsr_edge.open_archive(tmp_path / "archive", threads=2) as archive:
         summary = archive.index(demo_clips[2], on_progress=seen.append)
         assert summary.indexed == 1
@@ -85,7 +86,8 @@ def test_a_bundle_encodes_sentences_on_its_own() -> None:
 def test_a_frame_of_a_video_is_a_picture_of_its_full_size(demo_clips: list[Path]) -> None:
     with vsr_edge.open_archive("none") as archive:
         picture = archive.frame(demo_clips[0], 8.0)
-        assert (picture.shape, picture.dtype) == ((272, 640, 3), "uint8")
+        assert picture.shape == (272, 640, 3)
+        assert picture.dtype == "uint8"
         assert archive.frame(str(demo_clips[0]), 2.0).tobytes() != picture.tobytes()
         with pytest.raises(MediaError, match="gone"):
             archive.frame("gone.mp4", 1.0)
@@ -99,3 +101,17 @@ def test_any_of_several_videos_is_searched(demo_archive: Path, demo_clips: list[
         assert {moment.video for moment in found.moments} == set(demo_clips[:2])
         with pytest.raises(UsageError, match=r"no indexed video matches 'nope'"):
             archive.search("a man", video=["bikes.mp4", "nope"])
+
+
+def test_options_are_given_as_one_value_or_by_name(demo_archive: Path) -> None:
+    with vsr_edge.open_archive(demo_archive) as archive:
+        options = vsr_edge.SearchOptions(top_k=2, one_shot=True)
+        found = archive.search("a man", options)
+        assert len(found.moments) == 2
+        assert found.moments == archive.search("a man", top_k=2, one_shot=True).moments
+        # What is given by name goes before; None says nothing.
+        assert len(archive.search("a man", options, top_k=1, one_shot=None).moments) == 1
+        assert archive.search("a man", options, max_turns=None).turns[0].action == "retrieve"
+        for value in (None, 3):
+            with pytest.raises(TypeError, match="topk"):
+                archive.search("a man", topk=value)  # type: ignore[call-arg]

@@ -181,7 +181,7 @@ def test_system_folders_are_passed_over_and_counted(tmp_path: Path) -> None:
 )
 def test_a_user_without_a_home_can_work_with_an_archive_that_is_named() -> None:
     rights = "+dac_override,+dac_read_search"  # the interpreter may lie in a home of somebody's
-    nobody = ("env", "-u", "HOME", "-u", "XDG_CONFIG_HOME", "-u", "XDG_DATA_HOME")
+    nobody: tuple[str, ...] = ("env", "-u", "HOME", "-u", "XDG_CONFIG_HOME", "-u", "XDG_DATA_HOME")
     nobody += ("setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups")
     nobody += ("--inh-caps", rights, "--ambient-caps", rights)
     with tempfile.TemporaryDirectory() as name:

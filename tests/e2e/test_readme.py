@@ -1,56 +1,273 @@
-"""What the README says to type works as it is written there."""
+"""What the README and the pages of docs/ say to type works as it is written there.
+
+Commands stand in blocks marked ``sh``. Those of `vsr-edge` are run, a page's in their order, in a
+folder with footage, queries and a checkpoint, unless a capital word or an ellipsis stands for what
+only the reader has. Those that are not run, in blocks and in sentences, must exist with every
+option that they name.
+"""
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Sequence
+from functools import cache
+from html import unescape
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from tests.e2e.command import succeed
-from tests.export.random_models import save_random_model
+from tests.e2e.command import TIMEOUT, Ended, run
 
 PROJECT = Path(__file__).parents[2]
+DOCS = PROJECT / "docs"
+PAGES = (PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")))
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+MODEL_CARD = PROJECT / "vsr_edge" / "bundle" / "lite" / "MODEL_CARD.md"
+EVERY_TEXT = pytest.mark.parametrize("page", [*PAGES, MODEL_CARD], ids=lambda page: page.stem)
+SETTINGS = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# What only the reader has: QUERIES, BENCHMARK/videos, …
+PLACEHOLDER = re.compile(r"\b[A-Z][A-Z0-9_]{2,}\b(?!=)|…")
+# Programs of others, whose own options are not looked at.
+OTHERS = (".", ".ci/run", "cp", "mypy", "python3", "ruff")
+COMMANDS = (
+    ["vsr_edge"],
+    *(["vsr_edge", name] for name in ("index", "search", "eval", "reindex", "prune", "remove")),
+    *(["vsr_edge", "bundle", name] for name in ("pack", "pull")),
+    *(["vsr_edge", "export", name] for name in ("encoder", "all")),
+    ["models.train_encoder"],
+)
+WITH_TORCH = importlib.util.find_spec("torch") is not None
+NEEDS_TORCH = pytest.mark.skipif(not WITH_TORCH, reason="asks programs that need PyTorch")
 
 
-def chapter(title: str) -> str:
-    return (PROJECT / "README.md").read_text("utf-8").split(f"## {title}\n", 1)[1].split("\n## ")[0]
+def text(page: Path) -> str:
+    return page.read_text("utf-8")
 
 
-def commands(text: str) -> list[str]:
-    """The first block of commands after the installation."""
-    blocks = [block for block in text.split("\n\n") if block.startswith("    ")]
-    return [line.strip() for line in blocks[1].splitlines()]
+def blocks(page: Path, language: str) -> list[str]:
+    return [block for marked, block in BLOCK.findall(text(page)) if marked == language]
 
 
-@pytest.mark.timeout(600)
-def test_from_a_checkpoint_to_a_search_in_three_commands(
-    tmp_path: Path, demo_clips: list[Path]
-) -> None:
-    save_random_model("clip", tmp_path / "checkpoint")
+def spans(page: Path) -> list[str]:
+    """Code within sentences."""
+    return re.findall(r"`([^`\n]+)`", BLOCK.sub("", text(page)))
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The words of each command in the page's blocks."""
+    lines = "\n".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
+    typed = [shlex.split(one, comments=True) for line in lines for one in line.split(" && ")]
+    return [words for words in typed if words]
+
+
+def is_run(words: list[str]) -> bool:
+    # tests/e2e/test_demo.py runs the demo.
+    ours = words[0] == "vsr-edge" and words[1] != "demo"
+    return ours and PLACEHOLDER.search(" ".join(words)) is None
+
+
+@cache
+def options_of(*program: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", *program, "--help"],
+        cwd=PROJECT,
+        env=os.environ | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert done.returncode == 0, (program, done.stderr[-2000:])
+    return set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", done.stdout))
+
+
+def check_options(words: Sequence[str], *program: str) -> None:
+    for word in words:
+        if word.startswith("-"):
+            assert word in options_of(*program), f"{' '.join(program)} has no option {word}"
+
+
+def check(words: list[str]) -> None:
+    """What a command names is there."""
+    program, named = words[0], words[1:]
+    if program == "vsr-edge":
+        depth = next((n for n, word in enumerate(named) if word.startswith("-")), len(named))
+        depth = min(depth, 2 if named[0] in {"bundle", "export"} else 1)
+        check_options(named[depth:], "vsr_edge", *named[:depth])
+    elif program == "python" and named[:2] == ["-m", "models.data"]:
+        check_options(named[3:], *named[1:3])
+    elif program == "python" and named[0] == "-m":
+        assert importlib.util.find_spec(named[1]) is not None, words
+        if named[1].startswith("models."):
+            check_options(named[2:], named[1])
+    elif program == "python":
+        assert (PROJECT / named[0]).is_file(), words
+    elif program == "pip":
+        extras = set(re.findall(r"(?:\.|vsr-edge)\[(\w+)\]", " ".join(named)))
+        assert extras <= set(SETTINGS["project"]["optional-dependencies"]), words
+    elif program == "pytest":
+        markers = " ".join(SETTINGS["tool"]["pytest"]["ini_options"]["markers"])
+        for option, value in pairwise(named):
+            if option == "-m":
+                asked = set(value.split()) - {"not", "and"}
+                assert all(f"{marker}: " in markers for marker in asked), words
+        assert all((PROJECT / word).exists() for word in named if word.startswith("tests/")), words
+    else:
+        assert program in OTHERS, words
+
+
+@pytest.fixture
+def folder(tmp_path: Path, demo_clips: list[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the pages take for granted: footage, a photo, queries with known answers."""
     (tmp_path / "videos").mkdir()
     for clip in demo_clips:
-        (tmp_path / "videos" / clip.name).symlink_to(clip)
-    export, index, search = commands(chapter("Bring your own checkpoint"))
-    assert " export encoder " in export
-    said = []
-    for command in (export, index, search):
-        words = shlex.split(command)
-        own = {"python": [sys.executable], "vsr-edge": [sys.executable, "-m", "vsr_edge"]}
+        shutil.copy(clip, tmp_path / "videos")
+    Image.new("RGB", (64, 48)).save(tmp_path / "photo.jpg")
+    (queries,) = blocks(DOCS / "usage.md", "jsonl")
+    (tmp_path / "queries.jsonl").write_text(queries, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    monkeypatch.setenv("VSR_EDGE_ARCHIVE", str(tmp_path / "archive"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return tmp_path
+
+
+@pytest.mark.timeout(900)
+@EVERY_PAGE
+def test_commands_work_as_they_are_written(page: Path, folder: Path) -> None:
+    typed = [words for words in commands(page) if is_run(words)]
+    if not WITH_TORCH:
+        typed = [words for words in typed if not {"./checkpoint", "./my-bundle"} & set(words)]
+    elif any("./checkpoint" in words for words in typed):
+        from tests.export.random_models import save_random_model
+
+        save_random_model("clip", folder / "checkpoint")
+    ended: dict[str, Ended] = {}
+    for words in typed:
+        one = ended[" ".join(words[1:])] = run(*words[1:])
+        assert one.code == 0, (words, one)
+    if page.name == "README.md":
+        assert len(ended) == (10 if WITH_TORCH else 8)
+        assert (folder / "report.html").is_file()
+        (found,) = (one for command, one in ended.items() if command.endswith("--json"))
+        assert found.document["moments"][0]["video"].endswith("bikes.mp4")
+    if page.name == "export.md" and WITH_TORCH:
+        said = {command.split()[0]: one.out + one.err for command, one in ended.items()}
+        assert "3 indexed" in said["index"]
+        assert "unverified" in said["search"]
+        assert "no trained verifier" in said["bundle"]
+
+
+@NEEDS_TORCH
+@EVERY_PAGE
+def test_commands_that_are_not_run_exist_with_their_options(page: Path) -> None:
+    for words in commands(page):
+        if not is_run(words):
+            check([word for word in words if word != "…"])
+
+
+@NEEDS_TORCH
+@EVERY_PAGE
+def test_commands_within_sentences_exist_with_their_options(page: Path) -> None:
+    for span in spans(page):
+        program = span.split()[0]
+        if " " in span and program in {"vsr-edge", "pip", "pytest", "python"}:
+            words = [word for word in shlex.split(span) if word != "…"]
+            check(words if words != ["python", "-m", "models.…"] else ["python", "-m", "models"])
+            continue
+        for option in re.findall(r"(?<![\w-])--[a-z-]+", span):
+            assert any(option in options_of(*command) for command in COMMANDS), span
+
+
+@EVERY_PAGE
+def test_programs_run(page: Path, folder: Path) -> None:
+    for program in blocks(page, "python"):
         done = subprocess.run(
-            [*own[words[0]], *words[1:]],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(PROJECT)},
+            [sys.executable, "-c", program],
+            cwd=folder,
             capture_output=True,
             text=True,
+            timeout=TIMEOUT,
             check=False,
         )
-        assert done.returncode == 0, (command, done.stderr[-2000:])
-        said.append(done.stdout + done.stderr)
-    assert "3 indexed" in said[1] or "indexed 3" in said[1]
-    assert "unverified" in said[2]
-    verified = succeed("bundle", "verify", "./my-bundle", cwd=tmp_path)
-    assert "no trained verifier" in verified.err
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert "bikes.mp4" in done.stdout
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them of the headings."""
+    headings = re.findall(r"^#+ (.*)$", BLOCK.sub("", text(page)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+@EVERY_TEXT
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", text(page)):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        assert path.is_relative_to(PROJECT), target
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), target
+
+
+@EVERY_TEXT
+def test_files_that_are_named_are_there(page: Path) -> None:
+    """`folder/file.py` in a sentence is a path from the root of the project."""
+    for span in spans(page):
+        if re.fullmatch(r"(?:docs|export|models|tests|vsr_edge)/[\w/.-]+", span):
+            assert (PROJECT / span).exists(), span
+
+
+def names_defined(file: Path) -> set[str]:
+    """Functions, classes, and methods as `Class.method`."""
+    found = set()
+    for node in ast.parse(text(file)).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        for part in getattr(node, "body", ()):
+            if isinstance(node, ast.ClassDef) and isinstance(part, ast.FunctionDef):
+                found.add(f"{node.name}.{part.name}")
+    return found
+
+
+def test_every_hop_of_the_walks_is_there() -> None:
+    """`media/probe.py:probe` is a file of the package and a function of it."""
+    hops = re.findall(r"`([\w/]+\.py):([\w.]+)`", text(DOCS / "how-it-works.md"))
+    assert len(hops) > 30
+    for name, function in hops:
+        places = [folder / name for folder in (PROJECT / "vsr_edge", PROJECT)]
+        (file,) = (place for place in places if place.is_file())
+        assert function in names_defined(file), f"{name}:{function}"
+
+
+def test_the_picture_is_of_a_real_search(tmp_path: Path) -> None:
+    made = tmp_path / "made.svg"
+    command = [sys.executable, str(DOCS / "make_search_svg.py"), str(made)]
+    subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(PROJECT)}, check=True, timeout=TIMEOUT
+    )
+
+    def words(file: Path) -> list[str]:
+        shown = " ".join(re.findall(r">([^<>]+)</text>", text(file)))
+        # Scores and times differ a little from one processor to the next.
+        return re.sub(r"\d+", "0", unescape(shown)).split()
+
+    assert "bikes.mp0" in words(DOCS / "search.svg")
+    assert words(made) == words(DOCS / "search.svg")
+
+
+def test_the_readme_is_read_in_a_minute_or_two() -> None:
+    assert len(text(PROJECT / "README.md").splitlines()) <= 150

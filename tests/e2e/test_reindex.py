@@ -18,8 +18,9 @@ from tests.e2e.command import finish, run, running, stopped_midway, succeed, wai
 from tests.e2e.test_interruption import is_writing
 from tests.ingest.archives import content, footage, paths_in
 from tests.other_bundle import ENCODERS, other_bundle
+from tests.store.archives import vector_file
 from vsr_edge.errors import ArchiveError, BundleMismatch
-from vsr_edge.store.base import open_store
+from vsr_edge.store import open_store
 
 QUERY = "a bicycle on the street"
 VIDEOS, KILLS = 4, 4
@@ -90,7 +91,7 @@ def test_the_archive_is_changed_over_and_searched_with_the_new_bundle(
     assert {path.name for path in copied.iterdir()} == {
         "archive.db",
         "archive.lock",
-        "clips.usearch",
+        vector_file(copied).name,
     }
     again = succeed("reindex", "--archive", copied, "--bundle", other, "--json")
     assert (again.document["up_to_date"], again.document["switched"]) == (True, False)

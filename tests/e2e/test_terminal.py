@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import COMMAND, TIMEOUT, succeed
-from vsr_edge.evaluation.formats import write_queries
+from vsr_edge.evaluation.benchmarks import write_queries
 from vsr_edge.evaluation.records import Query
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +73,7 @@ class Watched:
 
 
 def watch(
-    arguments: list[str | Path], home: Path, environment: Mapping[str, str] | None = None
+    arguments: Sequence[str | Path], home: Path, environment: Mapping[str, str] | None = None
 ) -> Watched:
     """Run Python with a home, a folder for temporary files and a working folder of its own.
 
@@ -103,7 +103,7 @@ def watch(
                 "PYTHONDONTWRITEBYTECODE": "1",
             }
             | variables
-            | (environment or {}),
+            | dict(environment or {}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=240,

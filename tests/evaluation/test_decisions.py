@@ -10,25 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vsr_edge.errors import UsageError
-from vsr_edge.evaluation.metrics import (
-    expected_calibration_error,
-    precision_recall,
-    risk_coverage,
-    verification_accuracy,
-)
-
-
-def test_verification_accuracy_counts_both_kinds_of_right() -> None:
-    assert verification_accuracy([True, False, True, False], [True, False, False, True]) == 0.5
-    assert math.isnan(verification_accuracy([], []))
-
-
-def test_precision_and_recall_of_not_there() -> None:
-    found = precision_recall([True, True, False, False], [True, False, True, False])
-    assert (found.precision, found.recall) == (0.5, 0.5)
-    nothing = precision_recall([False], [False])
-    assert math.isnan(nothing.precision)
-    assert math.isnan(nothing.recall)
+from vsr_edge.evaluation.metrics import expected_calibration_error, risk_coverage
 
 
 def test_perfect_confidence_puts_every_error_last() -> None:
@@ -36,15 +18,16 @@ def test_perfect_confidence_puts_every_error_last() -> None:
     curve = risk_coverage(np.linspace(1, 0, 100), right)
     assert (curve.risk[:80] == 0).all()
     assert curve.risk[-1] == pytest.approx(0.2)
+    assert curve.area == pytest.approx(sum((n - 80) / n for n in range(81, 101)) / 100)
     # Geifman and El-Yaniv: about r + (1 − r) ln(1 − r) for an error rate r.
-    assert curve.area == pytest.approx(0.2 + 0.8 * math.log(0.8), abs=0.005)
+    assert curve.area == pytest.approx(0.2 + 0.8 * math.log(0.8), abs=0.0011)
 
 
 def test_random_confidence_has_an_area_of_the_error_rate() -> None:
     rng = np.random.default_rng(0)
     right = rng.random(20_000) > 0.3
     area = risk_coverage(rng.random(20_000), right).area
-    assert area == pytest.approx(0.3, abs=0.02)
+    assert area == pytest.approx(0.3, abs=0.005)
 
 
 def test_confidence_that_is_the_same_for_all_has_exactly_the_error_rate() -> None:

@@ -10,12 +10,12 @@ import pytest
 
 from tests.evaluation.samples import OWN_PREDICTIONS, PREDICTIONS, QVHIGHLIGHTS_PREDICTIONS, put
 from vsr_edge.errors import UsageError
-from vsr_edge.evaluation.formats import (
+from vsr_edge.evaluation.benchmarks import (
     FormatError,
     read_predictions,
-    video_ranking,
     write_predictions,
 )
+from vsr_edge.evaluation.evaluate import video_ranking
 from vsr_edge.evaluation.records import Judgement, Prediction
 
 

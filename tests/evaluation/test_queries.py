@@ -21,7 +21,7 @@ from tests.evaluation.samples import (
     put,
 )
 from vsr_edge.errors import UsageError
-from vsr_edge.evaluation.formats import FormatError, read_queries, write_queries
+from vsr_edge.evaluation.benchmarks import FormatError, read_queries, write_queries
 from vsr_edge.evaluation.records import Query, is_video
 
 

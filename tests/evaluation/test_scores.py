@@ -22,14 +22,16 @@ from tests.evaluation.samples import (
     put,
 )
 from vsr_edge.errors import UsageError
-from vsr_edge.evaluation.formats import read_predictions, read_queries
+from vsr_edge.evaluation.archive_scores import archive_tables, score_queries
+from vsr_edge.evaluation.benchmarks import read_predictions, read_queries
 from vsr_edge.evaluation.predictions import paired, score_predictions
-from vsr_edge.evaluation.scoring.archive import query_scores
+from vsr_edge.evaluation.records import Judgement, Prediction, Query
 
 
-def score(folder: Path, predictions: str, truth: str, form: str, **more: str) -> dict[str, Any]:
+def score(folder: Path, predictions: str, truth: str, form: str, **more: Any) -> dict[str, Any]:
     pair = put(folder, "predictions", predictions), put(folder, "truth", truth)
-    return score_predictions(*pair, form, **more)["metrics"]
+    metrics: dict[str, Any] = score_predictions(*pair, form, **more)["metrics"]
+    return metrics
 
 
 def test_tvr_tables(tmp_path: Path) -> None:
@@ -187,8 +189,8 @@ def test_the_match_probability_counts_whatever_the_verdict_and_its_confidence(
 
 
 def test_no_claim_of_absence_has_a_precision_where_nothing_is_absent(tmp_path: Path) -> None:
-    both = (text.splitlines()[:2] for text in (OWN_PREDICTIONS, OWN))
-    metrics = score(tmp_path, *("\n".join(lines) for lines in both), "jsonl")
+    rows, truth = ("\n".join(text.splitlines()[:2]) for text in (OWN_PREDICTIONS, OWN))
+    metrics = score(tmp_path, rows, truth, "jsonl")
     assert metrics["not_there"] == {"precision": None, "recall": None, "claims": 1}
 
 
@@ -225,9 +227,29 @@ def test_scores_by_query_are_what_the_table_averages(tmp_path: Path) -> None:
     truth, source = put(tmp_path, "truth", OWN), put(tmp_path, "p", OWN_PREDICTIONS)
     queries = read_queries(truth, "jsonl")
     rows = paired(read_predictions(source, "jsonl")["VCMR"], queries, source, truth)
-    scores = query_scores(rows, queries, (0.5,))
-    assert scores.qids == ("a", "b")
-    assert scores.moments.tolist() == [[1.0], [3.0]]
-    assert scores.answered.tolist() == [[1.0], [np.inf]]
-    assert scores.videos.tolist() == [1.0, 2.0]
-    assert scores.average_precision.shape == (2, 10)
+    scores = score_queries(rows, queries)
+    assert scores.present.tolist() == [True, True, False, False]
+    assert scores.moments.tolist() == [[1, 1, 1], [3, 3, np.inf], [np.inf] * 3, [np.inf] * 3]
+    assert scores.denied.tolist() == [False, True, True, True]
+    assert scores.videos.tolist() == [1.0, 2.0, np.inf, np.inf]
+    assert scores.average_precision.shape == (4, 10)
+
+
+def test_verdicts_are_right_in_both_ways_or_wrong_in_both() -> None:
+    queries = [Query(n, "x", "a" if n < 2 else None, ((0.0, 1.0),) * (n < 2)) for n in range(4)]
+    rows = [
+        Prediction(
+            qid=n,
+            query="x",
+            videos=("a",),
+            windows=np.array([[0.0, 1.0]]),
+            scores=np.ones(1),
+            decision="match" if n % 2 == 0 else "no_match",
+            judged=(Judgement("a", n % 2 == 0),),
+        )
+        for n in range(4)
+    ]
+    tables = archive_tables(score_queries(rows, queries))
+    assert tables["VER"] == {"accuracy": 50.0, "judged": 4}
+    assert tables["not_there"] == {"precision": 50.0, "recall": 50.0, "claims": 2}
+    assert tables["confidence"]["accuracy"] == 50.0

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     CLIPConfig,
     CLIPImageProcessor,
     CLIPModel,
     CLIPTokenizerFast,
-    MetaClip2Config,
-    MetaClip2Model,
+    PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
     SiglipConfig,
     SiglipImageProcessor,
@@ -41,6 +41,7 @@ PICTURE = {"image_size": SIDE, "patch_size": 16}
 def save_random_model(family: str, folder: Path) -> Path:
     """A small checkpoint of a family; the same every time."""
     torch.manual_seed(0)
+    tokenizer: PreTrainedTokenizerBase
     if family in {"clip", "metaclip_2"}:
         tokenizer = _clip_tokenizer(folder)
         size = {"shortest_edge": SIDE}
@@ -55,7 +56,7 @@ def save_random_model(family: str, folder: Path) -> Path:
         }
         make, config = {
             "clip": (CLIPModel, CLIPConfig),
-            "metaclip_2": (MetaClip2Model, MetaClip2Config),
+            "metaclip_2": (_of_transformers("MetaClip2Model"), _of_transformers("MetaClip2Config")),
         }[family]
         vision = SMALL | PICTURE
         made = make(config(text_config=text, vision_config=vision, projection_dim=48))
@@ -82,6 +83,11 @@ def save_base_model(folder: Path) -> Path:
     CLIPModel(CLIPConfig(text_config=text)).eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def _of_transformers(name: str) -> Any:
+    """A class that its types do not name."""
+    return getattr(transformers, name)
 
 
 def _sentences() -> list[str]:

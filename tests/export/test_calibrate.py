@@ -9,19 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.calibrate import Answers, CalibrationError, fit, logit
-from vsr_edge.evaluation.decisions import logistic_fit
+from export.calibrate import Answers, fit, logit
+from export.contract import CalibrationError
+from models.logistic import logistic_fit
 
 
 @given(st.floats(0.2, 3.0), st.floats(-2.0, 2.0), st.integers(0, 1000))
 @settings(max_examples=20)
 def test_a_logistic_curve_is_found_again(slope: float, bias: float, seed: int) -> None:
     random = np.random.default_rng(seed)
-    # The ridge takes 0.14 from the steepest slope; with so many, chance is far below the rest.
+    # The ridge takes 0.16 from the steepest slope, ever less from others; with so many, chance is
+    # far below the rest.
     x = random.normal(0, 2, (200_000, 2))
     y = random.random(len(x)) < 1 / (1 + np.exp(-(slope * x[:, 0] + bias)))
     weights, found = logistic_fit(x, y)
-    assert [*weights, found] == pytest.approx([slope, 0, bias], abs=0.2)
+    assert [*weights, found] == pytest.approx([slope, 0, bias], abs=0.02 + 0.02 * slope**2)
 
 
 VIDEOS = 40

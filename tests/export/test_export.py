@@ -15,22 +15,15 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from export.bundle import Graph
-from export.encoder import image_feeds, pass_gate, text_feeds
-from export.graphs import export_image_encoder, export_text_encoder
-from export.parity import (
-    Parity,
-    ParityError,
-    compare_to_torch,
-    order_agreement,
-    require,
-    top1_agreement,
-)
-from export.pictures import load_pictures
-from export.sources import Source, example_tokens, open_lite
+from export.compare import compare_to_torch
+from export.contract import Graph, ParityError, Source
+from export.feeds import image_feeds, load_pictures, text_feeds
+from export.gate import Parity, order_agreement, pass_gate, top1_agreement
+from export.graphs import example_tokens, export_image_encoder, export_text_encoder
+from export.sources import open_lite
 from models.minilm import HIDDEN
-from vsr_edge.runtime.encoder import load_bundle
-from vsr_edge.runtime.golden import check_golden
+from vsr_edge.bundle.model import load_bundle
+from vsr_edge.bundle.verify import check_golden
 
 PROJECT = Path(__file__).parents[2]
 CHECKPOINT = PROJECT / "models" / "checkpoints" / "encoder.safetensors"
@@ -122,7 +115,7 @@ def own_side(folder: Path) -> int:
 def test_another_graph_does_not_pass_the_gate(source: Source, tmp_path: Path) -> None:
     """The text side of the built-in bundle against a graph with one weight tensor disturbed."""
     with load_bundle("lite") as bundle:
-        graphs = {role: bundle.files.path(role) for role in ("image_encoder", "text_encoder")}
+        graphs = {role: bundle.manifest.path(role) for role in ("image_encoder", "text_encoder")}
     model = onnx.load(graphs["text_encoder"])
     large = max(model.graph.initializer, key=lambda tensor: int(np.prod(tensor.dims)))
     rows = numpy_helper.to_array(large).copy()
@@ -131,7 +124,7 @@ def test_another_graph_does_not_pass_the_gate(source: Source, tmp_path: Path) ->
     disturbed = graphs | {"text_encoder": tmp_path / "text.onnx"}
     pictures = load_pictures(None, source.side, 8)
     feeds = {
-        "image_encoder": image_feeds(pictures, source.side, source.preprocessing),
+        "image_encoder": image_feeds(source, pictures),
         "text_encoder": list(text_feeds(source, slice(0, None, 25))),
     }
     same = {role: [Graph(path, "int8")] for role, path in graphs.items()}
@@ -142,14 +135,14 @@ def test_another_graph_does_not_pass_the_gate(source: Source, tmp_path: Path) ->
 
 def test_the_gate_names_the_side_and_the_figures() -> None:
     with pytest.raises(ParityError, match=r"image encoder.*0\.9000"):
-        require("image encoder", Parity(0.9, 0.8, 1.5, 10))
-    require("image encoder", Parity(0.995, 0.97, 1.5, 10))
+        Parity(0.9, 0.8, 1.5, 10).require("image encoder")
+    Parity(0.995, 0.97, 1.5, 10).require("image encoder")
 
 
 def test_what_is_not_a_number_passes_no_gate(tmp_path: Path) -> None:
     for parity in (Parity(np.nan, 0.99, 1.5, 10), Parity(0.995, np.nan, 1.5, 10)):
         with pytest.raises(ParityError):
-            require("image encoder", parity)
+            parity.require("image encoder")
 
     class Broken(torch.nn.Module):
         def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,22 @@ from PIL import Image
 from torch.nn import functional as F
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
-from export.encoder import check_tokenizer, check_vectors, export_encoder, precisions
+from export.compare import check_tokenizer, check_vectors
+from export.contract import ExportError, Graph, Source
 from export.families import FAMILIES as SUPPORTED
-from export.sources import ExportError, Source, open_source
+from export.pipeline import EncoderOptions, export_encoder
+from export.publish import write_bundle
+from export.sources import open_source
 from tests.export.random_models import FAMILIES, HIDDEN, POSITIONS, save_random_model
 from tests.manifests import edit_manifest
 from vsr_edge import load_bundle, open_archive
-from vsr_edge.bundles.install import install_file
-from vsr_edge.bundles.pack import pack_bundle
-from vsr_edge.bundles.soundness import check_sound
-from vsr_edge.demo import QUERIES
+from vsr_edge.bundle.install import install_file
+from vsr_edge.bundle.locate import sha256_of, verify_bundle
+from vsr_edge.bundle.manifest import IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER
+from vsr_edge.bundle.packed import pack_bundle
+from vsr_edge.bundle.verify import check_golden, check_sound
+from vsr_edge.cli.demo import QUERIES
 from vsr_edge.errors import BundleDamaged
-from vsr_edge.runtime.bundle import sha256_of, verify_bundle
-from vsr_edge.runtime.encoder import Bundle
-from vsr_edge.runtime.golden import check_golden
-from vsr_edge.runtime.manifest import IMAGE_ENCODER, TEXT_ENCODER
 from vsr_edge.runtime.preprocess import to_input
 from vsr_edge.runtime.session import open_session
 
@@ -58,10 +59,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         source,
         folder / "bundle",
         folder / "work",
-        precision=precisions("int8", None, None),
-        also=["fp16"],
-        calibration_count=8,
-        parity_count=8,
+        EncoderOptions(also=["fp16"], calibration_count=8, parity_count=8),
     )
     made.close()
     return Exported(checkpoint, source, folder / "work", folder / "bundle")
@@ -204,7 +202,7 @@ def test_the_bundle_says_what_it_is(exported: Exported) -> None:
             assert isinstance(figures["pays"], bool)
             assert figures["alternatives"]["fp16"]["mean_cosine"] >= 0.99
             assert figures["max_difference_to_torch"] <= TOLERANCE
-            assert list(bundle.files.variants(role)) == ["int8", "fp16"]
+            assert list(bundle.manifest.variants(role)) == ["int8", "fp16"]
         assert raw["provenance"]["family"] in SUPPORTED
         assert bundle.manifest.calibration is None
 
@@ -221,16 +219,16 @@ def test_it_indexes_and_searches_unverified(
         assert archive.search(LONG, top_k=1).moments
 
 
-def test_siglip_reads_capitals_as_small_letters(exported: Exported) -> None:
+def test_capitals_are_read_as_small_letters(exported: Exported) -> None:
+    """SigLIP's by what the export puts before its tokenizer, CLIP's by the tokenizer itself."""
+    texts = ["A Red Car", "a red car", "a red cat"]
     with load_bundle(exported.bundle) as bundle:
-        one, other = bundle.encode_text(["A Red Car"]), bundle.encode_text(["a red car"])
-    if exported.source.text_input.fill:
-        np.testing.assert_array_equal(one, other)
+        one, same, other = (bundle.encode_text([text]) for text in texts)
+    np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(one, other)
 
 
 def test_graphs_that_are_not_the_source_s_are_noticed(exported: Exported) -> None:
-    from dataclasses import replace
-
     assert exported.source.reference_vectors is not None
     theirs = exported.source.reference_vectors
     fp32 = {
@@ -250,8 +248,6 @@ def test_graphs_that_are_not_the_source_s_are_noticed(exported: Exported) -> Non
 
 
 def test_another_tokenizer_is_noticed(exported: Exported) -> None:
-    from dataclasses import replace
-
     assert exported.source.reference_ids is not None
     ours = exported.source.reference_ids
     wrong = replace(exported.source, reference_ids=lambda texts: [ids[::-1] for ids in ours(texts)])
@@ -262,21 +258,22 @@ def test_another_tokenizer_is_noticed(exported: Exported) -> None:
 
 def test_a_bundle_is_its_own_for_each_preparation(exported: Exported, tmp_path: Path) -> None:
     """The same graphs with pictures fitted otherwise make other vectors: another archive."""
-    from dataclasses import replace
-
-    from export.bundle import Graph
-    from export.encoder import seal
-
     numbers = exported.source.preprocessing
     other = replace(numbers, fit="stretch" if numbers.fit == "crop" else "crop")
-    graphs = {
-        role: [Graph(exported.bundle / name, "int8")]
-        for role, name in ((IMAGE_ENCODER, "image.onnx"), (TEXT_ENCODER, "text.onnx"))
+    source = exported.source
+    files = {
+        IMAGE_ENCODER: [Graph(exported.bundle / "image.onnx", "int8")],
+        TEXT_ENCODER: [Graph(exported.bundle / "text.onnx", "int8")],
+        TOKENIZER: [Graph(source.tokenizer, None)],
     }
-    made: list[Bundle] = []
-    for number, preprocessing in enumerate((numbers, other)):
-        source = replace(exported.source, preprocessing=preprocessing)
-        made.append(seal(source, graphs, tmp_path / str(number), {}, ""))
+    made = [
+        write_bundle(
+            tmp_path / str(number),
+            files,
+            replace(source, preprocessing=one).fields() | {"parity": {}, "provenance": {}},
+        )
+        for number, one in enumerate((numbers, other))
+    ]
     assert made[0].encoders_id != made[1].encoders_id
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -14,6 +16,7 @@ from models.minilm import HIDDEN
 from models.refiner import Refiner
 from tests.models.test_heads import pairs
 
+PROJECT = Path(__file__).parents[2]
 TOLERANCE = 1e-3  # of logits near 10
 
 
@@ -49,6 +52,11 @@ def refinement(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, ort
     path = tmp_path_factory.mktemp("heads") / "refiner.onnx"
     export_refiner(refiner, path)  # type: ignore[arg-type]
     return refiner, ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+def test_a_graph_says_nothing_of_the_machine_it_was_made_on(tmp_path: Path) -> None:
+    export_grounding(GroundingHead().eval(), tmp_path / "grounding.onnx")
+    assert str(PROJECT).encode() not in (tmp_path / "grounding.onnx").read_bytes()
 
 
 @pytest.mark.parametrize(("batch", "words", "frames"), [(1, 3, 1), (7, 20, 25), (2, 64, 512)])

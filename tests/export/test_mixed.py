@@ -9,12 +9,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export.bundle import Graph
-from export.half import convert_to_half
+from export.compare import cosines_of, run_graph
+from export.contract import Feeds, Graph
 from export.mixed import noise_of_products, quantize_transformer, weighted_products
-from export.parity import cosines_of, run_graph
-from export.quantize import Feeds
-from vsr_edge.runtime.manifest import IMAGE_ENCODER
+from export.quantize import convert_to_half
+from vsr_edge.bundle.manifest import IMAGE_ENCODER
 
 WIDTH = 64
 PRODUCTS = ("first", "second", "third")

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from export.encoder import export_encoder, precisions
+from export.contract import ExportError, ParityError
 from export.families import cells_of
-from export.parity import ParityError
-from export.sources import ExportError, open_source
+from export.pipeline import EncoderOptions, export_encoder
+from export.sources import open_source
 from tests.export.random_models import save_random_model
 from vsr_edge import load_bundle
 
@@ -109,10 +109,13 @@ def test_past_tolerance_nothing_is_written(tmp_path: Path) -> None:
             open_source(str(checkpoint), work=tmp_path / "work"),
             tmp_path / "out",
             tmp_path / "work",
-            precision=precisions("fp32", "int8", None),
-            calibration_count=8,
-            parity_count=8,
-            min_cosine=0.9999999,
+            EncoderOptions(
+                precision="fp32",
+                image_precision="int8",
+                calibration_count=8,
+                parity_count=8,
+                min_cosine=0.9999999,
+            ),
         )
     assert not (tmp_path / "out").exists()
 

@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 
 from tests.ingest.archives import counts, footage, index, open_for, paths_in
+from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import ArchiveError, ProviderError
-from vsr_edge.ingest import reader
-from vsr_edge.ingest.reader import Known
+from vsr_edge.ingest import read
+from vsr_edge.ingest.read import Known, Reader
 from vsr_edge.ingest.run import Progress
-from vsr_edge.runtime.encoder import Bundle
+from vsr_edge.ingest.scan import FoundFile
+from vsr_edge.media.decode import FrameReader
+from vsr_edge.media.plan import plan_video
+from vsr_edge.media.source import SourceFile
 
 YEAR = 31_556_952 * 10**9
 
@@ -48,24 +52,19 @@ def test_a_time_stamp_of_any_year_is_stored_and_known_again(
         assert stored is not None
         assert stored.video.modified_ns == min(kept, 2**63 - 1)
         # Known without being read.
-        found = reader.FoundFile(videos / "a.mp4", 1)
-        sampling = stored.sampling
-        with reader.Reader(
-            [found], store, sampling, side=32, crop=False, batch=8, threads=1
-        ) as running:
-            assert list(running) == [Known(found)]
+        found = FoundFile(videos / "a.mp4", 1)
+        assert list(Reader([found], store, stored.sampling, FrameReader)) == [Known(found)]
 
 
 def failing(how: Exception) -> Any:
-    """In the place of a probe: fails for ``b.mp4`` alone."""
-    real = reader.probe
+    """In the place of planning: fails for ``b.mp4`` alone."""
 
-    def probe(path: Path, **options: Any) -> Any:
-        if path.name == "b.mp4":
+    def planning(source: SourceFile, *given: Any, **options: Any) -> Any:
+        if source.path.name == "b.mp4":
             raise how
-        return real(path, **options)
+        return plan_video(source, *given, **options)
 
-    return probe
+    return planning
 
 
 @pytest.mark.parametrize(
@@ -83,7 +82,7 @@ def test_an_unexpected_error_while_reading_is_that_file_s_alone(
     videos: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reader, "probe", failing(error))
+    monkeypatch.setattr(read, "plan_video", failing(error))
     summary = index(bundle, archive, videos)
     assert counts(summary) == {"indexed": 2, "frames": 8, "failed": 1}
     assert (summary.failed[0].path.name, summary.failed[0].reason) == ("b.mp4", reason)

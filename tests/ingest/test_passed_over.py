@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.ingest.archives import counts, footage, index
+from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UsageError
-from vsr_edge.ingest.scan import FoundFile, refuse_addresses, scan
-from vsr_edge.runtime.encoder import Bundle
+from vsr_edge.ingest.scan import refuse_addresses, scan
 
 SYSTEM = (
     *("@eaDir/a.mp4/SYNOPHOTO_FILM_M.mp4", "#recycle/b.mp4", "$RECYCLE.BIN/$R1.mp4"),
@@ -30,7 +30,7 @@ def tree(root: Path, *names: str, content: bytes = b"\x47" + bytes(7)) -> Path:
 
 def found(root: Path, **how: Any) -> list[str]:
     items = list(scan([root], **how))
-    assert all(isinstance(item, FoundFile) for item in items)
+    assert all(item.problem is None for item in items)
     return sorted(item.path.relative_to(root).as_posix() for item in items)
 
 

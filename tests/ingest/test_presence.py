@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.store.archives import footage, open_archive, store_footage
-from vsr_edge.ingest.presence import HeldBack, is_gone, missing_videos, plan_prune
+from vsr_edge.ingest.scan import HeldBack, is_gone, missing_videos, plan_prune
 from vsr_edge.store.base import Store
 
 

@@ -13,11 +13,12 @@ from tests.ingest.archives import content, counts, footage, index, open_for, pat
 from tests.ingest.test_interruption import InterruptAt
 from tests.media_files import truncated
 from tests.other_bundle import ENCODERS, other_bundle
+from vsr_edge.bundle.model import Bundle, load_bundle
 from vsr_edge.ingest.reindex import ReindexSummary, reindex
 from vsr_edge.ingest.run import Progress
-from vsr_edge.runtime.encoder import Bundle, load_bundle
-from vsr_edge.store.base import UnfinishedReindex, open_store
-from vsr_edge.store.succession import LocalSuccession
+from vsr_edge.store import open_store
+from vsr_edge.store.base import UnfinishedReindex
+from vsr_edge.store.shadow import LocalShadowArchive
 from vsr_edge.types import Sampling
 
 OFTEN, SELDOM = Sampling(fps=2), Sampling(fps=1, clip_seconds=2, clip_stride=1, regions=False)
@@ -112,15 +113,15 @@ def test_an_interrupted_run_is_taken_up_and_the_old_archive_is_used_meanwhile(
 def test_an_interrupt_amid_the_switch_is_heard_when_it_is_done(
     other: Bundle, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tidy, interrupts = LocalSuccession.tidy, [KeyboardInterrupt]
+    tidy, interrupts = LocalShadowArchive.tidy, [KeyboardInterrupt]
 
-    def interrupted(self: LocalSuccession) -> UnfinishedReindex | None:
+    def interrupted(self: LocalShadowArchive) -> UnfinishedReindex | None:
         # As where SQLite, which does not listen to signals, has just done its part.
         if self.bundle_id == ENCODERS and interrupts:
             raise interrupts.pop()
         return tidy(self)
 
-    monkeypatch.setattr(LocalSuccession, "tidy", interrupted)
+    monkeypatch.setattr(LocalShadowArchive, "tidy", interrupted)
     summary = change_over(other, archive)
     assert interrupts == []
     assert (summary.switched, summary.interrupted) == (True, False)

@@ -11,9 +11,12 @@ import pytest
 
 from tests.ingest.archives import content, counts, footage, index, open_for, paths_in
 from tests.media_files import truncated, write_sound
+from vsr_edge.bundle.model import Bundle
 from vsr_edge.ingest.run import Progress
-from vsr_edge.runtime.encoder import Bundle
 from vsr_edge.types import Sampling
+
+# Of each video: its last frame, at 3.8 s, is shown for a 25th of a second.
+LENGTH = 3.84
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def test_new_videos_are_stored_with_their_frames_regions_and_clips(
 ) -> None:
     summary = index(bundle, archive, videos)
     assert counts(summary) == {"indexed": 3, "frames": 12}
-    assert summary.hours == pytest.approx(12 / 3600, rel=0.06)
+    assert summary.hours == pytest.approx(3 * LENGTH / 3600, abs=1e-6)
     assert not summary.interrupted
     with open_for(bundle, archive) as store:
         assert [v.video.path.name for v in store.videos()] == ["a.mp4", "b.mkv", "c.mp4"]
@@ -44,7 +47,7 @@ def test_new_videos_are_stored_with_their_frames_regions_and_clips(
             assert frames.regions is not None
             assert frames.regions.shape == (4, bundle.manifest.dimensions.regions, bundle.dim)
             assert [clip.window.end for clip in store.clips(stored.video_id)] == [
-                pytest.approx(4.0, abs=0.25)
+                pytest.approx(LENGTH, abs=0.002)
             ]
         assert store.check() == []
 
@@ -111,7 +114,10 @@ def test_a_copy_of_an_indexed_file_gets_its_features_and_both_are_found(
     assert stored[videos / "copy.mp4"][1:] == stored[videos / "a.mp4"][1:]
     with open_for(bundle, archive) as store:
         hits = store.search(bundle.encode_text(["blocks"])[0], 100)
-        found = {store.video(hit.clip.video_id).video.path.name for hit in hits}
+        found = {
+            stored.video.path.name
+            for stored in store.videos_of(hit.clip.video_id for hit in hits).values()
+        }
     assert found == {"a.mp4", "b.mkv", "c.mp4", "copy.mp4"}
 
 
@@ -229,7 +235,9 @@ def test_bad_files_are_reported_with_reasons_and_the_rest_goes_on(
     assert "cut short" in reason
     assert [path.name for path in paths_in(archive)] == ["a.mp4", "g-cut.mkv", "h.mp4"]
     with open_for(bundle, archive) as store:
-        assert store.find(videos / "g-cut.mkv").partial == reason
+        cut = store.find(videos / "g-cut.mkv")
+        assert cut is not None
+        assert cut.partial == reason
     again = index(bundle, archive, videos)
     assert counts(again) == {"skipped": 3, "failed": 5}
 

@@ -6,11 +6,12 @@ import os
 import tempfile
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.store.processes import another_process
-from vsr_edge.ingest.scan import FoundFile, Unreachable, scan
+from vsr_edge.ingest.scan import FoundFile, scan
 
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX permissions and links")
 
@@ -23,11 +24,11 @@ def tree(root: Path, *names: str) -> Path:
     return root
 
 
-def found(*roots: Path, **globs: list[str]) -> list[str]:
+def found(*roots: Path, **globs: Any) -> list[str]:
     """The names below the first root of what is found, in order."""
     names = []
     for item in scan(roots, **globs):
-        assert isinstance(item, FoundFile), item
+        assert item.problem is None, item
         names.append(item.path.relative_to(roots[0]).as_posix())
     return names
 
@@ -136,16 +137,15 @@ def test_a_missing_root_is_reported_and_the_others_searched(tmp_path: Path) -> N
     tree(tmp_path, "a.mp4")
     below_a_file = tmp_path / "a.mp4" / "b.mp4"
     assert list(scan([tmp_path / "nope", below_a_file, tmp_path])) == [
-        Unreachable(tmp_path / "nope", "no such file or folder"),
-        Unreachable(below_a_file, "no such file or folder"),
+        FoundFile(tmp_path / "nope", problem="no such file or folder"),
+        FoundFile(below_a_file, problem="no such file or folder"),
         FoundFile(tmp_path / "a.mp4", 7),
     ]
 
 
 def test_a_root_whose_name_is_too_long_is_reported(tmp_path: Path) -> None:
     (problem,) = scan([tmp_path / ("x" * 5000)])
-    assert isinstance(problem, Unreachable)
-    assert problem.reason
+    assert problem.problem
 
 
 @posix
@@ -163,8 +163,8 @@ def test_folders_without_permission_are_reported_and_the_rest_is_found() -> None
     assert items == [
         FoundFile(root / "a.mp4", 7),
         FoundFile(root / "open" / "c.mp4", 7),
-        Unreachable(root / "closed", "Permission denied"),
-        Unreachable(root / "closed" / "b.mp4", "Permission denied"),
+        FoundFile(root / "closed", problem="Permission denied"),
+        FoundFile(root / "closed" / "b.mp4", problem="Permission denied"),
     ]
 
 

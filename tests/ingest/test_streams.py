@@ -8,7 +8,7 @@ import pytest
 
 from tests.media.test_streams import write_streams
 from vsr_edge import open_archive
-from vsr_edge.runtime.encoder import Bundle
+from vsr_edge.bundle.model import Bundle
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def cameras(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_main_stream_is_indexed_and_the_others_are_named(
     cameras: Path, bundle: Bundle, tmp_path: Path
 ) -> None:
-    with open_archive(tmp_path / "archive", bundle=bundle.files.folder) as archive:
+    with open_archive(tmp_path / "archive", bundle=bundle.manifest.folder) as archive:
         summary = archive.index(cameras)
         assert [stored.video.path for stored in archive.videos()] == [cameras]
     assert summary.indexed == 1
@@ -34,7 +34,7 @@ def test_all_streams_are_videos_of_their_own_that_outlive_a_second_run(
     cameras: Path, bundle: Bundle, tmp_path: Path
 ) -> None:
     rear = cameras.with_name("drive.mp4#1")
-    with open_archive(tmp_path / "archive", bundle=bundle.files.folder) as archive:
+    with open_archive(tmp_path / "archive", bundle=bundle.manifest.folder) as archive:
         summary = archive.index(cameras, stream="all")
         assert (summary.indexed, summary.left_out, summary.failed) == (2, [], [])
         assert [stored.video.path for stored in archive.videos()] == [cameras, rear]
@@ -47,7 +47,7 @@ def test_all_streams_are_videos_of_their_own_that_outlive_a_second_run(
 
 
 def test_one_stream_by_its_number(cameras: Path, bundle: Bundle, tmp_path: Path) -> None:
-    with open_archive(tmp_path / "archive", bundle=bundle.files.folder) as archive:
+    with open_archive(tmp_path / "archive", bundle=bundle.manifest.folder) as archive:
         archive.index(cameras, stream=1)
         assert [stored.video.path.name for stored in archive.videos()] == ["drive.mp4#1"]
         archive.index(cameras, stream=0)

@@ -22,9 +22,8 @@ from tests.media_files import (
     write_video,
 )
 from vsr_edge.errors import MediaError
-from vsr_edge.media.decode import read_frames
-from vsr_edge.media.plan import plan_video
-from vsr_edge.media.sampling import clip_windows
+from vsr_edge.media.decode import FrameReader
+from vsr_edge.media.plan import clip_windows, plan_video
 from vsr_edge.types import Sampling
 
 TIMES = constant_rate(40)
@@ -71,7 +70,7 @@ def mutate(content: bytes, random: np.random.Generator) -> bytes:
 def outcome(path: Path) -> str:
     try:
         plan = plan_video(path, Sampling())
-        with read_frames(plan, size=(64, 64), threads=2) as reader:
+        with FrameReader(plan, size=(64, 64), threads=2) as reader:
             times = np.concatenate([batch.times for batch in reader])
     except MediaError as error:
         if not error.reason:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.media_files import is_upright, number_of
-from vsr_edge.media.decode import read_frames
+from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.plan import VideoPlan, plan_video
+from vsr_edge.media.source import SourceFile
 from vsr_edge.types import Sampling
 
 
@@ -27,7 +28,7 @@ def read_back(
     path: Path, fps: float = 1.0, *, size: tuple[int, int] | None = None, threads: int = 1
 ) -> Reading:
     plan = plan_video(path, Sampling(fps=fps))
-    with read_frames(plan, size=size, threads=threads) as reader:
+    with FrameReader(plan, size=size, threads=threads) as reader:
         batches = list(reader)
     frames = [frame for batch in batches for frame in batch.pixels]
     times = np.concatenate([batch.times for batch in batches])
@@ -40,3 +41,8 @@ def read_back(
         frames[0].shape,
         reader.partial,
     )
+
+
+def fingerprint(path: Path) -> str:
+    with SourceFile(path) as source:
+        return source.fingerprint()

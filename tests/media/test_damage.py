@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.media.reading import read_back
 from tests.media_files import constant_rate, flipped, joined, truncated, write_video
 from vsr_edge.errors import UnreadableMedia
-from vsr_edge.media.decode import read_frames
+from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.plan import plan_video
 from vsr_edge.types import Sampling
 
@@ -31,7 +32,9 @@ ROOT = Path(__file__).parents[2]
         ("fragmented.mp4", {"container_options": {"movflags": "frag_keyframe+empty_moov"}}),
     ],
 )
-def test_a_truncated_file_is_read_as_partial(name: str, how: dict, tmp_path: Path) -> None:
+def test_a_truncated_file_is_read_as_partial(
+    name: str, how: dict[str, Any], tmp_path: Path
+) -> None:
     whole = write_video(tmp_path / name, TENTHS, **how)
     assert read_back(whole).partial is None
     found = read_back(truncated(whole, 0.6))
@@ -99,7 +102,7 @@ def test_a_stream_whose_packets_are_all_damaged_is_unreadable(tmp_path: Path) ->
     path.write_bytes(content)
     plan = plan_video(path, Sampling())
     with pytest.raises(UnreadableMedia, match="not one frame"):
-        list(read_frames(plan))
+        list(FrameReader(plan))
 
 
 def test_a_file_that_vanishes_after_planning_is_unreadable(tmp_path: Path) -> None:
@@ -107,7 +110,7 @@ def test_a_file_that_vanishes_after_planning_is_unreadable(tmp_path: Path) -> No
     plan = plan_video(path, Sampling())
     path.unlink()
     with pytest.raises(UnreadableMedia, match="no such file"):
-        list(read_frames(plan))
+        list(FrameReader(plan))
 
 
 def test_a_change_of_picture_size_ends_a_batch(tmp_path: Path) -> None:
@@ -116,9 +119,9 @@ def test_a_change_of_picture_size_ends_a_batch(tmp_path: Path) -> None:
         write_video(tmp_path / "b.ts", TENTHS[:30], width=96, height=160),
     ]
     plan = plan_video(joined(tmp_path / "joined.ts", parts), Sampling(fps=2))
-    shapes = [batch.pixels.shape for batch in read_frames(plan)]
+    shapes = [batch.pixels.shape for batch in FrameReader(plan)]
     assert [shape[1:] for shape in shapes] == [(96, 160, 3), (160, 96, 3)]
-    resized = list(read_frames(plan, size=(64, 64)))
+    resized = list(FrameReader(plan, size=(64, 64)))
     assert [batch.pixels.shape[1:] for batch in resized] == [(64, 64, 3)]
     assert len(resized[0]) == sum(shape[0] for shape in shapes)
 

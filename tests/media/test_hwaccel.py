@@ -11,12 +11,11 @@ from av import VideoFrame
 from tests.e2e.command import run
 from tests.media_files import picture
 from vsr_edge.errors import UnreadableMedia, UsageError
-from vsr_edge.media.decode import read_frames
+from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.hwaccel import Device, known_devices
 from vsr_edge.media.opening import open_video
 from vsr_edge.media.picture import Converter
 from vsr_edge.media.plan import plan_video
-from vsr_edge.media.probe import probe
 from vsr_edge.types import Sampling
 
 ABSENT = [name for name in known_devices() if Device(name).name is None]
@@ -32,8 +31,8 @@ class Starting(Device):
 
 
 def frames(path: Path, device: Device | None = None) -> np.ndarray:
-    plan = plan_video(probe(path), Sampling())
-    with read_frames(plan, size=(64, 48), device=device) as reader:
+    plan = plan_video(path, Sampling())
+    with FrameReader(plan, size=(64, 48), device=device) as reader:
         return np.concatenate([batch.pixels for batch in reader])
 
 
@@ -98,7 +97,7 @@ def test_pictures_as_devices_hand_them_over_become_the_same_pixels(form: str) ->
 
 
 def test_index_says_on_what_it_decodes(tmp_path: Path, demo_clips: list[Path]) -> None:
-    command = ["index", demo_clips[0], "--archive", tmp_path / "archive", "--hwaccel"]
+    command = ("index", demo_clips[0], "--archive", tmp_path / "archive", "--hwaccel")
     ended = run(*command, "auto")
     assert ended.code == 0, ended.err
     said = ("no device to decode on starts on this machine", "decoding on ")

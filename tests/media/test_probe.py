@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.media.reading import fingerprint
 from tests.media_files import (
     constant_rate,
     flipped,
@@ -16,30 +17,32 @@ from tests.media_files import (
 )
 from vsr_edge.errors import MediaError, NoVideoStream, UnreadableMedia
 from vsr_edge.media.plan import plan_video
-from vsr_edge.media.probe import fingerprint, probe
+from vsr_edge.media.probe import probe
 from vsr_edge.types import Sampling
 
 TIMES = constant_rate(30)
+# From the first frame to the end of the last, which is shown for a 25th of a second.
+LENGTH = 2.94
 
 
 def test_a_probe_describes_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "a.mp4", TIMES, audio_seconds=1.0)
     monkeypatch.chdir(tmp_path)
-    video = probe(Path("a.mp4"))
+    video, _ = probe(Path("a.mp4"))
     assert video.path == path
     assert (video.width, video.height, video.rotation) == (160, 96, 0)
     assert video.codec == "h264"
     assert "mp4" in video.container
     assert video.audio_streams == 1
-    assert video.duration == pytest.approx(3.0, abs=0.1)
+    assert video.duration == pytest.approx(LENGTH, abs=0.002)
     assert video.size_bytes == path.stat().st_size
     assert video.modified_ns == path.stat().st_mtime_ns
-    assert video.frame_rate is not None
+    assert video.frame_rate == pytest.approx(30 / LENGTH, abs=0.01)
 
 
 def test_a_missing_duration_is_measured(tmp_path: Path) -> None:
     path = write_unseekable(tmp_path / "a.mkv", TIMES, "matroska")
-    assert probe(path).duration == pytest.approx(3.0, abs=0.1)
+    assert probe(path)[0].duration == pytest.approx(LENGTH, abs=0.002)
 
 
 def test_the_fingerprint_survives_a_rename_and_tells_a_change(tmp_path: Path) -> None:
@@ -50,11 +53,11 @@ def test_the_fingerprint_survives_a_rename_and_tells_a_change(tmp_path: Path) ->
     assert fingerprint(flipped(path, 0.5, 0.6, 1)) != before
 
 
-def test_a_plan_keeps_what_an_earlier_probe_found(tmp_path: Path) -> None:
-    video = probe(write_video(tmp_path / "a.mp4", TIMES), known_fingerprint="known")
-    plan = plan_video(video, Sampling())
+def test_a_plan_keeps_a_fingerprint_that_is_known(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", TIMES)
+    plan = plan_video(path, Sampling(), known_fingerprint="known")
     assert plan.video.fingerprint == "known"
-    assert plan.video.path == video.path
+    assert plan.video.path == path
 
 
 @pytest.mark.parametrize("name", ["sound.wav", "sound.m4a", "sound.mp3"])
@@ -101,5 +104,5 @@ def test_a_playlist_reaches_no_network(tmp_path: Path) -> None:
     path.write_text(
         "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n"
     )
-    with pytest.raises(MediaError):
+    with pytest.raises(MediaError, match="playlist"):
         plan_video(path, Sampling())

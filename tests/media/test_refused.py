@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests.media.reading import read_back
+from tests.media.reading import fingerprint, read_back
 from tests.media_files import constant_rate, write_video
 from vsr_edge.errors import MediaUnavailable, UnreadableMedia
 from vsr_edge.media import source
-from vsr_edge.media.decode import read_frames
+from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.plan import plan_video
-from vsr_edge.media.probe import fingerprint
 from vsr_edge.types import Sampling
 
 TENTHS = constant_rate(100)
@@ -34,7 +33,8 @@ class Flaky:
         left = self._limit - self._file.tell()
         if left <= 0:
             raise OSError(self._error, os.strerror(self._error))
-        return self._file.read(min(size, left))
+        found: bytes = self._file.read(min(size, left))
+        return found
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
@@ -69,7 +69,7 @@ def test_a_share_that_goes_away_is_no_damage(
     share.clear()
     plan = plan_video(path, Sampling())
     share["error"] = error
-    with pytest.raises(MediaUnavailable), read_frames(plan, threads=1) as reader:
+    with pytest.raises(MediaUnavailable), FrameReader(plan, threads=1) as reader:
         list(reader)
     share.clear()
     assert read_back(path).partial is None
@@ -80,7 +80,7 @@ def test_want_of_memory_is_said_and_is_no_damage(tmp_path: Path) -> None:
     code = (
         "import resource, sys, pathlib\n"
         "from vsr_edge.errors import MediaError\n"
-        "from vsr_edge.media.decode import read_frames\n"
+        "from vsr_edge.media.decode import FrameReader\n"
         "from vsr_edge.media.plan import plan_video\n"
         "from vsr_edge.types import Sampling\n"
         "path = pathlib.Path(sys.argv[1])\n"
@@ -88,7 +88,7 @@ def test_want_of_memory_is_said_and_is_no_damage(tmp_path: Path) -> None:
         "used = int(open('/proc/self/statm').read().split()[0]) * 4096\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + (2 << 20),) * 2)\n"
         "try:\n"
-        "    list(read_frames(plan, size=(64, 64), threads=1))\n"
+        "    list(FrameReader(plan, size=(64, 64), threads=1))\n"
         "except MediaError as error:\n"
         "    print(type(error).__name__, error.reason)\n"
     )
@@ -170,9 +170,8 @@ def test_files_that_name_others_are_refused(name: str, tmp_path: Path) -> None:
 def test_room_that_a_recorder_never_used_makes_no_video_partial(
     name: str, filler: int, tmp_path: Path
 ) -> None:
-    how: dict[str, Any] = {".mpg": {"codec": "mpeg2video", "rate": 10}, ".h264": {"rate": 10}}.get(
-        Path(name).suffix, {}
-    )
+    rates: dict[str, Any] = {".mpg": {"codec": "mpeg2video", "rate": 10}, ".h264": {"rate": 10}}
+    how = rates.get(Path(name).suffix, {})
     path = write_video(tmp_path / name, TENTHS, **how)
     whole = read_back(path)
     path.write_bytes(path.read_bytes() + bytes([filler]) * (9 << 20))

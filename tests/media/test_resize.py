@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
 from vsr_edge.media.resize import Filter, resize
+from vsr_edge.types import Pixels
 
 FILTERS: dict[Filter, Image.Resampling] = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
 PHOTOS = ("astronaut", "chelsea", "coffee")
-CASES = {
+CASES: dict[str, Callable[[Pixels], Pixels]] = {
     "shrunk": lambda photo: photo,
     "enlarged": lambda photo: np.asarray(Image.fromarray(photo).resize((131, 97))),
     "wide": lambda photo: photo[100:150],
@@ -27,14 +30,15 @@ CASES = {
 }
 
 
-def exact(picture: np.ndarray, side: int, kind: Filter) -> np.ndarray:
+def exact(picture: Pixels, side: int, kind: Filter) -> Pixels:
     """Both passes of the filter in floating point, rounded once: uint8 [side, side, 3]."""
     rows, columns = (weights(size, side, kind) for size in picture.shape[:2])
     filtered = np.einsum("yh,hwc,xw->yxc", rows, picture.astype(float), columns, optimize=True)
-    return np.rint(filtered).clip(0, 255).astype(np.uint8)
+    rounded: Pixels = np.rint(filtered).clip(0, 255).astype(np.uint8)
+    return rounded
 
 
-def weights(source: int, target: int, kind: Filter) -> np.ndarray:
+def weights(source: int, target: int, kind: Filter) -> NDArray[np.float64]:
     ratio = source / target
     centres = (np.arange(target) + 0.5) * ratio
     x = np.abs(np.arange(source) + 0.5 - centres[:, None]) / max(ratio, 1.0)
@@ -46,18 +50,20 @@ def weights(source: int, target: int, kind: Filter) -> np.ndarray:
     return np.asarray(values / values.sum(1, keepdims=True))
 
 
-def differences(picture: np.ndarray, side: int, kind: Filter, expected: np.ndarray) -> np.ndarray:
+def differences(picture: Pixels, side: int, kind: Filter, expected: Pixels) -> NDArray[np.int_]:
     found = resize(picture, side, kind)
     assert found.shape == (3, side, side)
     assert found.dtype == np.uint8
-    return np.abs(found.transpose(1, 2, 0).astype(int) - expected.astype(int))
+    apart: NDArray[np.int_] = np.abs(found.transpose(1, 2, 0).astype(int) - expected.astype(int))
+    return apart
 
 
 @pytest.mark.parametrize("kind", FILTERS)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", PHOTOS)
 def test_real_photos_are_filtered_exactly(name: str, case: str, kind: Filter) -> None:
-    picture = CASES[case](getattr(data, name)())
+    photo: Pixels = getattr(data, name)()
+    picture = CASES[case](photo)
     apart = differences(picture, 260, kind, exact(picture, 260, kind))
     # A few pixels beside hard edges apart, where FFmpeg's weights of fourteen bits show.
     assert apart.mean() < 0.1
@@ -107,7 +113,7 @@ def test_pictures_that_shrink_beyond_all_filters_are_averaged(
 def test_threads_have_scalers_of_their_own() -> None:
     pictures = [data.astronaut()[: 100 + 7 * n] for n in range(8)]
     alone = [resize(picture, 64, "bicubic") for picture in pictures]
-    found: dict[int, np.ndarray] = {}
+    found: dict[int, Pixels] = {}
 
     def work(number: int) -> None:
         for _ in range(5):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vsr_edge.media.sampling import choose_frames, clip_windows
+from vsr_edge.media.plan import choose_frames, clip_windows
 
 GAPS = st.lists(st.integers(1, 5000), min_size=0, max_size=80)
 RATES = st.sampled_from([0.1, 0.5, 1.0, 2.0, 7.5])

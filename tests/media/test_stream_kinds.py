@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.media_files import constant_rate, picture, write_unseekable, write_video
-from vsr_edge.media.decode import read_frames
+from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.plan import plan_video
 from vsr_edge.types import Sampling
 
@@ -30,12 +31,12 @@ class Kind:
     codec: str = "libx264"
     pixel_format: str = "yuv420p"
     rate: int = 10
-    how: dict[str, object] = field(default_factory=dict)
+    how: dict[str, Any] = field(default_factory=dict)
     unseekable: str | None = None
 
     def write(self, folder: Path) -> Path:
         times = constant_rate(8 * self.rate, self.rate)
-        how = {
+        how: dict[str, Any] = {
             "codec": self.codec,
             "pixel_format": self.pixel_format,
             "rate": self.rate,
@@ -55,11 +56,11 @@ def moving(number: int, width: int, height: int) -> NDArray[np.uint8]:
     return image
 
 
-def x264(params: str, preset: str = "veryfast") -> dict[str, object]:
+def x264(params: str, preset: str = "veryfast") -> dict[str, Any]:
     return {"options": {"preset": preset, "x264-params": params + ":threads=1"}}
 
 
-def x265(params: str) -> dict[str, object]:
+def x265(params: str) -> dict[str, Any]:
     return {"options": {"x265-params": params + ":log-level=none:pools=1:frame-threads=1"}}
 
 
@@ -171,14 +172,17 @@ class Decoded:
 
 def full_decode(path: Path) -> Decoded:
     """Every frame by PyAV alone, in the order in which it is shown."""
-    times, pixels = [], []
+    times: list[float] = []
+    pixels: list[NDArray[Any]] = []
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        rate = float(stream.average_rate or stream.guessed_rate)
+        rate = stream.average_rate or stream.guessed_rate
+        assert rate is not None
         for number, frame in enumerate(container.decode(stream)):
             # Where a container stores no presentation time, frames come at its rate.
             guessed = container.format.name == "avi" or frame.pts is None
-            times.append(number / rate if guessed else float(frame.pts * stream.time_base))
+            shown = number / rate if guessed else (frame.pts or 0) * (frame.time_base or 0)
+            times.append(float(shown))
             small = frame.reformat(*SIZE, format="rgb24", interpolation="AREA")
             pixels.append(small.to_ndarray())
     order = np.argsort(times, kind="stable")
@@ -193,12 +197,12 @@ def test_a_plan_gives_the_frames_of_a_full_decode(
     path = written(kind, tmp_path_factory)
     truth = full_decode(path)
     plan = plan_video(path, Sampling(fps=fps))
-    with read_frames(plan, size=SIZE, threads=2) as reader:
+    with FrameReader(plan, size=SIZE, threads=2) as reader:
         batches = list(reader)
     times = np.concatenate([batch.times for batch in batches])
     pixels = np.concatenate([batch.pixels for batch in batches])
     assert reader.partial is None
-    assert len(times) == len(plan.frames)
+    assert len(times) == len(plan)
     for time, picture_read in zip(times, pixels, strict=True):
         # FFmpeg gives two frames the same time where a program stream stores one for both.
         same = np.flatnonzero(np.abs(truth.times - time) < 0.002)

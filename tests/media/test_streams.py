@@ -7,13 +7,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.stream import VideoStream
 
-from tests.media.reading import read_back
+from tests.media.reading import fingerprint, read_back
 from tests.media_files import constant_rate, picture, write_video
 from vsr_edge.errors import UnreadableMedia
 from vsr_edge.media.opening import streams_of
 from vsr_edge.media.plan import plan_video
-from vsr_edge.media.probe import fingerprint
 from vsr_edge.types import Sampling
 
 
@@ -26,6 +26,7 @@ def write_streams(
         for number, (width, height, _, _) in enumerate(streams):
             codec = codecs[number] if codecs else "libx264"
             stream = output.add_stream(codec, rate=10)
+            assert isinstance(stream, VideoStream)
             stream.width, stream.height = width, height
             stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
             stream.gop_size = 10
@@ -54,7 +55,7 @@ def test_a_still_picture_of_more_pixels_is_not_the_video(name: str, tmp_path: Pa
     )
     found = read_back(path)
     assert found.numbers == [0, 10, 20, 30, 40, 50]
-    assert found.plan.left_out is None
+    assert found.plan.index.left_out is None
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.mov"])
@@ -64,10 +65,10 @@ def test_two_cameras_in_one_file_are_told_apart(name: str, tmp_path: Path) -> No
     assert (front, rear) == (path, tmp_path / f"{name}#1")
     found = read_back(front)
     assert found.numbers == [0, 10, 20, 30, 40, 50]
-    assert found.plan.left_out == "video stream 1 (160×96, h264)"
+    assert found.plan.index.left_out == "video stream 1 (160×96, h264)"
     other = read_back(rear)
     assert other.numbers == [1000, 1010, 1020, 1030, 1040, 1050]
-    assert other.plan.left_out is None
+    assert other.plan.index.left_out is None
     assert other.plan.video.path == rear
     assert other.plan.video.size_bytes == path.stat().st_size
     assert fingerprint(rear) == fingerprint(front) + "#1"

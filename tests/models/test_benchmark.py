@@ -21,10 +21,10 @@ from models.data.benchmark import (
 from models.data.features import compose_frames, encode_views
 from models.data.photos import read_captions
 from tests.models.captioned import PHOTOS, write_photos
-from vsr_edge.evaluation.formats import read_queries
-from vsr_edge.media.decode import read_frames
+from vsr_edge.bundle.model import Bundle
+from vsr_edge.evaluation.benchmarks import read_queries
+from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.plan import plan_video
-from vsr_edge.runtime.encoder import Bundle
 from vsr_edge.types import Sampling
 
 SMALL = BenchmarkOptions(videos=3, present=6, absent=2, seed=1, side=96)
@@ -153,18 +153,19 @@ def test_features_are_those_of_the_filmed_footage(
     )
     random = np.random.default_rng(0)
     in_order = photos[np.argsort(list(PHOTOS))]
-    views = encode_views(in_order, bundle.encode_frames, random, views=4, side=260)
+    views = encode_views(in_order, bundle, random, views=4)
     assert len(views) == len(PHOTOS)
     for composition in benchmark.compositions:
         composed = compose_frames(composition, views, random)
         path = tmp_path / "out" / "videos" / f"{composition.name}.mp4"
         filmed, times = [], []
         plan = plan_video(path, Sampling())
-        with read_frames(plan, size=(bundle.image_side,) * 2) as batches:
+        with FrameReader(plan, size=(bundle.image_side,) * 2) as batches:
             for batch in batches:
                 vectors, regions = bundle.encode_frames(batch.pixels)
                 filmed.append(vectors)
                 times.append(batch.times)
+                assert regions is not None
                 assert regions.shape[1:] == composed.regions.shape[1:]
         seen, when = np.concatenate(filmed), np.concatenate(times)
         nearest = np.abs(when[:, None] - composed.times).argmin(1)
@@ -188,7 +189,7 @@ def test_transitions_are_mixed_and_vectors_stay_of_unit_length(
     bundle: Bundle, photos: np.ndarray
 ) -> None:
     random = np.random.default_rng(0)
-    views = encode_views(photos, bundle.encode_frames, random, views=2, side=260)
+    views = encode_views(photos, bundle, random, views=2)
     benchmark = plan_benchmark(list(PHOTOS.values()), SMALL)
     for composition in benchmark.compositions:
         frames = compose_frames(composition, views, random, fps=10)
@@ -196,4 +197,4 @@ def test_transitions_are_mixed_and_vectors_stay_of_unit_length(
         assert np.allclose(np.linalg.norm(frames.regions, axis=-1), 1, atol=1e-3)
         assert frames.scenes.max() == len(composition.scenes) - 1
     with pytest.raises(ValueError, match="pairs"):
-        encode_views(photos, bundle.encode_frames, random, views=3, side=260)
+        encode_views(photos, bundle, random, views=3)

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from models.encoder import DIMENSIONS, TextEncoder
 from models.grounding import GroundingHead, WordsInJointSpace
 from models.minilm import HIDDEN, MiniLM
-from models.refiner import SOFT_TOKENS, Refiner
+from models.refiner import Refiner
+from vsr_edge.bundle.manifest import SOFT_TOKENS
 
 NOISE = 2e-5  # of float32, through eight steps of a decoder
 
@@ -110,7 +111,9 @@ def test_refinement_starts_at_rest() -> None:
 def refiner() -> Refiner:
     torch.manual_seed(2)
     refiner = Refiner(torch.zeros(HIDDEN)).eval()
-    refiner.project[-1].weight.data.normal_(std=0.1)
+    last = refiner.project[-1]
+    assert isinstance(last, torch.nn.Linear)
+    last.weight.data.normal_(std=0.1)
     return refiner
 
 

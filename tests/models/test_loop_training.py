@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from models.checkpoint import load_heads
-from models.data.worlds import REACH, retrieve
-from models.episodes import Corpus, best_span
+from models.data.worlds import GRANULARITIES
+from models.episodes import Asked, Corpus, best_span
 from models.guide import Guide, learn_guide
 from models.losses import (
     balanced_verification_loss,
@@ -24,6 +24,7 @@ from models.losses import (
     span_loss,
 )
 from tests.models.captioned import PHOTOS, write_photos
+from vsr_edge.bundle.manifest import REACH
 
 PROJECT = Path(__file__).parents[2]
 ENCODER = PROJECT / "models" / "checkpoints" / "encoder.safetensors"
@@ -112,26 +113,23 @@ def changed(before: nn.Module, after: nn.Module) -> list[str]:
 def test_a_world_is_searched_and_its_truth_is_known(corpus: Corpus) -> None:
     episode = corpus.world(6, 2, np.random.default_rng(0))
     world = episode.world
-    assert len(world.shown()) == 6
+    assert len(set(world.photos.tolist())) == 6
     assert len(episode.present) == 12
     assert len(episode.absent) == 4
-    vectors = corpus.queries.vectors[episode.present]
-    for granularity in ("clip", "video"):
-        candidates = retrieve(world, vectors, granularity, 2)  # type: ignore[arg-type]
-        for row in range(len(vectors)):
+    for granularity in GRANULARITIES:
+        asked = Asked(episode, episode.present, granularity)
+        candidates = asked.retrieve(2)
+        for row in range(len(asked.vectors)):
             for place in range(2):
                 frames = candidates.frames[row, place][candidates.mask[row, place].bool()]
                 if len(frames):
                     assert len(set(world.videos[frames].tolist())) == 1
                     assert len(frames) <= 2 * REACH + 1
-        shown = episode.shown_in(episode.present, candidates)
-        assert not shown[~candidates.mask.bool()].any()
-        right = episode.right_units(episode.present, granularity)  # type: ignore[arg-type]
-        assert right.any(1).all()
-        absent = episode.right_units(episode.absent, granularity)  # type: ignore[arg-type]
-        assert not absent.any()
-    best = retrieve(world, vectors, "clip", 1)
-    assert episode.shown_in(episode.present, best).any(2).float().mean() > 0.5
+        assert not asked.shown_in(candidates)[~candidates.mask.bool()].any()
+        assert asked.right_units().any(1).all()
+        assert not Asked(episode, episode.absent, granularity).right_units().any()
+    clips = Asked(episode, episode.present, "clip")
+    assert clips.shown_in(clips.retrieve(1)).any(2).float().mean() > 0.5
 
 
 def test_losses_reward_what_they_should() -> None:

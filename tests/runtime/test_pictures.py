@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from skimage import data
 
+from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UnreadableMedia, UsageError
-from vsr_edge.media.still import exif_orientation, read_picture
-from vsr_edge.runtime.encoder import Bundle
-from vsr_edge.runtime.pictures import as_pixels
+from vsr_edge.media.picture import exif_orientation, read_picture
+from vsr_edge.runtime.preprocess import as_pixels
 
 LOSSLESS = ("png", "tiff", "bmp")
 WITH_EXIF = ("jpg", "png", "webp", "tiff")
@@ -25,11 +26,11 @@ def photo() -> Image.Image:
 
 
 def test_all_forms_of_a_picture_give_its_vector(
-    lite: Bundle, photo: Image.Image, tmp_path: Path
+    bundle: Bundle, photo: Image.Image, tmp_path: Path
 ) -> None:
     path = tmp_path / "astronaut 100%d.png"
     photo.save(path)
-    vectors = lite.encode_images([np.asarray(photo), photo, path, str(path)])
+    vectors = bundle.encode_images([np.asarray(photo), photo, path, str(path)])
     np.testing.assert_allclose(vectors @ vectors[0], 1, atol=1e-3)
 
 
@@ -99,37 +100,38 @@ def test_broken_exif_leaves_a_picture_as_it_is(order: bytes) -> None:
     ids=["empty", "text", "broken"],
 )
 def test_a_file_that_holds_no_picture_is_named(
-    content: bytes, reason: str, lite: Bundle, tmp_path: Path
+    content: bytes, reason: str, bundle: Bundle, tmp_path: Path
 ) -> None:
     path = tmp_path / "broken.png"
     path.write_bytes(content)
     good = np.zeros((8, 8, 3), np.uint8)
     with pytest.raises(UnreadableMedia, match=reason) as caught:
-        lite.encode_images([good, path])
+        bundle.encode_images([good, path])
     assert caught.value.path == path
 
 
-def test_a_missing_file_and_a_folder_are_named(lite: Bundle, tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_named(bundle: Bundle, tmp_path: Path) -> None:
     for path in (tmp_path / "none.jpg", tmp_path):
         with pytest.raises(UnreadableMedia, match="cannot be opened") as caught:
-            lite.encode_images([path])
+            bundle.encode_images([path])
         assert caught.value.path == path
 
 
-def test_sound_is_no_picture(lite: Bundle, tmp_path: Path) -> None:
+def test_sound_is_no_picture(bundle: Bundle, tmp_path: Path) -> None:
     riff = b"RIFF\x24\x08\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data"
     (tmp_path / "sound.wav").write_bytes(riff + b"\0\x08\0\0" + bytes(2048))
     with pytest.raises(UnreadableMedia, match="no picture in it"):
-        lite.encode_images([tmp_path / "sound.wav"])
+        bundle.encode_images([tmp_path / "sound.wav"])
 
 
-def test_one_picture_is_no_list(lite: Bundle, photo: Image.Image) -> None:
+def test_one_picture_is_no_list(bundle: Bundle, photo: Image.Image) -> None:
+    alone: Any
     for alone in (photo, Path("a.jpg"), "a.jpg"):
         with pytest.raises(UsageError, match="a list of pictures"):
-            lite.encode_images(alone)
+            bundle.encode_images(alone)
 
 
 @pytest.mark.parametrize("other", [3, None, b"a.jpg", [[0]]])
-def test_other_things_are_refused(lite: Bundle, other: object) -> None:
+def test_other_things_are_refused(bundle: Bundle, other: Any) -> None:
     with pytest.raises(UsageError, match="the path of a file"):
-        lite.encode_images([other])
+        bundle.encode_images([other])

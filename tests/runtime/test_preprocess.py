@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from vsr_edge.runtime.encoder import Bundle
-from vsr_edge.runtime.manifest import FilterKind, Preprocessing
-from vsr_edge.runtime.preprocess import crop, fit, to_input
+from vsr_edge.bundle.model import Bundle
+from vsr_edge.runtime.preprocess import FilterKind, Preprocessing, crop, fit, to_input
 
-NUMBERS = Preprocessing((127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
+NUMBERS = Preprocessing((127.0, 127.0, 127.0), (128.0, 128.0, 128.0), "stretch", "bilinear")
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -42,7 +41,7 @@ def test_frames_of_the_right_size_are_not_touched() -> None:
 def test_numbers_of_the_manifest_are_applied_channel_by_channel() -> None:
     frame = np.zeros((1, 8, 8, 3), np.uint8)
     frame[..., 1] = 255
-    numbers = Preprocessing((0.0, 55.0, 10.0), (1.0, 100.0, 2.0))
+    numbers = Preprocessing((0.0, 55.0, 10.0), (1.0, 100.0, 2.0), "stretch", "bilinear")
     x = to_input(frame, 8, numbers)
     assert x.shape == (1, 3, 8, 8)
     assert x.dtype == np.float32
@@ -57,19 +56,19 @@ def test_threads_change_nothing(threads: int) -> None:
 
 
 @pytest.mark.parametrize("kind", FILTERS)
-def test_vectors_are_those_of_pillows_filter(lite: Bundle, kind: FilterKind) -> None:
+def test_vectors_are_those_of_pillows_filter(bundle: Bundle, kind: FilterKind) -> None:
     """The encoder was trained on Pillow's. Int8 makes much of little: noise of one step in 6 % of
     the pixels moves these vectors as far.
     """
     numbers = Preprocessing(
-        lite.manifest.preprocessing.mean, lite.manifest.preprocessing.scale, "stretch", kind
+        bundle.manifest.preprocessing.mean, bundle.manifest.preprocessing.scale, "stretch", kind
     )
-    side = lite.image_side
+    side = bundle.image_side
     photos = [data.astronaut(), data.chelsea(), data.coffee(), data.coffee()[::-1, 1::2]]
     squares = [Image.fromarray(p).resize((side, side), FILTERS[kind]) for p in photos]
-    expected = lite.encode_images(np.stack([np.asarray(square) for square in squares]))
+    expected = bundle.encode_images(np.stack([np.asarray(square) for square in squares]))
     planes = np.stack([fit(photo, side, numbers) for photo in photos])
-    found = lite.encode_images(planes.transpose(0, 2, 3, 1))
+    found = bundle.encode_images(planes.transpose(0, 2, 3, 1))
     cosines = (found * expected).sum(1)
     assert cosines.mean() > 0.998
     assert cosines.min() > 0.99

@@ -11,15 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vsr_edge.bundle.locate import verify_bundle
+from vsr_edge.bundle.manifest import IMAGE_ENCODER
+from vsr_edge.bundle.model import Bundle, load_bundle
 from vsr_edge.errors import BundleDamaged, ProviderError, UsageError
-from vsr_edge.runtime.bundle import verify_bundle
-from vsr_edge.runtime.encoder import Bundle, load_bundle
-from vsr_edge.runtime.manifest import IMAGE_ENCODER
 from vsr_edge.runtime.session import (
     AUTO_ORDER,
     PROVIDERS,
-    Choice,
-    Kind,
+    Provider,
     Session,
     _providers,
     available_providers,
@@ -37,7 +36,7 @@ def graph() -> Path:
 
 
 def pixels(count: int = 2) -> dict[str, np.ndarray]:
-    side = verify_bundle("lite").manifest.dimensions.image
+    side = verify_bundle("lite").dimensions.image
     random = np.random.default_rng(0)
     return {"pixels": random.normal(0, 1, (count, 3, side, side)).astype(np.float32)}
 
@@ -95,7 +94,9 @@ def test_options_go_to_onnxruntime(graph: Path) -> None:
 
 @pytest.mark.parametrize("text", ["cpu:use_arena", "cpu:=1", "cpu:a=", "auto:device_id=1"])
 def test_options_that_cannot_be_read_are_a_usage_error(text: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(
+        UsageError, match=r"options (of a provider read name=value|belong to one provider)"
+    ):
         parse_provider(text)
 
 
@@ -147,14 +148,14 @@ def test_outputs_are_bound_to_the_device_that_is_used(graph: Path) -> None:
 
     session, watched = open_session({"int8": graph}), Watched()
     session._session = watched
-    session.choice = Choice("cuda", {"device_id": "1"})
+    session.provider = PROVIDERS["cuda"].given({"device_id": "1"})
     session.run(["vector"], pixels())
     assert watched.bound == [("vector", "cuda", 1)]
 
 
 def test_a_provider_that_fails_while_running_is_named(graph: Path) -> None:
     session = open_session({"int8": graph})
-    session.choice = Choice("migraphx")
+    session.provider = PROVIDERS["migraphx"]
     with pytest.raises(ProviderError, match=r"MIGraphXExecutionProvider failed.*--provider cpu"):
         session.run(["no such output"], pixels())
 
@@ -163,7 +164,7 @@ def test_a_provider_that_does_not_start_prints_nothing(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """stdout is for one JSON document."""
-    kind = Kind("CPUExecutionProvider", "x")
+    kind = Provider("directml", "CPUExecutionProvider", "x")
     monkeypatch.setitem(PROVIDERS, "directml", kind)
     monkeypatch.setattr("vsr_edge.runtime.session.CPU", "another")
     with pytest.raises(ProviderError, match="does not start on this machine"):
@@ -176,7 +177,7 @@ def test_what_a_provider_logs_becomes_the_errors_reason(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """onnxruntime's native code writes to the terminal itself, and starts another provider."""
-    kind = Kind("CPUExecutionProvider", "x")
+    kind = Provider("directml", "CPUExecutionProvider", "x")
     monkeypatch.setitem(PROVIDERS, "directml", kind)
     monkeypatch.setattr("vsr_edge.runtime.session.CPU", "another")
     start = ort.InferenceSession
@@ -201,13 +202,13 @@ def test_what_a_provider_logs_becomes_the_errors_reason(
 
 def test_cudnn_does_not_search_its_algorithms_unless_it_is_told_to() -> None:
     """Searched anew for each shape of a batch, they cost an H200 sixteen seconds."""
-    ((name, options), (_, none)) = _providers(Choice("cuda", {"device_id": "1"}))
+    ((name, options), (_, none)) = _providers(PROVIDERS["cuda"].given({"device_id": "1"}))
     assert name == "CUDAExecutionProvider"
     assert options == {"cudnn_conv_algo_search": "DEFAULT", "device_id": "1"}
     assert none == {}
-    told = Choice("cuda", {"cudnn_conv_algo_search": "EXHAUSTIVE"})
+    told = PROVIDERS["cuda"].given({"cudnn_conv_algo_search": "EXHAUSTIVE"})
     assert _providers(told)[0][1] == {"cudnn_conv_algo_search": "EXHAUSTIVE"}
-    assert _providers(Choice("cpu", {"use_arena": "0"})) == [
+    assert _providers(PROVIDERS["cpu"].given({"use_arena": "0"})) == [
         ("CPUExecutionProvider", {"use_arena": "0"})
     ]
 
@@ -229,7 +230,7 @@ def test_filled_batches_give_the_same_vectors(
     count: int, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through the code that a GPU's batches take, on the processor."""
-    kind = Kind("CPUExecutionProvider", "x", batch=5, sizes=(2, 5))
+    kind = Provider("directml", "CPUExecutionProvider", "x", batch=5, sizes=(2, 5))
     monkeypatch.setitem(PROVIDERS, "directml", kind)
     pictures = np.random.default_rng(0).integers(0, 256, (count, 40, 60, 3), dtype=np.uint8)
     shapes: list[int] = []
@@ -240,7 +241,7 @@ def test_filled_batches_give_the_same_vectors(
         return run(self, outputs, feeds)
 
     monkeypatch.setattr(Session, "run", watch)
-    with load_bundle(bundle.files.folder, provider="directml") as filled:
+    with load_bundle(bundle.manifest.folder, provider="directml") as filled:
         vectors, regions = filled.encode_frames(pictures)
     assert shapes == {1: [2], 3: [5], 4: [5], 7: [5, 2]}[count]
     expected, cells = bundle.encode_frames(pictures)
@@ -255,11 +256,13 @@ def test_auto_passes_over_what_has_no_graph_for_it(
     graph: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A GPU runs int8 graphs, which are made for processors, no faster than those do."""
-    monkeypatch.setitem(PROVIDERS, "cuda", Kind("CPUExecutionProvider", "x", ("fp16", "fp32")))
-    assert open_session({"int8": graph}, provider="auto").choice.short == "cpu"
-    assert open_session({"int8": graph}, provider="cuda").choice.short == "cuda"
+    monkeypatch.setitem(
+        PROVIDERS, "cuda", Provider("cuda", "CPUExecutionProvider", "x", ("fp16", "fp32"))
+    )
+    assert open_session({"int8": graph}, provider="auto").provider.short == "cpu"
+    assert open_session({"int8": graph}, provider="cuda").provider.short == "cuda"
     both = {"int8": Path("no such file"), "fp32": graph}
-    assert open_session(both, provider="auto").choice.short == "cuda"
+    assert open_session(both, provider="auto").provider.short == "cuda"
 
 
 def test_a_value_may_hold_commas() -> None:

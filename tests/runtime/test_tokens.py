@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from vsr_edge.errors import BundleDamaged, UsageError
-from vsr_edge.runtime.manifest import TextInput
-from vsr_edge.runtime.tokens import set_up_tokenizer, tokenize
+from vsr_edge.runtime.tokens import TextInput, set_up_tokenizer, tokenize
 
 PAD, BEGIN, END, WORD = 0, 1, 2, 3
 POSITIONS = 16

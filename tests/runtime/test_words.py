@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tokenizers import Tokenizer
 
-from vsr_edge.runtime.bundle import find_bundle
-from vsr_edge.runtime.encoder import Bundle
+from vsr_edge.bundle.locate import find_bundle
+from vsr_edge.bundle.model import Bundle
 from vsr_edge.runtime.words import read
 from vsr_edge.search.explain import notices_about
 

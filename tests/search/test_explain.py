@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vsr_edge.runtime.encoder import Bundle, Concepts
+from vsr_edge.bundle.model import Bundle, Concepts
 from vsr_edge.search.explain import NAMED, refinement
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,15 +14,17 @@ import pytest
 
 from tests.manifests import edit_manifest
 from vsr_edge import Archive, SearchResult, open_archive
+from vsr_edge.bundle.locate import find_bundle
+from vsr_edge.bundle.manifest import CONCEPTS, GROUNDING, REFINER
 from vsr_edge.config import load_settings
 from vsr_edge.errors import UsageError
-from vsr_edge.runtime.bundle import find_bundle
-from vsr_edge.runtime.manifest import CONCEPTS, GROUNDING, REFINER
-from vsr_edge.search.feedback import fed_back, only_new
+from vsr_edge.search.candidates import Asked
+from vsr_edge.search.one_shot import fed_back, only_new
+from vsr_edge.store.sqlite import LocalStore
 
 QUERY = "a bicycle leaning against a wall"
 # As the demo's footage is short, few candidates a turn leave some for the next.
-FEW = {"candidates": 1}
+FEW: dict[str, Any] = {"candidates": 1}
 
 
 def bundle_with(folder: Path, *, without: tuple[str, ...] = (), **calibration: float) -> Path:
@@ -218,23 +222,25 @@ def test_limits_hold_for_feedback_too(opened: Callable[..., Archive]) -> None:
     assert len(archive.search(QUERY, max_ms=1e-6).turns) == 1
     for score in (-1.0, 0.0, 0.1, 0.3):
         found = archive.search(QUERY, min_score=score)
-        candidates = [c for turn in found.turns for c in turn.candidates]
-        assert all(one.score >= score for one in [*found.moments, *candidates])
+        scores = [one.score for one in found.moments]
+        scores += [one.score for turn in found.turns for one in turn.candidates]
+        assert all(one >= score for one in scores)
 
 
 def test_feedback_adds_what_the_plain_query_did_not_reach(opened: Callable[..., Archive]) -> None:
     archive = opened(without=(GROUNDING, REFINER))
-    query = archive.bundle.encode_text([QUERY])[0]
-    hits = archive.store.search(query, 2)
+    asked = Asked(archive.store, archive.bundle, QUERY)
+    query = asked.vector
+    hits = asked.retrieve(query, 1)[:2]
     moved = fed_back(archive.store, query, hits)
     assert np.linalg.norm(moved) == pytest.approx(1, abs=1e-5)
     assert moved @ query < 1
-    found = only_new(archive.store, query, hits, archive.store.search(moved, 6))
+    found = only_new(archive.store, query, hits, asked.retrieve(moved, 1)[:6])
     assert found
-    assert not {hit.clip.clip_id for hit in found} & {hit.clip.clip_id for hit in hits}
-    plain = {hit.clip.clip_id: hit.score for hit in archive.store.search(query, 1000)}
+    assert not {hit.clip_id for hit in found} & {hit.clip_id for hit in hits}
+    plain = {hit.clip_id: hit.score for hit in asked.retrieve(query, 100)}
     assert [hit.score for hit in found] == pytest.approx(
-        [plain[hit.clip.clip_id] for hit in found], abs=2e-3
+        [plain[hit.clip_id] for hit in found], abs=2e-3
     )
     assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
     assert fed_back(archive.store, query, []) is query
@@ -270,6 +276,51 @@ def test_an_empty_archive_is_answered_without_a_verdict(tmp_path: Path) -> None:
         result = archive.search(QUERY)
     assert result.moments == ()
     assert result.verdict.decision == "unverified"
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_turns": 1}, {"max_turns": 3, "candidates": 1}, {"one_shot": True}]
+)
+def test_a_search_reads_in_batches_from_one_state(
+    never: Archive, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    """Not a clip, a window, a moment or a video at a time."""
+    calls: Counter[str] = Counter()
+    statements: list[str] = []
+    sqlite3_connect = sqlite3.connect
+
+    def counting(name: str) -> Callable[..., Any]:
+        real = getattr(LocalStore, name)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            calls[" ".join([name, *kwargs])] += 1
+            return real(*args, **kwargs)
+
+        return counted
+
+    def traced(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = sqlite3_connect(*args, **kwargs)
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    for name in ("frames", "frames_of", "videos", "videos_of", "frame_count", "search"):
+        monkeypatch.setattr(LocalStore, name, counting(name))
+    with open_archive(never.settings.archive, bundle=never.settings.bundle) as archive:
+        archive.search(QUERY)
+        calls.clear()
+        statements.clear()
+        result = archive.search(QUERY, **options)
+    assert len(result.moments) >= 5
+    turns = 0 if options.get("one_shot") else options["max_turns"]
+    assert len(result.turns) == max(turns, 1)
+    # In a turn, those of the clips that were found, and what the windows in them show.
+    assert calls.pop("frames_of regions", 0) == turns
+    # Then those around the moments: the next of a video's is read when the first is fitted.
+    assert calls.pop("frames_of") <= turns + 4
+    assert calls.pop("videos_of") <= max(turns, 1)
+    assert calls == {"search": max(turns, 1), **({"frame_count": 1} if turns else {})}
+    assert sum("SELECT bundle_id" in statement for statement in statements) == 1
 
 
 @pytest.mark.parametrize(

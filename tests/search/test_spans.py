@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsr_edge.search.ground import narrowed
-from vsr_edge.search.rank import ScoredFrames, Span, extent, fit_span, inside, stretch
-from vsr_edge.types import Candidate, Clip, ClipHit, ClipWindow, Moment
+from tests.search.windows import a_hit, a_video
+from vsr_edge.search.spans import ScoredFrames, Window, extent, fit, inside, narrowed, stretch
+from vsr_edge.types import Candidate, Moment
 
 # Frames may share a time stamp, and nothing says that a video lasts longer than to its last frame.
 TIMES = st.lists(st.sampled_from([0.0, 1e-9, 0.04, 1.0, 3.7, 3600.0]), min_size=1, max_size=30).map(
@@ -24,8 +24,8 @@ LATER = st.sampled_from([0.0, 1e-12, 1e-6, 0.04, 10.0])
 def scored(draw: st.DrawFn) -> ScoredFrames:
     """Frames of a part of a video: from its start or later on, to its end or not."""
     times = draw(TIMES)
-    size = {"min_size": len(times), "max_size": len(times)}
-    scores = draw(st.lists(st.floats(-1, 1, width=32), **size))
+    values, size = st.floats(-1, 1, width=32), len(times)
+    scores = draw(st.lists(values, min_size=size, max_size=size))
     begin = draw(st.sampled_from([0.0, float(times[0])]))
     return ScoredFrames(times, np.array(scores), float(times[-1]) + draw(LATER), begin)
 
@@ -42,8 +42,7 @@ def test_the_extent_of_a_frame_holds_that_frame(frames: ScoredFrames, data: st.D
 def test_a_clip_is_fitted_within_the_video(
     frames: ScoredFrames, start: float, seconds: float
 ) -> None:
-    hit = ClipHit(Clip(1, 1, ClipWindow(start, start + seconds, 0, 0)), 0.5)
-    span = fit_span(hit, frames)
+    span = fit(a_hit(1, start, 0.5, seconds), frames)
     assert 0 <= span.start < span.end
     assert span.end <= max(frames.duration, start + seconds, 0.001)
 
@@ -105,7 +104,7 @@ def test_whatever_is_put_inside_a_video_is_a_span_of_it(
 )
 def test_impossible_spans_refuse_to_exist(start: float, end: float) -> None:
     for make in (
-        lambda: Span(1, start, end, 0.5),
+        lambda: Window(1, a_video(1), start, end, 0.5, 0, 0, 1),
         lambda: Moment(1, Path("a.mp4"), start, end, 0.5),
         lambda: Candidate(Path("a.mp4"), start, end, 0.5),
     ):

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vsr_edge.store.base import Store, Writer, open_store
+from vsr_edge.store import open_store
+from vsr_edge.store.base import Store, Writer
 from vsr_edge.types import (
     ClipHit,
     ClipWindow,
@@ -41,7 +43,8 @@ class Footage:
 
 def unit_vectors(rng: np.random.Generator, *shape: int) -> HalfVectors:
     vectors = rng.standard_normal(shape)
-    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float16)
+    lengths: NDArray[np.float64] = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return (vectors / lengths).astype(np.float16)
 
 
 def a_video(path: str, **changes: Any) -> Video:
@@ -78,7 +81,7 @@ def footage(
     for number in range(batches):
         parts.append(
             FrameFeatures(
-                times=(number * size + np.arange(size)) * 1.001,
+                times=np.arange(number * size, (number + 1) * size, dtype=np.float64) * 1.001,
                 vectors=unit_vectors(rng, size, dim),
                 regions=unit_vectors(rng, size, REGIONS, dim) if regions else None,
             )
@@ -95,7 +98,8 @@ def store_footage(writer: Writer, made: Footage) -> int:
 
 
 def open_archive(folder: Path, **options: Any) -> Store:
-    return open_store(folder, **({"bundle_id": BUNDLE, "dim": DIM, "create": True} | options))
+    defaults: dict[str, Any] = {"bundle_id": BUNDLE, "dim": DIM, "create": True}
+    return open_store(folder, **(defaults | options))
 
 
 def fill(folder: Path, *paths: str, **options: Any) -> None:
@@ -142,6 +146,12 @@ def rows(folder: Path, sql: str) -> list[tuple[Any, ...]]:
         connection.close()
 
 
+def vector_file(folder: Path) -> Path:
+    """The one file of the clips' vectors."""
+    (file,) = folder.glob("clips.*")
+    return file
+
+
 def change(folder: Path, *statements: str) -> None:
     """Write past the store."""
     connection = sqlite3.connect(folder / "archive.db")
@@ -182,8 +192,7 @@ def found_places(store: Store, hits: list[ClipHit]) -> list[tuple[Path, ClipWind
     """Hits without ids."""
     places = []
     for hit in hits:
-        stored = store.video(hit.clip.video_id)
-        assert stored is not None
+        stored = store.videos_of([hit.clip.video_id])[hit.clip.video_id]
         places.append((stored.video.path, hit.clip.window, hit.score))
     return places
 

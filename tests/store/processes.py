@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from vsr_edge.errors import VsrEdgeError
-from vsr_edge.store.base import Filter, open_store
+from vsr_edge.store import open_store
+from vsr_edge.store.base import Filter
 
 from .archives import (
     BUNDLE,
@@ -27,10 +28,11 @@ from .archives import (
 )
 
 # Loaded here, once for all of them, so that dozens of processes cost no more than a second.
-importlib.import_module("vsr_edge.store.local")
+importlib.import_module("vsr_edge.store.sqlite")
 importlib.import_module("vsr_edge.store.migrations")
 
-_context = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
+# Any: the base of all contexts is not known to have what each of them has.
+_context: Any = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
 if os.name != "nt":
     _context.set_forkserver_preload([__name__])
 
@@ -124,14 +126,14 @@ def change_over(
         if step == hold:
             pipe.recv()
 
-    with open_store(folder) as store, store.succession() as succession:
-        if succession.bundle_id == other.bundle_id:
-            succession.tidy()
+    with open_store(folder) as store, store.shadow_archive() as shadow:
+        if shadow.bundle_id == other.bundle_id:
+            shadow.tidy()
         else:
             tell("began")
-            with succession.open(other.bundle_id, other.dim) as successor:
+            with shadow.open(other.bundle_id, other.dim) as successor:
                 fill_up(successor, paths, other, lambda: tell("filled"))
             tell("switching")
-            succession.switch()
+            shadow.switch()
             tell("switched")
     tell("closed")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,18 +11,16 @@ import numpy as np
 import pytest
 
 from vsr_edge.store.base import Filter, Store
-from vsr_edge.types import ClipWindow, FrameFeatures, Sampling
+from vsr_edge.types import Sampling
 
 from .archives import (
     BUNDLE,
     DIM,
     REGIONS,
     a_query,
-    a_video,
     footage,
     index,
     store_footage,
-    unit_vectors,
 )
 
 
@@ -31,7 +29,7 @@ def test_a_video_comes_back_as_it_went_in(store: Store) -> None:
     sampling = Sampling(fps=0.5, min_frames=8, clip_seconds=6.0, clip_stride=3.0, regions=True)
     with store.writer() as writer:
         video_id = store_footage(writer, replace(made, sampling=sampling))
-    stored = store.video(video_id)
+    stored = store.videos_of([video_id]).get(video_id)
     assert stored is not None
     assert stored.video == made.video
     assert stored.sampling == sampling
@@ -76,6 +74,51 @@ def test_a_span_of_frames_includes_both_ends(store: Store) -> None:
     assert len(store.frames(video_id, 10, 99)) == 2
 
 
+def test_many_spans_and_videos_are_read_at_once_as_one_by_one(store: Store) -> None:
+    first, second = index(store, "/archive/a.mp4", "/archive/b.mp4")
+    with store.writer() as writer:
+        bare = store_footage(writer, footage("/archive/c.mp4", regions=False))
+    spans = [(second, 2, 5), (first, 0, 99), (bare, 1, 1), (77, 0, 3), (second, 4, 4)]
+    for regions in (False, True):
+        for span, found in zip(spans, store.frames_of(spans, regions=regions), strict=True):
+            alone = store.frames(*span, regions=regions)
+            assert found.times.tolist() == alone.times.tolist()
+            assert found.vectors.tobytes() == alone.vectors.tobytes()
+            assert (found.regions is None) == (alone.regions is None)
+            if found.regions is not None and alone.regions is not None:
+                assert found.regions.tobytes() == alone.regions.tobytes()
+    assert store.frames_of([]) == []
+    assert store.videos_of([second, 77, first, first]) == {
+        stored.video_id: stored for stored in store.videos() if stored.video_id in (first, second)
+    }
+
+
+def test_a_block_of_reading_sees_one_state(store: Store) -> None:
+    index(store, "/archive/a.mp4")
+    with store.reading():
+        before = store.search(a_query(), 100)
+        index(store, "/archive/b.mp4")
+        with store.reading():
+            assert store.search(a_query(), 100) == before
+            assert len(store.videos()) == store.stats().videos == 1
+    assert len(store.search(a_query(), 100)) == 8
+    with pytest.raises(KeyError), store.reading():
+        raise KeyError
+    assert len(store.videos()) == 2
+
+
+def test_each_thread_reads_a_state_of_its_own(store: Store) -> None:
+    index(store, "/archive/a.mp4")
+    with ThreadPoolExecutor(1) as another, store.reading():
+        before = store.search(a_query(), 100)
+        index(store, "/archive/b.mp4")
+        assert len(another.submit(store.search, a_query(), 100).result()) == 8
+        assert store.search(a_query(), 100) == before
+        assert len(another.submit(store.videos).result()) == 2
+        assert len(store.videos()) == 1
+    assert store.notices == []
+
+
 def test_frames_without_regions_have_none(store: Store) -> None:
     with store.writer() as writer:
         video_id = store_footage(writer, footage("/archive/a.mp4", regions=False))
@@ -92,7 +135,7 @@ def test_clips_come_back_in_time_order(store: Store) -> None:
 
 
 def test_what_is_not_there_is_none_or_empty(store: Store) -> None:
-    assert store.video(7) is None
+    assert store.videos_of([7]).get(7) is None
     assert store.find(Path("/archive/a.mp4")) is None
     assert store.find_fingerprint("none") == []
     assert store.videos() == []
@@ -105,20 +148,12 @@ def test_the_nearest_clip_comes_first(store: Store) -> None:
     index(store, "/archive/a.mp4", "/archive/b.mp4")
     made = footage("/archive/b.mp4")
     hits = store.search(made.vectors[2].astype(np.float32), 3)
-    stored = store.video(hits[0].clip.video_id)
+    stored = store.videos_of([hits[0].clip.video_id]).get(hits[0].clip.video_id)
     assert stored is not None
     assert stored.video.path == made.video.path
     assert hits[0].clip.window == made.windows[2]
     assert hits[0].score == pytest.approx(1.0, abs=2e-3)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
-
-
-def test_several_queries_are_answered_as_one_by_one(store: Store) -> None:
-    index(store, "/archive/a.mp4", "/archive/b.mp4")
-    queries = np.stack([a_query(seed) for seed in range(5)])
-    together = store.search_many(queries, 4)
-    assert together == [store.search(query, 4) for query in queries]
-    assert store.search_many(queries[:0], 4) == []
 
 
 def test_equal_clips_are_ordered_by_id_even_at_the_cut(store: Store) -> None:
@@ -222,10 +257,10 @@ def test_moving_over_another_video_removes_that_one(store: Store) -> None:
 
 def test_touching_changes_only_size_and_time(store: Store) -> None:
     (video_id,) = index(store, "/archive/a.mp4")
-    before = store.video(video_id)
+    before = store.videos_of([video_id]).get(video_id)
     with store.writer() as writer:
         writer.touch(video_id, size_bytes=1, modified_ns=2)
-    after = store.video(video_id)
+    after = store.videos_of([video_id]).get(video_id)
     assert before is not None
     assert after == replace(before, video=replace(before.video, size_bytes=1, modified_ns=2))
 
@@ -257,92 +292,6 @@ def test_stats_count_what_is_there(store: Store) -> None:
     assert stats.partial_videos == 0
     assert stats.database_bytes > 0
     assert stats.cache_bytes > 0
-
-
-def spoil(vectors: np.ndarray, value: float) -> np.ndarray:
-    spoiled = vectors.astype(np.float32)
-    spoiled[-1, -1] = value
-    return spoiled
-
-
-BAD_FRAMES: dict[str, Callable[[FrameFeatures], FrameFeatures]] = {
-    "nan": lambda f: replace(f, vectors=spoil(f.vectors, np.nan)),
-    "infinite": lambda f: replace(f, vectors=spoil(f.vectors, np.inf)),
-    "beyond float16": lambda f: replace(f, vectors=spoil(f.vectors, 1e6)),
-    "another dimension": lambda f: replace(f, vectors=f.vectors[:, :-1]),
-    "fewer vectors": lambda f: replace(f, vectors=f.vectors[:-1]),
-    "nan in a region": lambda f: replace(f, regions=f.regions * np.float16(np.nan)),
-    "regions of another dimension": lambda f: replace(f, regions=f.regions[..., :-1]),
-    "no regions after some": lambda f: replace(f, regions=None),
-    "backwards in time": lambda f: replace(f, times=f.times[::-1]),
-    "before the last batch": lambda f: replace(f, times=f.times - 4.5),
-    "time unknown": lambda f: replace(f, times=f.times * np.nan),
-}
-
-
-@pytest.mark.parametrize("fault", BAD_FRAMES)
-def test_unfit_frames_are_refused(store: Store, fault: str) -> None:
-    made = footage("/archive/a.mp4")
-    with store.writer() as writer, writer.begin(made.video, made.sampling) as entry:
-        entry.add_frames(made.batches[0])
-        with pytest.raises(ValueError, match=r".+"):
-            entry.add_frames(BAD_FRAMES[fault](made.batches[1]))
-    assert store.videos() == []
-    assert store.stats().frames == 0
-
-
-@pytest.mark.parametrize(
-    ("windows", "vectors"),
-    [
-        ([], np.empty((0, DIM))),
-        ([ClipWindow(0.0, 4.0, 0, 3)], np.full((1, DIM), np.nan)),
-        ([ClipWindow(0.0, 4.0, 0, 3)], np.full((1, DIM), 10.0)),
-        ([ClipWindow(0.0, 4.0, 0, 3)], np.zeros((1, DIM))),
-        ([ClipWindow(0.0, 4.0, 0, 3)], np.eye(DIM + 1)[:1]),
-        ([ClipWindow(0.0, 4.0, 0, 3)], np.eye(DIM)[:2]),
-        ([ClipWindow(0.0, 4.0, 0, 4)], np.eye(DIM)[:1]),
-        ([ClipWindow(0.0, 4.0, -1, 3)], np.eye(DIM)[:1]),
-        ([ClipWindow(0.0, 4.0, 3, 2)], np.eye(DIM)[:1]),
-        ([ClipWindow(4.0, 0.0, 0, 3)], np.eye(DIM)[:1]),
-        ([ClipWindow(0.0, float("nan"), 0, 3)], np.eye(DIM)[:1]),
-    ],
-)
-def test_unfit_clips_are_refused(
-    store: Store, windows: list[ClipWindow], vectors: np.ndarray
-) -> None:
-    made = footage("/archive/a.mp4")
-    with store.writer() as writer:
-        with writer.begin(made.video, made.sampling) as entry:
-            entry.add_frames(made.batches[0])
-            with pytest.raises(ValueError, match=r".+"):
-                entry.finish(windows, vectors)
-        store_footage(writer, made)
-    assert len(store.videos()) == 1
-
-
-def test_a_video_without_frames_is_refused(store: Store) -> None:
-    with store.writer() as writer, writer.begin(a_video("/a.mp4"), Sampling()) as entry:
-        entry.add_frames(
-            FrameFeatures(np.empty(0), unit_vectors(np.random.default_rng(0), 0, DIM), None)
-        )
-        with pytest.raises(ValueError, match="at least one frame"):
-            entry.finish([ClipWindow(0.0, 4.0, 0, 0)], np.eye(DIM)[:1])
-    assert store.videos() == []
-
-
-@pytest.mark.parametrize(
-    ("query", "k"),
-    [
-        (np.full(DIM, np.nan), 1),
-        (np.full(DIM, np.inf), 1),
-        (np.ones(DIM + 1), 1),
-        (np.ones((1, DIM)), 1),
-        (np.ones(DIM), 0),
-    ],
-)
-def test_an_unfit_query_is_refused(store: Store, query: np.ndarray, k: int) -> None:
-    with pytest.raises(ValueError, match=r".+"):
-        store.search(query, k)
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-38, 1e-6, 1e6, 1e38])

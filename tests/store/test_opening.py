@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,11 @@ from vsr_edge.errors import (
     BundleMismatch,
     UsageError,
 )
-from vsr_edge.store.base import open_store
-from vsr_edge.store.connection import connect, explained
-from vsr_edge.store.migrations import migrations
-from vsr_edge.store.opening import APPLICATION_ID, SCHEMA_VERSION
+from vsr_edge.store import open_store
+from vsr_edge.store.connection import connect, translate_errors
+from vsr_edge.store.migrations import APPLICATION_ID, SCHEMA_VERSION, migrations
 
-from .archives import BUNDLE, DIM, a_query, change, content, fill, open_archive, rows
+from .archives import BUNDLE, DIM, a_query, change, content, fill, open_archive, rows, vector_file
 
 
 def test_an_archive_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_creating_makes_the_folders_above_it(tmp_path: Path) -> None:
 
 
 def test_creating_needs_to_know_the_bundle(tmp_path: Path) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="needs the bundle's id"):
         open_store(tmp_path, create=True)
 
 
@@ -92,7 +92,7 @@ def test_an_older_schema_is_upgraded_and_keeps_its_rows(tmp_path: Path) -> None:
     vector = np.eye(DIM, dtype=np.float16)[0]
     connection = connect(tmp_path / "archive.db", create=True)
     database = Database(connection)
-    migrations.apply(database, stop_before="0002_regions")
+    migrations().apply(database, stop_before="0002_regions")
     connection.execute("INSERT INTO meta VALUES (1, ?, ?, 1, '2025')", [BUNDLE, DIM])
     connection.execute(
         "INSERT INTO videos VALUES (1, '/v/a.mp4', 'f', 1, 2, 3.0, 4, 5, 0, 'h264', 'mp4', 25.0, 0,"
@@ -125,10 +125,10 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
 def test_a_creation_that_was_interrupted_is_completed(tmp_path: Path, steps: int) -> None:
     connection = connect(tmp_path / "archive.db", create=True)
     database = Database(connection)
-    migrations.ensure_migrations_table(database)
+    migrations().ensure_migrations_table(database)
     if steps:
         stop = ["0002_regions", "0003_search_cache"][steps - 1]
-        migrations.apply(database, stop_before=stop)
+        migrations().apply(database, stop_before=stop)
     connection.close()
     with pytest.raises(ArchiveNotFound):
         open_archive(tmp_path, create=False)
@@ -144,7 +144,8 @@ def test_an_empty_file_is_no_archive(tmp_path: Path) -> None:
 
 
 def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
-    Database(tmp_path / "archive.db")["mine"].insert({"a": 1}).db.close()
+    with closing(sqlite3.connect(tmp_path / "archive.db")) as other:
+        other.execute("CREATE TABLE mine (a INTEGER)")
     before = (tmp_path / "archive.db").read_bytes()
     for create in (False, True):
         with pytest.raises(ArchiveError, match="another program"):
@@ -161,7 +162,7 @@ def test_a_file_that_is_no_database_is_damaged(tmp_path: Path, create: bool) -> 
 
 def test_a_truncated_database_is_damaged(tmp_path: Path) -> None:
     fill(tmp_path, *(f"/v/{i}.mp4" for i in range(5)))
-    (tmp_path / "clips.usearch").unlink()
+    vector_file(tmp_path).unlink()
     content = (tmp_path / "archive.db").read_bytes()
     (tmp_path / "archive.db").write_bytes(content[: len(content) // 2])
 
@@ -203,7 +204,7 @@ def test_a_check_names_what_is_wrong(tmp_path: Path, statement: str, word: str) 
 
 def test_a_clip_vector_of_wrong_length_is_damage(tmp_path: Path) -> None:
     fill(tmp_path, "/v/a.mp4")
-    (tmp_path / "clips.usearch").unlink()
+    vector_file(tmp_path).unlink()
     change(tmp_path, "UPDATE clips SET vector = zeroblob(4) WHERE id = 2")
     with open_archive(tmp_path) as store, pytest.raises(ArchiveDamaged, match="wrong length"):
         store.search(a_query(), 3)
@@ -220,7 +221,7 @@ def test_importing_the_interface_loads_no_database_and_no_index() -> None:
 def test_opening_an_archive_that_is_up_to_date_does_not_load_sqlite_utils(tmp_path: Path) -> None:
     fill(tmp_path, "/v/a.mp4")
     code = (
-        "import sys; from vsr_edge.store.base import open_store;"
+        "import sys; from vsr_edge.store import open_store;"
         "open_store(sys.argv[1]).close(); sys.exit('sqlite_utils' in sys.modules)"
     )
     subprocess.run(
@@ -244,5 +245,5 @@ def test_errors_of_the_database_say_what_to_do(
 ) -> None:
     error = sqlite3.OperationalError("something")
     error.sqlite_errorcode = code
-    with pytest.raises(kind, match=word), explained(tmp_path):
+    with pytest.raises(kind, match=word), translate_errors(tmp_path):
         raise error

@@ -29,6 +29,7 @@ from .archives import (
     found_places,
     open_archive,
     store_footage,
+    vector_file,
 )
 from .processes import (
     another_process,
@@ -159,7 +160,7 @@ def test_a_lock_file_of_nonsense_does_not_keep_a_writer_out(tmp_path: Path) -> N
 
 def test_a_search_beside_a_writer_is_right_and_leaves_the_cache_to_it(tmp_path: Path) -> None:
     fill(tmp_path, *PATHS[:3])
-    cache = tmp_path / "clips.usearch"
+    cache = vector_file(tmp_path)
     before = cache.read_bytes()
     with another_process(index_on_request, tmp_path) as (process, pipe):
         assert pipe.recv() == "ready"
@@ -186,7 +187,7 @@ def test_a_search_beside_a_writer_is_right_and_leaves_the_cache_to_it(tmp_path: 
 
 def test_a_damaged_cache_beside_a_writer_is_bridged_in_memory(tmp_path: Path) -> None:
     fill(tmp_path, *PATHS[:3])
-    cache = tmp_path / "clips.usearch"
+    cache = vector_file(tmp_path)
     with open_archive(tmp_path) as store:
         expected = store.search(a_query(), 100)
     with another_process(index_on_request, tmp_path) as (_, pipe):
@@ -260,7 +261,7 @@ def test_an_archive_is_searched_where_nothing_may_be_written(
         expected = store.search(a_query(), 5)
         b_only = [hit for hit in store.search(a_query(), 8) if hit.clip.video_id == 2][:5]
     if damage:
-        (folder / "clips.usearch").write_bytes(b"nonsense")
+        vector_file(folder).write_bytes(b"nonsense")
     forbid_writing(folder)
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     with another_process(look_without_rights, folder) as (_, pipe):

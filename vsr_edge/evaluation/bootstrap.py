@@ -7,92 +7,28 @@ query has an interval of no width: the bootstrap sees no failures that did not h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vsr_edge.errors import UsageError
 
-Indices: TypeAlias = NDArray[np.intp]
-Metric: TypeAlias = Callable[[Indices], float]
-
 RESAMPLES: Final = 2000
 # Draws held at once: 2 M indices are 16 MB.
 _DRAWS: Final = 2_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A figure and the interval around it; ``level`` is how often such intervals hold the truth."""
+class Interval(NamedTuple):
+    """A figure and the interval around it."""
 
     estimate: float
     low: float
     high: float
-    level: float = 0.95
 
 
-def bootstrap_interval(
-    metric: Metric, queries: int, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
-) -> Interval:
-    """The interval of any metric.
-
-    ``metric`` gets the indices of the queries that count, intp [queries] with repetitions, and
-    returns a number; draws where it returns NaN (a share of nothing) are left out. Raises
-    ``UsageError`` for no queries.
-    """
-    rng = _generator(queries, level, resamples, seed)
-    drawn = [metric(rng.integers(queries, size=queries)) for _ in range(resamples)]
-    return _interval(metric(np.arange(queries)), np.array(drawn), level)
-
-
-def bootstrap_difference(
-    metric: Metric,
-    other: Metric,
-    queries: int,
-    *,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Interval:
-    """The interval of ``metric − other``: two runs on the same queries, compared on the same draws.
-
-    Both are as in ``bootstrap_interval``, with query i the same in both.
-    """
-    return bootstrap_interval(
-        lambda chosen: metric(chosen) - other(chosen),
-        queries,
-        level=level,
-        resamples=resamples,
-        seed=seed,
-    )
-
-
-def mean_interval(
-    values: ArrayLike, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
-) -> Interval:
-    """The interval of a mean over queries: values per query, float or bool [q]; the fast way."""
-    return ratio_interval(Ratio.mean(values), level=level, resamples=resamples, seed=seed)
-
-
-def mean_difference(
-    values: ArrayLike,
-    other: ArrayLike,
-    *,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Interval:
-    """The interval of ``mean(values) − mean(other)``, two runs on the same queries, [q] each."""
-    return ratio_difference(
-        Ratio.mean(values), Ratio.mean(other), level=level, resamples=resamples, seed=seed
-    )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ratio:
+class Ratio(NamedTuple):
     """A figure that is a sum over queries divided by another: Σ ``hits`` / Σ ``of``, float [q].
 
     Every mean and share is one: a query that does not count has 0 in both.
@@ -117,69 +53,36 @@ class Ratio:
         return float(self.hits.sum()) / total if total else float("nan")
 
 
-def ratio_interval(ratio: Ratio, **how: Any) -> Interval:
-    """The interval of one ratio, as ``ratio_intervals`` gives it."""
-    return ratio_intervals([ratio], **how)[0]
-
-
-def ratio_difference(ratio: Ratio, other: Ratio, **how: Any) -> Interval:
-    """The interval of ``ratio − other``, two runs on the same queries, on the same draws."""
-    return ratio_differences([ratio], [other], **how)[0]
-
-
 def ratio_intervals(
     ratios: Sequence[Ratio],
     groups: ArrayLike | None = None,
     *,
+    minus: Sequence[Ratio] = (),
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> list[Interval]:
-    """The intervals of ratios over the same queries.
+    """The intervals of ratios over the same queries; of each one's difference to that in its place
+    in ``minus``, another run's, where that is given.
 
-    Queries of one group (int [q], numbers of groups) are drawn together: those about the same
-    video are no independent samples.
+    Such intervals hold the truth as often as ``level`` says. Queries of one group (int [q], numbers
+    of groups) are drawn together: those about the same video are no independent samples. Draws in
+    which a ratio is a share of nothing are left out. Raises ``UsageError`` for no queries.
     """
-    drawn = _drawn(ratios, groups, level, resamples, seed)
-    return [_interval(r.value, values, level) for r, values in zip(ratios, drawn, strict=True)]
-
-
-def ratio_differences(
-    ratios: Sequence[Ratio],
-    others: Sequence[Ratio],
-    groups: ArrayLike | None = None,
-    *,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> list[Interval]:
-    """The intervals of ``ratio − other`` for each pair, on the same draws."""
-    drawn = _drawn([*ratios, *others], groups, level, resamples, seed)
-    return [
-        _interval(one.value - other.value, a - b, level)
-        for one, other, a, b in zip(
-            ratios, others, drawn[: len(ratios)], drawn[len(ratios) :], strict=True
-        )
-    ]
-
-
-def _drawn(
-    ratios: Sequence[Ratio],
-    groups: ArrayLike | None,
-    level: float,
-    resamples: int,
-    seed: int,
-) -> NDArray[np.float64]:
-    """Every ratio in each of the same draws: float [ratios, resamples]."""
-    lengths = {len(ratio.hits) for ratio in ratios}
+    every = [*ratios, *minus]
+    lengths = {len(ratio.hits) for ratio in every}
     if len(lengths) > 1:
         raise UsageError(
             f"Runs are compared on the same queries, not on {' and '.join(map(str, lengths))}."
         )
     place = np.arange(*lengths) if groups is None else np.asarray(groups, dtype=np.intp)
-    count = int(place.max()) + 1 if len(place) else 0
-    rng = _generator(count, level, resamples, seed)
-    sums = [[np.bincount(place, part, count) for part in (r.hits, r.of)] for r in ratios]
+    if not len(place):
+        raise UsageError("An interval needs at least one query.")
+    if not 0 < level < 1 or resamples < 1:
+        raise UsageError("An interval needs a level between 0 and 1 and at least one resample.")
+    count = int(place.max()) + 1
+    rng = np.random.default_rng(seed)
+    sums = [[np.bincount(place, part, count) for part in ratio] for ratio in every]
     columns = np.array(sums).reshape(-1, count).T
     rows = max(1, _DRAWS // count)
     parts = []
@@ -189,24 +92,19 @@ def _drawn(
         offsets = np.arange(len(chosen))[:, None] * count
         times = np.bincount((chosen + offsets).ravel(), minlength=chosen.size)
         parts.append(times.reshape(chosen.shape) @ columns)
-    totals = np.concatenate(parts).reshape(resamples, len(ratios), 2)
+    totals = np.concatenate(parts).reshape(resamples, len(every), 2)
     hits, of = totals[..., 0], totals[..., 1]
-    values = np.full(hits.shape, np.nan)
-    np.divide(hits, of, out=values, where=of > 0)
-    return values.T
-
-
-def _generator(queries: int, level: float, resamples: int, seed: int) -> np.random.Generator:
-    if queries < 1:
-        raise UsageError("An interval needs at least one query.")
-    if not 0 < level < 1 or resamples < 1:
-        raise UsageError("An interval needs a level between 0 and 1 and at least one resample.")
-    return np.random.default_rng(seed)
+    drawn = np.divide(hits, of, out=np.full(hits.shape, np.nan), where=of > 0).T
+    estimates = [ratio.value for ratio in every]
+    if minus:
+        drawn = drawn[: len(ratios)] - drawn[len(ratios) :]
+        estimates = [one.value - other.value for one, other in zip(ratios, minus, strict=True)]
+    return [_interval(*pair, level) for pair in zip(estimates, drawn, strict=True)]
 
 
 def _interval(estimate: float, drawn: NDArray[np.float64], level: float) -> Interval:
     known = drawn[~np.isnan(drawn)]
     if not len(known):
-        return Interval(estimate, float("nan"), float("nan"), level)
+        return Interval(estimate, float("nan"), float("nan"))
     low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(estimate), float(low), float(high), level)
+    return Interval(float(estimate), float(low), float(high))

@@ -49,9 +49,8 @@ class Query:
 
     @property
     def agreement(self) -> int:
-        """How many of ``spans`` a right moment overlaps: 2 of four or more annotators', else 1.
-
-        TVR's evaluator, for DiDeMo.
+        """How many of ``spans`` a right moment overlaps: 2 of four or more annotators', else 1, as
+        TVR's evaluator has it for DiDeMo.
         """
         return 2 if self.annotators and len(self.spans) >= 4 else 1
 
@@ -105,12 +104,12 @@ class Prediction:
 
     def first(self, count: int) -> Prediction:
         """The same prediction with at most ``count`` moments."""
-        return replace(
-            self,
-            videos=self.videos[:count],
-            windows=self.windows[:count],
-            scores=self.scores[:count],
-        )
+        return self.only(slice(count))
+
+    def only(self, kept: slice | Sequence[int]) -> Prediction:
+        """The same prediction with some of its moments, by their places from 0."""
+        videos = tuple(np.array(self.videos, dtype=object)[kept])
+        return replace(self, videos=videos, windows=self.windows[kept], scores=self.scores[kept])
 
     def in_video(self, video: str | None) -> NDArray[np.bool_]:
         """Which moments lie in that video: bool [n]."""
@@ -127,11 +126,23 @@ TaskPredictions: TypeAlias = Mapping[str, Sequence[Prediction]]
 def is_video(name: str, found: str) -> bool:
     """Does ``name``, a video's path, the ending of one, or a benchmark's name for it, mean the
     video that was ``found``?
-
-    Whole folder and file names are compared, and the extension may be left out.
     """
-    if name == found:
-        return True
-    wanted, given = (text.replace("\\", "/").removeprefix("./") for text in (name, found))
-    endings = {given, given.rpartition(".")[0] if "." in given.rpartition("/")[2] else given}
-    return any(ending == wanted or ending.endswith(f"/{wanted}") for ending in endings)
+    return name == found or plain_name(name) in video_names(found)
+
+
+@lru_cache(maxsize=1 << 16)
+def video_names(path: str) -> tuple[str, ...]:
+    """Every name that means a video: whole folder and file names from the end of its path, with
+    and without extension.
+    """
+    *folders, file = plain_name(path).split("/")
+    stem, dot, _ = file.rpartition(".")
+    return tuple(
+        "/".join([*folders[first:], last])
+        for last in ([file, stem] if dot else [file])
+        for first in range(len(folders) + 1)
+    )
+
+
+def plain_name(name: str) -> str:
+    return name.replace("\\", "/").removeprefix("./")

@@ -1,22 +1,24 @@
-"""Encode an archive anew with another bundle: into a second generation, then switch to that.
+"""Encode an archive anew with another bundle: into a shadow archive, then switch to that.
 
 The archive is searched as before until the switch, which is one transaction. Whatever ends the run
-before it, all videos that were encoded stay in the second generation, and the next run with the
+before it, all videos that were encoded stay in the shadow archive, and the next run with the
 same bundle skips them.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from vsr_edge.ingest.run import FileReport, IngestSummary, Progress, ingest
+from vsr_edge.bundle.model import Bundle
+from vsr_edge.ingest.run import FileReport, IngestSummary, Progress, Run
+from vsr_edge.ingest.scan import FoundFile, scan
 from vsr_edge.media.hwaccel import Device
-from vsr_edge.runtime.encoder import Bundle
-from vsr_edge.store.base import Store, Succession
-from vsr_edge.types import Sampling, StoredVideo
+from vsr_edge.store.base import ShadowArchive, Store
+from vsr_edge.types import Sampling
 
 
 @dataclass(slots=True)
@@ -57,41 +59,38 @@ def reindex(
     """
     started = time.monotonic()
     summary = ReindexSummary()
-    with store.succession() as succession:
+    with store.shadow_archive() as shadow:
         if store.bundle_id == bundle.encoders_id:
-            waiting = succession.tidy()
+            waiting = shadow.tidy()
             summary.waiting = None if waiting is None else waiting.bundle_id
             summary.up_to_date = True
         else:
             try:
-                _replace(
-                    store, bundle, succession, summary, threads, device, drop_missing, on_progress
-                )
+                run = Run(bundle, summary, threads, device, on_progress)
+                _replace(store, shadow, run, summary, drop_missing)
             except KeyboardInterrupt:
                 summary.interrupted = True
             # The switch itself cannot be interrupted: Ctrl-C amid it is heard when it is done.
-            summary.switched = succession.bundle_id == bundle.encoders_id
+            summary.switched = shadow.bundle_id == bundle.encoders_id
             if summary.switched and summary.interrupted:
                 summary.interrupted = False
-                succession.tidy()
-        summary.bundle_id = succession.bundle_id
+                shadow.tidy()
+        summary.bundle_id = shadow.bundle_id
     summary.seconds = time.monotonic() - started
     return summary
 
 
 def _replace(
-    store: Store,
-    bundle: Bundle,
-    succession: Succession,
-    summary: ReindexSummary,
-    threads: int,
-    device: Device | None,
-    drop_missing: bool,
-    on_progress: Callable[[Progress], None] | None,
+    store: Store, shadow: ShadowArchive, run: Run, summary: ReindexSummary, drop_missing: bool
 ) -> None:
     stored = store.videos()
-    with succession.open(bundle.encoders_id, bundle.dim) as successor:
-        reasons = _encode(stored, bundle, successor, summary, threads, device, on_progress)
+    work: dict[Sampling, list[FoundFile]] = {}
+    for one in stored:
+        work.setdefault(one.sampling, []).append(_file(one.video.path))
+    with shadow.open(run.bundle.encoders_id, run.bundle.dim) as successor:
+        run.encode(successor, list(work.items()))
+        reasons = {report.path: report.reason for report in summary.failed}
+        summary.failed, summary.left_out = [], []
         if summary.interrupted:
             return
         wanted = {one.video.path for one in stored}
@@ -111,92 +110,12 @@ def _replace(
         summary.failed = missing
         return
     summary.dropped = missing
-    succession.switch()
+    shadow.switch()
 
 
-def _encode(
-    stored: list[StoredVideo],
-    bundle: Bundle,
-    successor: Store,
-    summary: ReindexSummary,
-    threads: int,
-    device: Device | None,
-    on_progress: Callable[[Progress], None] | None,
-) -> dict[Path, str]:
-    """Bring the second generation up to the videos; returns why some could not be read."""
-    groups: dict[Sampling, list[StoredVideo]] = {}
-    for one in stored:
-        groups.setdefault(one.sampling, []).append(one)
-    overall = _OverallProgress(stored, on_progress)
-    reasons: dict[Path, str] = {}
-    for sampling, group in groups.items():
-        paths = [one.video.path for one in group]
-        # A folder would be searched for videos that the archive never had.
-        folders = {path for path in paths if _is_folder(path)}
-        reasons |= dict.fromkeys(folders, "a folder lies there now")
-        done = ingest(
-            successor,
-            bundle,
-            [path for path in paths if path not in folders],
-            sampling,
-            threads=threads,
-            device=device,
-            on_progress=overall,
-        )
-        reasons |= {report.path: report.reason for report in done.failed}
-        _add(summary, done)
-        overall.finish(group, done)
-        if done.interrupted:
-            break
-    return reasons
-
-
-def _add(summary: ReindexSummary, done: IngestSummary) -> None:
-    for name in ("indexed", "skipped", "moved", "copied", "frames", "hours"):
-        setattr(summary, name, getattr(summary, name) + getattr(done, name))
-    summary.partial += done.partial
-    summary.interrupted = done.interrupted
-
-
-class _OverallProgress:
-    """One progress over the runs of all samplings."""
-
-    def __init__(
-        self, stored: list[StoredVideo], on_progress: Callable[[Progress], None] | None
-    ) -> None:
-        self._on_progress = on_progress
-        self._started = time.monotonic()
-        self._total_files = len(stored)
-        self._total_bytes = sum(one.video.size_bytes for one in stored)
-        self._files = self._bytes = self._frames = 0
-        self._media_seconds = 0.0
-
-    def __call__(self, now: Progress) -> None:
-        if self._on_progress is None:
-            return
-        self._on_progress(
-            replace(
-                now,
-                done_files=self._files + now.done_files,
-                total_files=self._total_files,
-                done_bytes=min(self._bytes + now.done_bytes, self._total_bytes),
-                total_bytes=self._total_bytes,
-                frames=self._frames + now.frames,
-                media_seconds=self._media_seconds + now.media_seconds,
-                elapsed=time.monotonic() - self._started,
-            )
-        )
-
-    def finish(self, group: list[StoredVideo], done: IngestSummary) -> None:
-        """Count a run as done."""
-        self._files += len(group)
-        self._bytes += sum(one.video.size_bytes for one in group)
-        self._frames += done.frames
-        self._media_seconds += done.hours * 3600
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
+def _file(path: Path) -> FoundFile:
+    # A folder would be searched for videos that the archive never had.
+    if os.path.isdir(path):  # noqa: PTH112 — never raises
+        return FoundFile(path, problem="a folder lies there now")
+    (file,) = scan([path])
+    return file

@@ -7,28 +7,30 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import VsrEdgeError
-from vsr_edge.ingest.presence import is_gone
-from vsr_edge.ingest.reader import (
+from vsr_edge.ingest.read import (
+    QUEUE_EVENTS,
     Ended,
     Event,
     Failed,
-    Frames,
     Known,
     Reader,
     SameContent,
     Started,
+    Streams,
+    ahead,
     unexpected,
 )
-from vsr_edge.ingest.scan import FoundFile, Unreachable, scan
+from vsr_edge.ingest.scan import FoundFile, is_gone, scan
+from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.hwaccel import Device
-from vsr_edge.media.sampling import clip_windows
-from vsr_edge.runtime.encoder import Bundle
+from vsr_edge.media.plan import clip_windows
 from vsr_edge.store.base import Store, Writer
 from vsr_edge.types import (
     ClipWindow,
@@ -39,6 +41,7 @@ from vsr_edge.types import (
     Seconds,
     StoredVideo,
     Times,
+    Video,
 )
 
 # With their regions, the features of so many frames take some 10 MB.
@@ -101,17 +104,13 @@ def ingest(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     include_system: bool = False,
-    stream: int | Literal["all"] | None = None,
+    stream: Streams = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IngestSummary:
     """Bring the archive up to date with the files; what is known and unchanged is skipped.
 
     An interruption (Ctrl-C) is no error: the video in progress is dropped, all before it are kept,
-    and the summary says so.
-
-    Args:
-        stream: which video stream of files that have several, from 0, or all of them, each as a
-            video of its own, ``path#1``; None is the main one.
+    and the summary says so. ``stream`` is that of :meth:`vsr_edge.archive.Archive.index`.
 
     Raises:
         ArchiveLocked: another process is writing.
@@ -121,114 +120,108 @@ def ingest(
     files = list(
         scan(paths, include, exclude, include_system=include_system, passed_over=passed_over)
     )
-    run = _Run(store, bundle, sampling, files, on_progress)
-    run.summary.passed_over = dict(passed_over.most_common())
-    pending: Sequence[FoundFile | Unreachable] = files
-    with store.writer() as writer:
-        try:
-            while pending:
-                with Reader(
-                    pending,
-                    store,
-                    sampling,
-                    side=bundle.image_side,
-                    crop=bundle.manifest.preprocessing.fit == "crop",
-                    batch=bundle.image_batch,
-                    threads=threads,
-                    stream=stream,
-                    device=device,
-                ) as reader:
-                    pending = run.consume(writer, iter(reader))
-        except KeyboardInterrupt:
-            run.summary.interrupted = True
-        except _ElsewhereError as error:
-            raise error.error from None
-    run.summary.seconds = time.monotonic() - run.started
-    return run.summary
+    summary = IngestSummary(passed_over=dict(passed_over.most_common()))
+    Run(bundle, summary, threads, device, on_progress).encode(store, [(sampling, files)], stream)
+    return summary
 
 
-class _ElsewhereError(Exception):
-    """Around an error that is no video's fault: of the reader, or of who is told of progress."""
+@dataclass
+class Run:
+    """One run, on the encoding side; what it does is added to ``summary``."""
 
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error = error
+    bundle: Bundle
+    summary: IngestSummary
+    threads: int
+    device: Device | None
+    on_progress: Callable[[Progress], None] | None
+    _started: float = field(default_factory=time.monotonic)
+    _done_files: int = 0
+    _total_files: int = 0
+    _done_bytes: int = 0
+    _total_bytes: int = 0
+    # One that is no video's fault: of the reader, or of who is told of progress.
+    _other_error: Exception | None = None
 
-
-class _Run:
-    """The state of one run, on the encoding side."""
-
-    def __init__(
-        self,
-        store: Store,
-        bundle: Bundle,
-        sampling: Sampling,
-        files: list[FoundFile | Unreachable],
-        on_progress: Callable[[Progress], None] | None,
+    def encode(
+        self, store: Store, work: Sequence[tuple[Sampling, list[FoundFile]]], stream: Streams = None
     ) -> None:
-        self.store = store
-        self.bundle = bundle
-        self.sampling = sampling
-        self.summary = IngestSummary()
-        self.started = time.monotonic()
-        self._on_progress = on_progress
-        self._total_files = len(files)
-        self._total_bytes = sum(f.size_bytes for f in files if isinstance(f, FoundFile))
-        self._done_files = 0
-        self._done_bytes = 0
+        """Bring the archive up to date with the files, each with its sampling."""
+        self._total_files = sum(len(files) for _, files in work)
+        self._total_bytes = sum(file.size_bytes for _, files in work for file in files)
+        decode = partial(
+            FrameReader,
+            size=(self.bundle.image_side, self.bundle.image_side),
+            crop=self.bundle.manifest.preprocessing.fit == "crop",
+            threads=self.threads,
+            device=self.device,
+            batch_frames=self.bundle.image_batch,
+        )
+        with store.writer() as writer:
+            try:
+                for sampling, pending in work:
+                    while pending:
+                        reader = Reader(pending, store, sampling, decode, stream)
+                        with ahead(reader, QUEUE_EVENTS) as events:
+                            pending = self._take(events, store, writer, sampling)
+            except KeyboardInterrupt:
+                self.summary.interrupted = True
+        self.summary.seconds = time.monotonic() - self._started
 
-    def consume(self, writer: Writer, events: Iterator[Event]) -> list[FoundFile]:
-        """Do what the events ask for; returns the files that must be read after all."""
+    def _take(
+        self, events: Iterator[Event], store: Store, writer: Writer, sampling: Sampling
+    ) -> list[FoundFile]:
+        """Do what each file needs; returns those whose twins have gone since they were read."""
         again: list[FoundFile] = []
         for event in events:
             match event:
-                case Known(file):
+                case Known():
                     self.summary.skipped += 1
-                    self._finished(file)
-                case SameContent(file):
+                case SameContent():
                     known = True
-                    with self._failing(file.path):
-                        known = self._reuse(writer, event)
-                    if known:
-                        self._finished(file)
-                    else:
-                        again.append(file)
-                case Failed(file, reason):
-                    self._fail(file.path, reason)
-                    self._finished(file)
-                case Started(file):
-                    self._encode(writer, event, events)
-                    self._finished(file)
-                case Frames() | Ended():
+                    with self._failing(event.file.path):
+                        known = self._reuse(event, store, writer, sampling)
+                    if not known:
+                        again.append(event.file)
+                        continue
+                case Failed():
+                    self._fail(event.file.path, event.reason)
+                case Started():
+                    self._encode(event, events, writer, sampling)
+                case FrameBatch() | Ended():
                     raise AssertionError("frames outside a video")
+            self._done_files += not event.file.further
+            self._done_bytes += 0 if event.file.further else event.file.size_bytes
+            self._tell(event.file.path)
         return again
 
-    def _encode(self, writer: Writer, started: Started, events: Iterator[Event]) -> None:
+    def _encode(
+        self, started: Started, events: Iterator[Event], writer: Writer, sampling: Sampling
+    ) -> None:
         """Encode and store one video, up to its ``Ended`` or ``Failed``."""
         video = started.video
-        read = 0
         event: Event | None = None
         with self._failing(video.path):
-            with writer.begin(video, self.sampling) as target:
+            with writer.begin(video, sampling) as target:
                 times: list[Times] = []
                 vectors: list[HalfVectors] = []
-                while isinstance(event := _next(events), Frames):
-                    features = self._features(event.batch)
+                read = 0
+                while isinstance(event := self._next(events), FrameBatch):
+                    found, regions = self.bundle.encode_frames(
+                        event.pixels, regions=sampling.regions
+                    )
+                    halves = None if regions is None else regions.astype(np.float16)
+                    features = FrameFeatures(event.times, found.astype(np.float16), halves)
                     target.add_frames(features)
                     times.append(features.times)
                     vectors.append(features.vectors)
                     read += len(features)
-                    self._report(started, read)
+                    self._tell(video.path, started, read)
                 if isinstance(event, Failed):
                     self._fail(video.path, event.reason)
                     return
                 assert isinstance(event, Ended)
-                windows = clip_windows(
-                    np.concatenate(times),
-                    video.duration,
-                    self.sampling.clip_seconds,
-                    self.sampling.clip_stride,
-                )
+                seconds, stride = sampling.clip_seconds, sampling.clip_stride
+                windows = clip_windows(np.concatenate(times), video.duration, seconds, stride)
                 clips = clip_vectors(np.concatenate(vectors), windows)
                 target.finish(windows, clips, partial=event.partial)
             self.summary.indexed += 1
@@ -241,7 +234,7 @@ class _Run:
             return
         # It failed amid its frames: the rest of them is of no use.
         while not isinstance(event, Ended | Failed):
-            event = _next(events)
+            event = self._next(events)
 
     @contextmanager
     def _failing(self, path: Path) -> Iterator[None]:
@@ -251,32 +244,35 @@ class _Run:
         """
         try:
             yield
-        except (_ElsewhereError, VsrEdgeError):
+        except VsrEdgeError:
             raise
         except Exception as error:
+            if error is self._other_error:
+                raise
             self._fail(path, unexpected(error))
 
-    def _features(self, batch: FrameBatch) -> FrameFeatures:
-        vectors, regions = self.bundle.encode_frames(batch.pixels, regions=self.sampling.regions)
-        return FrameFeatures(
-            batch.times,
-            vectors.astype(np.float16),
-            None if regions is None else regions.astype(np.float16),
-        )
+    def _fail(self, path: Path, reason: str) -> None:
+        self.summary.failed.append(FileReport(path, reason))
 
-    def _reuse(self, writer: Writer, event: SameContent) -> bool:
+    def _next(self, events: Iterator[Event]) -> Event:
+        try:
+            return next(events)
+        except Exception as error:
+            self._other_error = error
+            raise
+
+    def _reuse(self, event: SameContent, store: Store, writer: Writer, sampling: Sampling) -> bool:
         """Content that is stored: a touched file, a moved one, or a copy of another.
 
         False: it is stored no longer. The reader is ahead, and what it saw has been replaced
         since, as where recordings rotate and each file now holds what the one before it held.
         """
         path = event.file.path
-        size = event.file.size_bytes
-        alike = self.store.find_fingerprint(event.fingerprint)
-        twins = [stored for stored in alike if stored.sampling == self.sampling]
+        alike = store.find_fingerprint(event.fingerprint)
+        twins = [stored for stored in alike if stored.sampling == sampling]
         if not twins:
             return False
-        stamp = {"size_bytes": size, "modified_ns": event.modified_ns}
+        stamp = {"size_bytes": event.file.size_bytes, "modified_ns": event.modified_ns}
         here = next((v for v in twins if v.video.path == path), None)
         gone = next((v for v in twins if is_gone(v.video.path)), None)
         if here is not None:
@@ -286,67 +282,51 @@ class _Run:
             writer.rename(gone.video_id, path, **stamp)
             self.summary.moved += 1
         else:
-            self._copy(writer, twins[0], event)
+            video = replace(twins[0].video, path=path, modified_ns=event.modified_ns)
+            _copy(store, writer, twins[0], video)
             self.summary.copied += 1
         return True
 
-    def _copy(self, writer: Writer, twin: StoredVideo, event: SameContent) -> None:
-        vectors: list[HalfVectors] = []
-        windows = [clip.window for clip in self.store.clips(twin.video_id)]
-        video = replace(twin.video, path=event.file.path, modified_ns=event.modified_ns)
-        with writer.begin(video, self.sampling) as target:
-            for first in range(0, twin.frames, COPIED_FRAMES):
-                features = self.store.frames(
-                    twin.video_id,
-                    first,
-                    first + COPIED_FRAMES - 1,
-                    regions=self.sampling.regions,
-                )
-                target.add_frames(features)
-                vectors.append(features.vectors)
-            clips = clip_vectors(np.concatenate(vectors), windows)
-            target.finish(windows, clips, partial=twin.partial)
-
-    def _fail(self, path: Path, reason: str) -> None:
-        self.summary.failed.append(FileReport(path, reason))
-
-    def _finished(self, file: FoundFile | Unreachable) -> None:
-        further = isinstance(file, FoundFile) and file.further
-        self._done_files += not further
-        if isinstance(file, FoundFile) and not further:
-            self._done_bytes += file.size_bytes
-        self._send(file.path, float(self._done_bytes), 0, 0.0)
-
-    def _report(self, started: Started, read: int) -> None:
-        share = min(read / max(started.planned_frames, 1), 1.0)
-        size = 0 if started.file.further else started.file.size_bytes
-        done = self._done_bytes + share * size
-        self._send(started.file.path, done, read, share * started.video.duration)
-
-    def _send(self, path: Path, done: float, frames: int, media_seconds: Seconds) -> None:
-        if self._on_progress is None:
+    def _tell(self, path: Path, started: Started | None = None, read: int = 0) -> None:
+        """Say how far the run is; of the video in hand so many frames are read."""
+        if self.on_progress is None:
             return
-        now = Progress(
-            path=path,
-            done_files=self._done_files,
-            total_files=self._total_files,
-            done_bytes=done,
-            total_bytes=self._total_bytes,
-            frames=self.summary.frames + frames,
-            media_seconds=self.summary.hours * 3600 + media_seconds,
-            elapsed=time.monotonic() - self.started,
-        )
+        done_bytes, media_seconds = float(self._done_bytes), self.summary.hours * 3600
+        if started is not None:
+            share = min(read / max(started.planned_frames, 1), 1.0)
+            done_bytes += 0 if started.file.further else share * started.file.size_bytes
+            media_seconds += share * started.video.duration
         try:
-            self._on_progress(now)
+            self.on_progress(
+                Progress(
+                    path,
+                    self._done_files,
+                    self._total_files,
+                    done_bytes,
+                    self._total_bytes,
+                    frames=self.summary.frames + read,
+                    media_seconds=media_seconds,
+                    elapsed=time.monotonic() - self._started,
+                )
+            )
         except Exception as error:
-            raise _ElsewhereError(error) from error
+            self._other_error = error
+            raise
 
 
-def _next(events: Iterator[Event]) -> Event:
-    try:
-        return next(events)
-    except Exception as error:
-        raise _ElsewhereError(error) from error
+def _copy(store: Store, writer: Writer, twin: StoredVideo, video: Video) -> None:
+    """Store what is stored of one video for another of the same content."""
+    vectors: list[HalfVectors] = []
+    windows = [clip.window for clip in store.clips(twin.video_id)]
+    regions = twin.sampling.regions
+    with writer.begin(video, twin.sampling) as target:
+        for first in range(0, twin.frames, COPIED_FRAMES):
+            last = first + COPIED_FRAMES - 1
+            features = store.frames(twin.video_id, first, last, regions=regions)
+            target.add_frames(features)
+            vectors.append(features.vectors)
+        clips = clip_vectors(np.concatenate(vectors), windows)
+        target.finish(windows, clips, partial=twin.partial)
 
 
 def clip_vectors(frames: HalfVectors, windows: Sequence[ClipWindow]) -> HalfVectors:

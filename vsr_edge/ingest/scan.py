@@ -1,4 +1,10 @@
-"""Which files to index: folders recursively, files as named, globs to narrow."""
+"""Which files to index, and which indexed ones are gone.
+
+Folders are searched recursively, files taken as named, globs narrow. Of a file that is not there
+any more, what lies in the folder around it tells whether it was deleted or is out of sight, its
+drive not mounted, its share down: a folder that is there with something in it has lost a file, one
+that is gone or empty may come back with all that was in it.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +16,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeAlias
 
 from vsr_edge.errors import UsageError
-from vsr_edge.media.names import split_stream
+from vsr_edge.media.source import split_stream
+from vsr_edge.store.base import Store
+from vsr_edge.types import StoredVideo
 
 # What a folder is searched for. A file that is named outright is tried whatever it is called.
 _SUFFIXES = (
@@ -35,12 +44,11 @@ _SYSTEM_FOLDERS = frozenset(
 _HIDDEN_SYSTEM = (".trash", "._", ".@__thumb")
 
 NO_SUFFIX = "(none)"
+_NOT_THERE = "no such file or folder"
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.IGNORECASE | re.DOTALL)
 
-
-def is_system(name: str) -> bool:
-    """Whether a file or folder of this name is the storage's own, or hidden."""
-    return name.startswith(".") or name.casefold() in _SYSTEM_FOLDERS
+# Whether it means folders alone; and it as it was given, and as the path that it is from here.
+_Glob: TypeAlias = tuple[bool, set[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +56,31 @@ class FoundFile:
     """A file to index. ``size_bytes`` is 0 if it cannot be looked at; opening it will say why.
 
     ``further``: another video stream of a file that was found before.
+    ``problem``: why it cannot be read, or a folder not be walked, where that is known already.
     """
 
     path: Path
-    size_bytes: int
+    size_bytes: int = 0
     further: bool = False
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Unreachable:
-    """A path that was named but cannot be walked, and why."""
+class HeldBack:
+    """So many videos whose files are gone and that are kept, for what is said of ``folder``."""
 
-    path: Path
+    folder: Path
     reason: str
+    videos: int
+
+
+@dataclass(frozen=True, slots=True)
+class PruneSummary:
+    """``removed``: the videos that were forgotten, or with ``dry_run`` would be."""
+
+    removed: tuple[StoredVideo, ...]
+    held_back: tuple[HeldBack, ...]
+    dry_run: bool = False
 
 
 def scan(
@@ -70,7 +90,7 @@ def scan(
     *,
     include_system: bool = False,
     passed_over: Counter[str] | None = None,
-) -> Iterator[FoundFile | Unreachable]:
+) -> Iterator[FoundFile]:
     """Walk the roots in order, each folder by name, every file once.
 
     Args:
@@ -87,29 +107,25 @@ def scan(
     with or without a slash at its end. Case does not matter. Hidden files and folders are left out
     unless named. Links to files are files; links to folders are not followed unless named.
     """
-    chosen = _Choice(
-        [_Glob(glob) for glob in include],
-        [_Glob(glob) for glob in exclude],
-        include_system,
-        Counter() if passed_over is None else passed_over,
-    )
+    included, excluded = [*map(_glob, include)], [*map(_glob, exclude)]
+    counted = Counter[str]() if passed_over is None else passed_over
     seen: set[Path] = set()
     for root in roots:
         start = Path(os.path.abspath(root))  # noqa: PTH100 — resolve() would follow links
-        problem = _problem(start)
-        if problem is not None:
-            yield Unreachable(start, problem)
+        named = _look(start)
+        if named.problem is not None:
+            yield named
             continue
         is_folder = start.is_dir()
-        if _matches(start, start.parent, chosen.exclude, is_folder):
+        if _matches(start, start.parent, excluded, is_folder):
             continue
-        found: Iterable[Path | Unreachable] = _walk(start, chosen) if is_folder else [start]
-        for item in found:
-            if isinstance(item, Unreachable):
-                yield item
-            elif item not in seen:
-                seen.add(item)
-                yield FoundFile(item, _size(item))
+        found: Iterable[FoundFile] = [named]
+        if is_folder:
+            found = _walk(start, included, excluded, include_system, counted)
+        for file in found:
+            if file.problem is not None or file.path not in seen:
+                yield file
+            seen.add(file.path)
 
 
 def refuse_addresses(paths: Iterable[Path | str]) -> None:
@@ -117,7 +133,7 @@ def refuse_addresses(paths: Iterable[Path | str]) -> None:
     for path in paths:
         found = _ADDRESS.fullmatch(str(path))
         # One letter is a drive.
-        if found is None or len(found[1]) < 2 or _problem(Path(path)) is None:
+        if found is None or len(found[1]) < 2 or _look(Path(path)).problem is None:
             continue
         address = f"{found[1]}://{found[2]}"
         raise UsageError(
@@ -127,76 +143,90 @@ def refuse_addresses(paths: Iterable[Path | str]) -> None:
         )
 
 
-class _Glob:
-    """A glob as it was given, and as the path that it is from here."""
+def is_gone(path: Path) -> bool:
+    """Whether nothing lies there any more, as far as can be told; what is hidden is not gone.
 
-    def __init__(self, given: str) -> None:
-        text = given.replace("\\", "/") if os.name == "nt" else given
-        self.folders_only = len(text) > 1 and text.endswith("/")
-        text = (text.rstrip("/") or "/").removeprefix("./").casefold()
-        self._patterns = {text}
-        if "/" in text or text in {".", ".."}:
-            here = Path(os.path.abspath(given))  # noqa: PTH100 — resolve() would follow links
-            self._patterns.add(here.as_posix().casefold())
-
-    def matches(self, spellings: Sequence[str]) -> bool:
-        # A name with brackets in it does not match itself as a glob.
-        return any(
-            glob in spellings or any(fnmatchcase(spelling, glob) for spelling in spellings)
-            for glob in self._patterns
-        )
+    A stream of a file, ``cars.mp4#1``, is there as long as its file is.
+    """
+    return _look(path).problem == _NOT_THERE
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    include: Sequence[_Glob]
-    exclude: Sequence[_Glob]
-    include_system: bool
-    passed_over: Counter[str]
+def missing_videos(store: Store) -> list[StoredVideo]:
+    """The indexed videos whose files are gone; looks once at each."""
+    return [stored for stored in store.videos() if is_gone(stored.video.path)]
 
-    def enters(self, name: str) -> bool:
-        """Whether a folder of this name is walked; counts it if it is the system's."""
-        if name.startswith("."):
-            return self.include_system and name.casefold().startswith(_HIDDEN_SYSTEM)
-        if name.casefold() not in _SYSTEM_FOLDERS or self.include_system:
-            return True
-        self.passed_over[f"{name}/"] += 1
-        return False
 
-    def takes(self, path: Path, root: Path) -> bool:
-        """Whether a file is one to index; counts it if it is called otherwise."""
-        if path.name.startswith(".") and not (
-            self.include_system and path.name.casefold().startswith(_HIDDEN_SYSTEM)
-        ):
-            return False
-        if _matches(path, root, self.exclude, False):
-            return False
-        if self.include:
-            taken = _matches(path, root, self.include, False)
+def plan_prune(missing: Iterable[StoredVideo], *, dry_run: bool = False) -> PruneSummary:
+    """Tell videos that were deleted from those that are out of sight; removes nothing."""
+    removed: list[StoredVideo] = []
+    held: Counter[tuple[Path, str]] = Counter()
+    told: dict[Path, tuple[Path, str] | None] = {}
+    for stored in missing:
+        path = stored.video.path
+        # A link may lie in a folder of its own and lead to a drive that is not mounted.
+        folders = dict.fromkeys((path.parent, Path(os.path.realpath(path)).parent))
+        for folder in folders:
+            if folder not in told:
+                told[folder] = _out_of_sight(folder)
+        why = next((told[folder] for folder in folders if told[folder] is not None), None)
+        if why is None:
+            removed.append(stored)
         else:
-            suffix = path.suffix.lower()
-            taken = suffix in VIDEO_SUFFIXES and not (
-                suffix in _TEXT_TOO and _is_something_else(path, suffix)
-            )
-        if not taken:
-            self.passed_over[path.suffix.lower() or NO_SUFFIX] += 1
-        return taken
+            held[why] += 1
+    return PruneSummary(
+        tuple(removed),
+        tuple(HeldBack(folder, reason, videos) for (folder, reason), videos in held.items()),
+        dry_run,
+    )
 
 
-def _walk(root: Path, chosen: _Choice) -> Iterator[Path | Unreachable]:
+def _walk(
+    root: Path,
+    include: Sequence[_Glob],
+    exclude: Sequence[_Glob],
+    include_system: bool,
+    passed_over: Counter[str],
+) -> Iterator[FoundFile]:
+    def hidden(name: str) -> bool:
+        wanted = include_system and name.casefold().startswith(_HIDDEN_SYSTEM)
+        return name.startswith(".") and not wanted
+
     failed: list[OSError] = []
     for folder, folders, files in os.walk(root, onerror=failed.append):
         here = Path(folder)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not _matches(here / name, root, chosen.exclude, True) and chosen.enters(name)
-        )
-        for name in sorted(files):
-            if chosen.takes(here / name, root):
-                yield here / name
+        names, folders[:] = sorted(folders), []
+        for name in names:
+            if hidden(name) or _matches(here / name, root, exclude, True):
+                continue
+            if name.casefold() in _SYSTEM_FOLDERS and not include_system:
+                passed_over[f"{name}/"] += 1
+            else:
+                folders.append(name)
+        for path in (here / name for name in sorted(files)):
+            if hidden(path.name) or _matches(path, root, exclude, False):
+                continue
+            suffix = path.suffix.lower()
+            if include:
+                taken = _matches(path, root, include, False)
+            else:
+                taken = suffix in VIDEO_SUFFIXES and not _is_something_else(path, suffix)
+            if taken:
+                yield FoundFile(path, _look(path).size_bytes)  # opening it will say why not
+            else:
+                passed_over[suffix or NO_SUFFIX] += 1
     for error in failed:
-        yield Unreachable(Path(str(error.filename)), error.strerror or str(error))
+        yield FoundFile(Path(str(error.filename)), problem=error.strerror or str(error))
+
+
+def _glob(given: str) -> _Glob:
+    text = given.replace("\\", "/") if os.name == "nt" else given
+    folders_only = len(text) > 1 and text.endswith("/")
+    text = (text.rstrip("/") or "/").removeprefix("./").casefold()
+    patterns = {text}
+    if "/" in text or text in {".", ".."}:
+        here = Path(os.path.abspath(given))  # noqa: PTH100 — resolve() would follow links
+        patterns.add(here.as_posix().casefold())
+    return folders_only, patterns
 
 
 def _matches(path: Path, root: Path, globs: Sequence[_Glob], is_folder: bool) -> bool:
@@ -204,13 +234,20 @@ def _matches(path: Path, root: Path, globs: Sequence[_Glob], is_folder: bool) ->
         return False
     below = path.relative_to(root).as_posix()
     spellings = [text.casefold() for text in (path.name, below, path.as_posix())]
-    return any(glob.matches(spellings) for glob in globs if is_folder or not glob.folders_only)
+    return any(
+        # A name with brackets in it does not match itself as a glob.
+        spelling == pattern or fnmatchcase(spelling, pattern)
+        for folders_only, patterns in globs
+        if is_folder or not folders_only
+        for pattern in patterns
+        for spelling in spellings
+    )
 
 
 def _is_something_else(path: Path, suffix: str) -> bool:
     """Whether a file whose name may be a video's begins as no video does."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        if suffix not in _TEXT_TOO or not stat.S_ISREG(path.stat().st_mode):
             return False
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
@@ -222,19 +259,30 @@ def _is_something_else(path: Path, suffix: str) -> bool:
     return bool(head) and not any(byte < 9 or 14 <= byte < 27 for byte in head)
 
 
-def _problem(path: Path) -> str | None:
-    """Why nothing at this path can be looked at, if so."""
+def _look(path: Path) -> FoundFile:
+    """What lies at this path, or why nothing there can be looked at."""
     try:
-        split_stream(path)[0].stat()
+        return FoundFile(path, split_stream(path)[0].stat().st_size)
     except (FileNotFoundError, NotADirectoryError):
-        return "no such file or folder"
+        return FoundFile(path, problem=_NOT_THERE)
     except OSError as error:
-        return error.strerror or str(error)
-    return None
+        return FoundFile(path, problem=error.strerror or str(error))
 
 
-def _size(path: Path) -> int:
-    try:
-        return split_stream(path)[0].stat().st_size
-    except OSError:
-        return 0
+def _out_of_sight(folder: Path) -> tuple[Path, str] | None:
+    """The folder that keeps what lay in ``folder`` from being called deleted, and why."""
+    lost = None
+    while True:
+        try:
+            names = os.listdir(folder)  # noqa: PTH208 — names are all that is asked for
+            break
+        except (FileNotFoundError, NotADirectoryError):
+            if folder.parent == folder:
+                return folder, "is not there"
+            lost, folder = folder, folder.parent
+        except OSError as error:
+            return folder, f"cannot be looked into ({error.strerror or error})"
+    # Where a drive is mounted an empty folder lies while it is not, perhaps with hidden marks.
+    if all(name.startswith(".") or name.casefold() in _SYSTEM_FOLDERS for name in names):
+        return folder, "is empty"
+    return None if lost is None else (lost, "is not there")

@@ -27,40 +27,32 @@ def known_devices() -> list[str]:
 
 
 class Device:
-    """What one run decodes on; ``notices`` says it, where it is not what was asked for.
+    """What one run decodes on; ``name`` is None for the processor.
 
-    ``name`` is None for the processor.
+    wanted: "none", "auto" for the first device that starts, or one of FFmpeg's names; another is a
+    ``UsageError``. ``notices`` says what it is, where that is not what was asked for.
     """
 
     def __init__(self, wanted: str = NONE) -> None:
-        """
-        Args:
-            wanted: "none", "auto" for the first device that starts, or one of FFmpeg's names.
-
-        Raises:
-            UsageError: another name.
-        """
         self.name: str | None = None
         self.notices: list[str] = []
         known = known_devices()
-        if wanted not in (NONE, AUTO, *known):
+        if wanted not in (names := (NONE, AUTO, *known)):
             raise UsageError(
-                f"no device to decode on is called {wanted!r}; this PyAV knows: "
-                f"{', '.join((NONE, AUTO, *known))}"
+                f"no device to decode on is called {wanted!r}; this PyAV knows: {', '.join(names)}"
             )
         if wanted == NONE:
             return
         refused = []
         for device in known if wanted == AUTO else [wanted]:
-            reason = _why_not(device)
-            if reason is None:
+            if (reason := _why_not(device)) is None:
                 self.name = device
                 self.notices.append(f"decoding on {device}")
                 return
             refused.append(f"{device}: {reason}")
+        why = "; ".join(refused) or "this PyAV knows none"
         self.notices.append(
-            "no device to decode on starts on this machine "
-            f"({'; '.join(refused) or 'this PyAV knows none'}): the processor decodes"
+            f"no device to decode on starts on this machine ({why}): the processor decodes"
         )
 
     def options(self) -> dict[str, Any]:
@@ -86,12 +78,9 @@ def _why_not(device: str) -> str | None:
 
     for name in _CODECS:
         try:
-            codec = av.Codec(name, "r")
-            HWAccel(device, allow_software_fallback=False).create(codec)
-        except NotImplementedError:
+            HWAccel(device, allow_software_fallback=False).create(av.Codec(name, "r"))
+        except (NotImplementedError, av.codec.codec.UnknownCodecError):
             continue  # not for this codec
-        except av.codec.codec.UnknownCodecError:
-            continue
         except (av.FFmpegError, OSError, RuntimeError) as error:
             said = getattr(error, "strerror", None) or str(error) or type(error).__name__
             return f"no driver or no card ({said})"

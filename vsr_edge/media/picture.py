@@ -1,35 +1,50 @@
-"""From a decoded frame to upright RGB pixels.
+"""Pictures as upright RGB pixels: decoded frames, pictures from files, and pictures to files.
 
 FFmpeg attaches the container's display matrix to every decoded frame; the pixels themselves are as
 they were filmed. The raw matrix is read because it also tells a mirrored picture, which an angle
-alone cannot.
+alone cannot. Files of single pictures may say it in EXIF instead.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import struct
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from av import VideoFrame
 from av.sidedata.sidedata import Type
+from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import VideoReformatter
 
+from vsr_edge.errors import UnreadableMedia
+from vsr_edge.media.opening import MAX_PIXELS, explain
+from vsr_edge.media.resize import filter_graph, filtered
 from vsr_edge.types import Pixels
 
 _MATRIX = struct.Struct("=9i")
-
 # Averages what it shrinks, so no detail flickers; as cheap as the alternatives when shrinking.
 _INTERPOLATION = "AREA"
-
 RIBBON = 8
+# FFmpeg's scale for JPEG, from 1, the best, to 31.
+_QUALITY = 5
+# Colours that are stored at half the resolution are interpolated, as libjpeg does and so Pillow.
+_SMOOTH = "flags=bilinear+accurate_rnd+full_chroma_int+full_chroma_inp"
+# Where these formats keep EXIF: behind one of these marks, a TIFF by itself.
+_EXIF_CODECS = frozenset({"mjpeg", "png", "webp", "tiff"})
+_EXIF_MARKS = (b"Exif\0\0", b"eXIf", b"EXIF")
+_ORIENTATION_TAG = 0x0112
+# EXIF's orientations that are mirrored left to right, and then turned by degrees clockwise.
+_MIRRORED, _TURNED = frozenset({2, 4, 5, 7}), {3: 180, 4: 180, 5: 270, 6: 90, 7: 90, 8: 270}
 
 
 def orientation(frame: VideoFrame) -> tuple[int, bool]:
-    """How to make ``frame`` upright: mirrored left to right or not, then degrees clockwise.
-
-    Returns (0, 90, 180 or 270; mirrored).
+    """How to make it upright: 0, 90, 180 or 270 degrees clockwise, mirrored left to right before or
+    not.
     """
     try:
         side_data: Any = frame.side_data
@@ -73,11 +88,8 @@ class Converter:
         shaped = self._reformatter.reformat(
             frame, width=width, height=height, format="rgb24", interpolation=_INTERPOLATION
         )
-        pixels: Pixels = np.asarray(shaped.to_ndarray(), np.uint8)
-        if mirrored:
-            pixels = pixels[:, ::-1]
-        upright = np.rot90(pixels, -degrees // 90) if degrees else pixels
-        return _middle(upright, *self._size) if self._size and self._crop else upright
+        pixels = upright(np.asarray(shaped.to_ndarray(), np.uint8), degrees, mirrored)
+        return _middle(pixels, *self._size) if self._size and self._crop else pixels
 
 
 def _covering(frame: VideoFrame, width: int, height: int, turned: bool) -> tuple[int, int]:
@@ -98,3 +110,90 @@ def _covering(frame: VideoFrame, width: int, height: int, turned: bool) -> tuple
 def _middle(pixels: Pixels, width: int, height: int) -> Pixels:
     top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
     return pixels[top : top + height, left : left + width]
+
+
+def read_picture(path: Path) -> Pixels:
+    """The picture in a file, uint8 [H, W, 3] RGB, upright as its EXIF says; the first of several.
+
+    Raises:
+        UnreadableMedia: missing, empty, or no picture that FFmpeg can decode.
+    """
+    try:
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UnreadableMedia(path, f"the file cannot be opened ({reason})") from error
+    if not content:
+        raise UnreadableMedia(path, "the file is empty")
+    try:
+        # By its content alone: FFmpeg takes a "%" in a picture's name for a numbered sequence.
+        with av.open(io.BytesIO(content), mode="r") as container:
+            if not container.streams.video:
+                raise UnreadableMedia(path, "there is no picture in it")
+            stream = container.streams.video[0]
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+            frame = next(container.decode(stream))
+            graph = filter_graph(
+                frame.width, frame.height, frame.format, {"scale": _SMOOTH, "format": "rgb24"}
+            )
+            pixels = np.asarray(filtered(frame, graph).to_ndarray(), np.uint8)
+    except StopIteration as error:
+        raise UnreadableMedia(path, "there is no picture in it") from error
+    except (av.FFmpegError, ValueError) as error:
+        raise UnreadableMedia(path, explain(error)) from error
+    if stream.codec_context.name in _EXIF_CODECS:
+        return by_exif(pixels, exif_orientation(content))
+    return upright(pixels, *orientation(frame))
+
+
+def upright(pixels: Pixels, degrees: int, mirrored: bool) -> Pixels:
+    """A picture [H, W, 3] mirrored left to right or not, then turned clockwise."""
+    return np.rot90(pixels[:, ::-1] if mirrored else pixels, -degrees // 90)
+
+
+def by_exif(pixels: Pixels, orientation: int) -> Pixels:
+    """A picture [H, W, 3] made upright as EXIF's orientation, 1 to 8, says."""
+    return upright(pixels, _TURNED.get(orientation, 0), orientation in _MIRRORED)
+
+
+def exif_orientation(content: bytes) -> int:
+    """EXIF's orientation, 1 to 8, in a picture's file; 1, which is upright, where it says none."""
+    places = [0] if content[:2] in (b"II", b"MM") else []
+    for mark in _EXIF_MARKS:
+        if (place := content.find(mark)) >= 0:
+            start = place + len(mark)
+            # The chunk of a WebP tells its length first, and may repeat the mark.
+            places += [start, start + 4, start + 10]
+    for place in places:
+        if content[place : place + 4] in (b"II*\0", b"MM\0*"):
+            try:
+                return _tag(content[place:])
+            except struct.error:
+                return 1
+    return 1
+
+
+def _tag(tiff: bytes) -> int:
+    order = "<" if tiff[:2] == b"II" else ">"
+    (start,) = struct.unpack_from(f"{order}4xI", tiff)
+    (count,) = struct.unpack_from(f"{order}H", tiff, start)
+    for number in range(count):
+        tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tiff, start + 2 + 12 * number)
+        if (tag, kind) == (_ORIENTATION_TAG, 3):
+            return int(value)
+    return 1
+
+
+def jpeg(pixels: Pixels) -> bytes:
+    """A picture, uint8 [H, W, 3] RGB, as a JPEG file."""
+    codec = av.CodecContext.create("mjpeg", "w")
+    assert isinstance(codec, VideoCodecContext)
+    codec.height, codec.width = pixels.shape[:2]
+    # With halved colours FFmpeg up to 7 puts noise into the last column and row of an odd size.
+    codec.pix_fmt = "yuvj444p"
+    codec.time_base = Fraction(1, 1)
+    codec.options = {"qmin": str(_QUALITY), "qmax": str(_QUALITY)}
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+    frame.pts = 0
+    packets = [*codec.encode(frame), *codec.encode(None)]
+    return b"".join(bytes(packet) for packet in packets)

@@ -1,8 +1,12 @@
-"""From a file to what shall be read of it: probe, one scan of its packets, the frames chosen."""
+"""Which frames of a video are read, which packets are decoded for them, and the clips over them.
+
+The work is in proportion to the number of frames, never to the duration: a damaged file may claim
+years.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -10,133 +14,86 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr_edge.media.index import FrameIndex, scan
+from vsr_edge.media.index import FrameIndex
 from vsr_edge.media.probe import probe
-from vsr_edge.media.sampling import choose_frames
-from vsr_edge.types import Sampling, Times, Video
+from vsr_edge.media.source import SourceFile
+from vsr_edge.types import ClipWindow, Sampling, Seconds, Times, Video
 
+# Timestamps are exact, their conversion to float64 is not quite.
+_EPSILON = 1e-6
 # A stream that is refreshed little by little is whole again by the second mark.
 ENTRIES_BACK = 2
 NO_FRAME = -(2**63)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FramePlan:
-    """Which frames to read and which packets to decode for them.
+class VideoPlan:
+    """A video, and which of its frames to read; its length is how many.
 
     ``stamps`` int64 [n] and ``times`` float64 [n] (seconds from stream start), increasing: the
-    frames. A stamp is a pts in units of ``time_base``, or with ``counted`` the frame's number in
-    order of output.
-    ``runs`` int64 [k, 2]: first and last packet of each stretch to decode, in file order; what lies
-    between the runs is skipped undecoded. ``firsts`` int64 [k]: the stamp of the first planned
-    frame of each run, NO_FRAME where none is planned; ``earlier`` int64 [k]: from which packet on
-    to decode everything, should that frame not come. ``alone``: every frame is coded by itself.
-    ``order``: with ``counted``, the dts of all frames where these tell the number of a frame, for
-    a packet may hold none; else empty.
-    ``shifts`` int64 [j, 2]: from which packet on how much is added to pts, where the clock
-    restarts.
-    ``strays`` int64 [s]: the packets whose pts are not to be believed.
-    ``sets``: by packet, parameter sets that the decoder must be given before it.
+    frames. A stamp is a pts in units of the index's time base, or in a counted file the frame's
+    number in order of output.
     ``tolerance``: how much later than its stamp a frame may be that replaces a lost one.
+    ``runs`` int64 [k, 4]: stretches to decode, in file order; what lies between them is skipped
+    undecoded. Of each: its first and last packet; the stamp of its first planned frame, NO_FRAME
+    where none is planned; and from which packet on to decode everything, should that not come.
     """
 
+    video: Video
+    index: FrameIndex
     stamps: NDArray[np.int64]
     times: Times
-    runs: NDArray[np.int64]
-    firsts: NDArray[np.int64]
-    earlier: NDArray[np.int64]
-    alone: bool
-    counted: bool
-    order: NDArray[np.int64]
-    shifts: NDArray[np.int64]
-    strays: NDArray[np.int64]
-    sets: Mapping[int, bytes]
-    start: int
-    time_base: Fraction
     tolerance: int
+    runs: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.times)
 
     @property
-    def whole(self) -> FramePlan:
+    def whole(self) -> VideoPlan:
         """The same frames, with every packet up to the last of them decoded."""
-        last = self.runs[-1, 1]
-        return replace(
-            self,
-            runs=np.array([[0, last]], np.int64),
-            firsts=self.stamps[:1],
-            earlier=np.zeros(1, np.int64),
-        )
+        run = [0, self.runs[-1, 1], self.stamps[0], 0]
+        return replace(self, runs=np.array([run], np.int64))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class VideoPlan:
-    """A video and what to read of it.
-
-    ``damage``: what of the file is missing, if anything; ``left_out``: further video streams in it.
-    """
-
-    video: Video
-    sampling: Sampling
-    frames: FramePlan
-    damage: str | None
-    left_out: str | None = None
-
-
-def plan_video(source: Path | Video, sampling: Sampling) -> VideoPlan:
-    """Scan a file's packets once, decoding nothing, and choose the frames to read.
-
-    source: a path, which is probed first, or the ``Video`` of an earlier probe. The plan's video
-    has the measured duration: the end of the last frame that is really there.
+def plan_video(
+    file: Path | SourceFile, sampling: Sampling, *, known_fingerprint: str | None = None
+) -> VideoPlan:
+    """Choose which frames of a file to read.
 
     Raises:
-        UnreadableMedia: it cannot be opened, or not one frame is in it.
-        NoVideoStream: a media file without pictures.
+        MediaError: as :func:`probe`, which reads all its packets once.
     """
-    video = source if isinstance(source, Video) else probe(source)
-    index = scan(video.path)
+    video, index = probe(file, known_fingerprint=known_fingerprint)
+    fps, least, duration = sampling.fps, sampling.min_frames, index.duration
     chosen = choose_frames(
-        index.times,
-        index.duration,
-        fps=sampling.fps,
-        min_frames=sampling.min_frames,
-        keyframes=index.keyframes,
+        index.times, duration, fps=fps, min_frames=least, keyframes=index.keyframes
     )
-    frames = plan_frames(index, chosen, fps=sampling.fps)
-    measured = replace(video, duration=index.duration)
-    return VideoPlan(measured, sampling, frames, index.damage, index.left_out)
+    return plan_frames(video, index, chosen, fps=fps)
 
 
-def plan_frames(index: FrameIndex, chosen: NDArray[np.int64], *, fps: float) -> FramePlan:
+def plan_frames(
+    video: Video, index: FrameIndex, chosen: NDArray[np.int64], *, fps: float = 1.0
+) -> VideoPlan:
     """Plan the reading of the frames ``chosen`` (indices into ``index``, increasing)."""
-    half_interval = Fraction(1, 2) / Fraction(fps) / index.time_base
+    tolerance = Fraction(1, 2) / Fraction(fps) / index.time_base
+    if index.counted:
+        # In frames; and none where frames are merely counted: the next is the next.
+        usual = index.duration / len(index.times)
+        tolerance *= index.time_base / Fraction(usual) if len(index.order) else 0
     stamps = chosen if index.counted else index.pts[chosen]
     runs = _runs(index, chosen)
-    return FramePlan(
-        stamps=stamps,
-        times=index.times[chosen],
-        runs=runs,
-        firsts=_firsts(runs, index.positions[chosen], stamps),
-        earlier=_earlier(index.entry_points, runs),
-        alone=index.alone,
-        counted=index.counted,
-        order=index.order,
-        shifts=index.shifts,
-        strays=index.strays,
-        sets=index.sets,
-        start=int(index.pts[0]),
-        time_base=index.time_base,
-        tolerance=_tolerance(index, half_interval),
-    )
-
-
-def _tolerance(index: FrameIndex, half_interval: Fraction) -> int:
-    if not index.counted:
-        return int(half_interval)
-    # In frames; and none where frames are merely counted: the next is the next.
-    usual = index.duration / len(index)
-    return int(half_interval * index.time_base / Fraction(usual)) if len(index.order) else 0
+    # Of each run the least stamp of its frames.
+    most = np.iinfo(np.int64).max
+    firsts = np.full(len(runs), most)
+    of_run = np.searchsorted(runs[:, 0], index.positions[chosen], "right") - 1
+    np.minimum.at(firsts, of_run, stamps)
+    earlier = runs[:, 0]
+    if len(index.entry_points):
+        entry = np.searchsorted(index.entry_points, earlier)
+        earlier = np.minimum(index.entry_points[np.maximum(entry - ENTRIES_BACK, 0)], earlier)
+    runs = np.column_stack((runs, np.where(firsts == most, NO_FRAME, firsts), earlier))
+    return VideoPlan(video, index, stamps, index.times[chosen], int(tolerance), runs)
 
 
 def _runs(index: FrameIndex, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -167,18 +124,82 @@ def _runs(index: FrameIndex, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
     return runs[: np.searchsorted(runs[:, 0], positions.max(), "right")]
 
 
-def _firsts(
-    runs: NDArray[np.int64], positions: NDArray[np.int64], stamps: NDArray[np.int64]
+def choose_frames(
+    times: Times,
+    duration: Seconds,
+    *,
+    fps: float = 1.0,
+    min_frames: int = 4,
+    keyframes: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
-    """The least stamp of the frames in each run."""
-    firsts = np.full(len(runs), np.iinfo(np.int64).max)
-    np.minimum.at(firsts, np.searchsorted(runs[:, 0], positions, "right") - 1, stamps)
-    firsts[firsts == np.iinfo(np.int64).max] = NO_FRAME
-    return firsts
+    """Which frames to read: indices into ``times``, strictly increasing.
+
+    The wanted times are 0, 1/fps, 2/fps … before ``duration``. Each is served by a keyframe within
+    half an interval of it (the nearest such), since keyframes are many times cheaper to decode,
+    else by the nearest frame. A video too short for ``min_frames`` is sampled more densely, up to
+    all its frames.
+
+    times: float64 [n], exact presentation times of all frames, strictly increasing, starting at 0.
+    keyframes: bool [n]; None means that only nearness counts.
+    """
+    count, least = len(times), min(min_frames, len(times))
+    if not count:
+        return np.zeros(0, np.int64)
+    if keyframes is None:
+        keyframes = np.zeros(count, np.bool_)
+    chosen = _serve(times, duration, 1 / fps, keyframes)
+    if len(chosen) < least:
+        chosen = _serve(times, duration, duration / least, keyframes)
+    if len(chosen) < least:
+        chosen = np.round(np.linspace(0, count - 1, least)).astype(np.int64)
+    return chosen
 
 
-def _earlier(entries: NDArray[np.int64], runs: NDArray[np.int64]) -> NDArray[np.int64]:
-    if not len(entries):
-        return runs[:, 0]
-    entry = np.searchsorted(entries, runs[:, 0])
-    return np.minimum(entries[np.maximum(entry - ENTRIES_BACK, 0)], runs[:, 0])
+def _serve(
+    times: Times, duration: Seconds, interval: Seconds, keyframes: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    # The wanted times are numbered; `last` is the last of them before the end.
+    position = times / interval
+    last = max(math.ceil((duration - _EPSILON) / interval) - 1, 0)
+    nearest = np.floor(position + 0.5)
+
+    # Frames compete for the wanted time that they are within half an interval of.
+    contest = np.flatnonzero(nearest <= last)
+    distance = np.abs(position[contest] - nearest[contest])
+    ranked = contest[np.lexsort((distance, ~keyframes[contest], nearest[contest]))]
+    _, first = np.unique(nearest[ranked], return_index=True)
+    winners = ranked[first]
+
+    # A wanted time with no frame so near falls to the frames on both sides of that gap.
+    middles = (position[:-1] + position[1:]) / 2
+    serves_from = np.floor(np.concatenate(([-1.0], middles))) + 1
+    serves_to = np.minimum(np.floor(np.concatenate((middles, [float(last)]))), last)
+    gap = (serves_to >= serves_from) & ((serves_to > nearest) | (serves_from < nearest))
+    return np.union1d(winners, np.flatnonzero(gap)).astype(np.int64)
+
+
+def clip_windows(
+    times: Times, duration: Seconds, seconds: Seconds = 4.0, stride: Seconds = 2.0
+) -> list[ClipWindow]:
+    """Windows that cover every frame of ``times`` (float64 [n], increasing) within [0, duration].
+    They start every ``stride`` and last ``seconds``; the last one ends at ``duration`` and may be
+    up to half a stride longer or shorter, so that it is no near-duplicate of the one before.
+    Windows without frames, or with the same frames as the window before, are left out.
+    """
+    if not len(times):
+        return []
+    duration = max(duration, float(times[-1]))
+    last = max(math.ceil((duration - stride / 2 - seconds) / stride - _EPSILON), 0)
+    # Only windows with a frame in them: those that start in (time − seconds, time].
+    reach = np.arange(math.ceil(seconds / stride) + 2)
+    starts = np.clip(np.floor(times / stride)[:, None] - reach, 0, last)
+    windows: list[ClipWindow] = []
+    for number in np.unique(starts):
+        start = float(number * stride)
+        end = duration if number == last else start + seconds
+        first = int(np.searchsorted(times, start, "left"))
+        after = int(np.searchsorted(times, end, "right" if number == last else "left"))
+        repeats = windows and (windows[-1].first, windows[-1].last) == (first, after - 1)
+        if first < after and not repeats:
+            windows.append(ClipWindow(start, end, first, after - 1))
+    return windows

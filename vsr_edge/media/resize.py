@@ -8,8 +8,9 @@ the cubic's shape can be said, and that rounding is to be exact and the same on 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections.abc import Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -29,14 +30,11 @@ _FLAGS = {
 }
 # Beyond 63 (bicubic) and 127 times (bilinear) swscale has no filter, and FFmpeg 7 ends the process;
 # long before that its weights are coarse.
-_STEEPEST = 32
-_SHRUNK = 16
+_STEEPEST, _SHRUNK = 32, 16
 # So many shapes of pictures stay set up in each thread. Without `threads` every graph of PyAV 14
 # starts as many threads as there are processors.
 _KEPT = 4 if hasattr(Graph, "threads") else 1
 _TICK = Fraction(1, 25)
-
-_own = threading.local()
 
 
 def resize(picture: Pixels, side: int, kind: Filter) -> Pixels:
@@ -46,40 +44,42 @@ def resize(picture: Pixels, side: int, kind: Filter) -> Pixels:
             picture = _means(picture, axis, _SHRUNK * side)
     height, width, _ = picture.shape
     frame = VideoFrame(width, height, _PLANES)
-    frame.pts, frame.time_base = 0, _TICK
     for channel, plane in enumerate(_planes(frame)):
         plane[:] = picture[:, :, channel]
-    graph = _graph(width, height, side, kind)
-    graph.vpush(frame)
-    return np.stack(_planes(graph.vpull()))
+    return np.stack(_planes(filtered(frame, _GRAPHS.of(width, height, side, kind))))
 
 
-def _graph(width: int, height: int, side: int, kind: Filter) -> Graph:
-    """The calling thread's own graph for a shape: no two threads may use one."""
-    if not hasattr(_own, "graphs"):
-        _own.graphs = OrderedDict()
-    graphs: OrderedDict[object, Graph] = _own.graphs
-    shape = (width, height, side, kind)
-    if shape not in graphs:
-        graphs[shape] = _build(width, height, f"{side}:{side}:{_FLAGS[kind]}")
-    graphs.move_to_end(shape)
-    while len(graphs) > _KEPT:
-        graphs.popitem(last=False)
-    return graphs[shape]
-
-
-def _build(width: int, height: int, scale: str) -> Graph:
+def filter_graph(width: int, height: int, pixels: VideoFormat, filters: Mapping[str, str]) -> Graph:
+    """A chain of FFmpeg's filters, by name with what each is told, in one thread."""
     graph = Graph()
     if hasattr(graph, "threads"):
         graph.threads = 1
-    source = graph.add_buffer(
-        width=width, height=height, format=VideoFormat(_PLANES), time_base=_TICK
-    )
-    scaler, sink = graph.add("scale", scale), graph.add("buffersink")
-    source.link_to(scaler)
-    scaler.link_to(sink)
-    graph.configure()
+    source = graph.add_buffer(width=width, height=height, format=pixels, time_base=_TICK)
+    chain = [graph.add(name, told) for name, told in filters.items()]
+    graph.link_nodes(source, *chain, graph.add("buffersink")).configure()
     return graph
+
+
+def filtered(frame: VideoFrame, graph: Graph) -> VideoFrame:
+    """A frame by itself through a graph of its shape."""
+    frame.pts, frame.time_base = 0, _TICK
+    graph.vpush(frame)
+    return graph.vpull()
+
+
+class _Graphs(threading.local):
+    """Each thread's own graphs, the latest for each shape: no two threads may use one."""
+
+    def __init__(self) -> None:
+        self.of = lru_cache(_KEPT)(_scaler)
+
+
+def _scaler(width: int, height: int, side: int, kind: Filter) -> Graph:
+    scale = f"{side}:{side}:{_FLAGS[kind]}"
+    return filter_graph(width, height, VideoFormat(_PLANES), {"scale": scale})
+
+
+_GRAPHS = _Graphs()
 
 
 def _planes(frame: VideoFrame) -> list[Pixels]:

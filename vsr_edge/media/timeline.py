@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import insort
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,24 +32,19 @@ _LOOK_AHEAD = 8
 class Timeline:
     """``shifts`` int64 [k, 2]: from which packet on how much is to be added to its timestamps.
 
-    ``strays`` bool [n]: packets whose timestamps are damaged, and mean nothing. ``parts`` int64
-    [p]: the packets with which the clock went back, where another recording begins.
+    ``bad`` bool [n]: packets whose timestamps are damaged, and mean nothing. ``parts`` int64 [p]:
+    the packets with which the clock went back, where another recording begins.
     """
 
     shifts: NDArray[np.int64]
-    strays: NDArray[np.bool_]
+    bad: NDArray[np.bool_]
     parts: NDArray[np.int64]
 
     def shift(self, stamps: NDArray[np.int64]) -> NDArray[np.int64]:
         """Timestamps [n] of the packets on the one timeline; those that are unknown stay so."""
-        if not len(self.shifts):
-            return stamps
         added = np.zeros(len(stamps), np.int64)
-        starts = [*self.shifts[:, 0].tolist(), len(stamps)]
-        for (_, shift), first, after in zip(
-            self.shifts.tolist(), starts[:-1], starts[1:], strict=True
-        ):
-            added[first:after] = shift
+        for first, shift in self.shifts.tolist():
+            added[first:] = shift
         return np.where(stamps == UNKNOWN, UNKNOWN, stamps + added)
 
 
@@ -71,27 +67,39 @@ def one_timeline(
     say. second: in units of the time base. reordered: where the clock is one of presentation, how
     many frames may be stored before one that is shown before them.
     """
-    strays = np.zeros(len(clock), np.bool_)
+    bad = np.zeros(len(clock), np.bool_)
     known = np.flatnonzero(clock != UNKNOWN)
-    if len(known) < 2:
-        return Timeline(np.zeros((0, 2), np.int64), strays, np.zeros(0, np.int64))
-    stamps = clock[known]
-    steps = np.diff(np.unique(stamps) if reordered else stamps)
-    forward = steps[steps > 0]
-    usual = int(np.median(forward)) if len(forward) else 0
-    jumps = _reordered_jumps(stamps, second, reordered) if reordered else _jumps(stamps, second)
-    ahead = max(ahead, _USUAL_STEPS * usual)
-    stretches = _stretches(stamps, lengths[known], jumps, ahead)
-    shifts, parts = _join(stretches, usual, second, known, strays)
-    return Timeline(shifts, strays, parts)
+    shifts: list[tuple[int, int]] = []
+    parts: list[int] = []
+    if len(known) > 1:
+        stamps = clock[known]
+        steps = np.diff(np.unique(stamps) if reordered else stamps)
+        usual = int(np.median(steps[steps > 0])) if (steps > 0).any() else 0
+        ahead = max(ahead, _USUAL_STEPS * usual)
+        stretches = _stretches(stamps, lengths[known], second, ahead, reordered)
+        shift, last, number = 0, stretches[0], 1
+        while number < len(stretches):
+            here = stretches[number]
+            resumed = _resumed(last, stretches[number : number + _LOOK_AHEAD], usual, second)
+            if resumed and stretches[number + resumed].first - last.end < len(known) / 2:
+                number += resumed
+                bad[known[last.end : stretches[number].first]] = True
+                last = stretches[number]
+            elif here.pause:
+                last = here
+            elif abs(restarted := shift + last.high + usual - here.low) + abs(here.high) < LIMIT:
+                shifts.append((int(known[here.first]), restarted))
+                if here.low < last.high:
+                    parts.append(int(known[here.first]))
+                shift, last = restarted, here
+            else:
+                bad[known[here.first : here.end]] = True
+            number += 1
+    return Timeline(np.array(shifts, np.int64).reshape(-1, 2), bad, np.array(parts, np.int64))
 
 
-@dataclass(frozen=True, slots=True)
-class _Stretch:
-    """Timestamps ``first`` to ``end``, exclusive, without a jump.
-
-    ``pause``: it may just be late.
-    """
+class _Stretch(NamedTuple):
+    """Timestamps ``first`` to ``end``, exclusive, without a jump; with ``pause`` just late."""
 
     first: int
     end: int
@@ -100,13 +108,23 @@ class _Stretch:
     pause: bool
 
 
-def _jumps(stamps: NDArray[np.int64], second: int) -> NDArray[np.int64]:
-    """The timestamps before which the clock steps by more than a second either way."""
-    return np.flatnonzero(np.abs(np.diff(stamps)) > second) + 1
+def _stretches(
+    stamps: NDArray[np.int64], lengths: NDArray[np.int64], second: int, ahead: int, reordered: int
+) -> list[_Stretch]:
+    jumps = np.flatnonzero(np.abs(np.diff(stamps)) > second) + 1
+    if reordered:
+        jumps = _reordered_jumps(stamps, second, reordered)
+    firsts = np.concatenate(([0], jumps))
+    ends = np.concatenate((jumps, [len(stamps)]))
+    lows, highs = np.minimum.reduceat(stamps, firsts), np.maximum.reduceat(stamps, firsts)
+    steps = lows[1:] - highs[:-1]
+    pauses = np.concatenate(([False], (steps > 0) & (steps - lengths[jumps - 1] <= ahead)))
+    columns = (firsts.tolist(), ends.tolist(), lows.tolist(), highs.tolist(), pauses.tolist())
+    return [_Stretch(*row) for row in zip(*columns, strict=True)]
 
 
 def _reordered_jumps(stamps: NDArray[np.int64], second: int, reordered: int) -> NDArray[np.int64]:
-    """The same for presentation times: a step back is one only beyond what reordering explains.
+    """Where presentation times jump: a step back is a jump only beyond what reordering explains.
 
     No timestamp may come behind more than ``reordered`` that are greater.
     """
@@ -121,51 +139,6 @@ def _reordered_jumps(stamps: NDArray[np.int64], second: int, reordered: int) -> 
         if len(greatest) > reordered + 1:
             del greatest[0]
     return np.array(jumps, np.int64)
-
-
-def _stretches(
-    stamps: NDArray[np.int64], lengths: NDArray[np.int64], jumps: NDArray[np.int64], ahead: int
-) -> list[_Stretch]:
-    firsts = np.concatenate(([0], jumps))
-    ends = np.concatenate((jumps, [len(stamps)]))
-    lows, highs = np.minimum.reduceat(stamps, firsts), np.maximum.reduceat(stamps, firsts)
-    steps = lows[1:] - highs[:-1]
-    pauses = np.concatenate(([False], (steps > 0) & (steps - lengths[jumps - 1] <= ahead)))
-    columns = (firsts.tolist(), ends.tolist(), lows.tolist(), highs.tolist(), pauses.tolist())
-    return [_Stretch(*row) for row in zip(*columns, strict=True)]
-
-
-def _join(
-    stretches: list[_Stretch],
-    usual: int,
-    back: int,
-    known: NDArray[np.int64],
-    strays: NDArray[np.bool_],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The shifts of the stretches, and where the clock went back; what is damaged is marked in
-    ``strays``.
-    """
-    shifts: list[tuple[int, int]] = []
-    parts: list[int] = []
-    shift, last, number = 0, stretches[0], 1
-    while number < len(stretches):
-        here = stretches[number]
-        resumed = _resumed(last, stretches[number : number + _LOOK_AHEAD], usual, back)
-        if resumed and stretches[number + resumed].first - last.end < len(known) / 2:
-            number += resumed
-            strays[known[last.end : stretches[number].first]] = True
-            last = stretches[number]
-        elif here.pause:
-            last = here
-        elif abs(restarted := shift + last.high + usual - here.low) + abs(here.high) < LIMIT:
-            shifts.append((int(known[here.first]), restarted))
-            if here.low < last.high:
-                parts.append(int(known[here.first]))
-            shift, last = restarted, here
-        else:
-            strays[known[here.first : here.end]] = True
-        number += 1
-    return np.array(shifts, np.int64).reshape(-1, 2), np.array(parts, np.int64)
 
 
 def _resumed(last: _Stretch, following: list[_Stretch], usual: int, back: int) -> int:

@@ -1,4 +1,4 @@
-"""The heads of a bundle that has them: verify and ground candidates, refine a query."""
+"""What goes into the heads, and what comes out: they verify and ground candidates, and refine."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr_edge.errors import UsageError
-from vsr_edge.runtime.encoder import Bundle, TextEncoding
-from vsr_edge.runtime.manifest import GROUNDING, REFINER
-
 Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextEncoding:
+    """Queries encoded.
+
+    ``vectors`` float32 [n, D], of unit length; ``states`` float32 [n, L + N, H] of all tokens, the
+    soft ones last; ``mask`` int64 [n, L + N], 1 where a state is real.
+    """
+
+    vectors: Floats
+    states: Floats
+    mask: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,16 +59,6 @@ class Judgements:
         return best // count, best % count
 
 
-def judge(bundle: Bundle, query: TextEncoding, candidates: Footage) -> Judgements:
-    """Does each candidate show what the query (a batch of one) says, and where?
-
-    Raises:
-        UsageError: the bundle has no grounding head.
-    """
-    _require(bundle, GROUNDING)
-    return Judgements(*bundle.run(GROUNDING, grounding_inputs(query, candidates)))
-
-
 def grounding_inputs(query: TextEncoding, candidates: Footage) -> dict[str, Floats]:
     """What the graph takes to judge K candidates for one query."""
     return {
@@ -70,41 +69,22 @@ def grounding_inputs(query: TextEncoding, candidates: Footage) -> dict[str, Floa
     }
 
 
-def refine(
-    bundle: Bundle, query: TextEncoding, rejected: Footage, match: Floats, unit_frames: Floats
-) -> Floats:
-    """Soft tokens float32 [1, N, H] for a query (a batch of one), from rejected footage.
-
-    ``rejected`` has one frame for each of E candidates, [E, 1, …]; ``match`` [E] are their match
-    logits, ``unit_frames`` [E] how many frames the vector stands for that each was retrieved by.
-
-    Raises:
-        UsageError: the bundle has no refiner.
-    """
-    _require(bundle, REFINER)
-    (soft_tokens,) = bundle.run(REFINER, refiner_inputs(query, rejected, match, unit_frames))
-    return soft_tokens
-
-
 def refiner_inputs(
     query: TextEncoding, rejected: Footage, match: Floats, unit_frames: Floats
 ) -> dict[str, Floats]:
-    """What the graph takes to refine one query; arguments as of :func:`refine`."""
-    about = np.stack([match, np.log2(np.maximum(unit_frames, 1))], -1)
+    """What the graph takes to refine one query from E rejected candidates.
+
+    ``rejected`` has one frame for each, [E, 1, …]; ``match`` [E] are their match logits,
+    ``unit_frames`` [E] how many frames the vector stands for that each was retrieved by.
+    """
+    features = np.stack([match, np.log2(np.maximum(unit_frames, 1))], -1)
     return {
         **_repeated(query, 1),
         "frames": rejected.frames[None, :, 0],
         "frame_regions": rejected.regions[None, :, 0],
-        "about": about[None].astype(np.float32),
+        "about": features[None].astype(np.float32),
         "evidence_mask": rejected.mask[None, :, 0],
     }
-
-
-def _require(bundle: Bundle, role: str) -> None:
-    if role not in bundle.manifest.files:
-        raise UsageError(
-            f"the bundle {bundle.bundle_id} has no {role} head: it searches in one shot"
-        )
 
 
 def _repeated(query: TextEncoding, count: int) -> dict[str, Floats]:

@@ -14,6 +14,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 _STDERR = 2
@@ -28,11 +29,11 @@ _WHERE = re.compile(r"^.*\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _alone = threading.Lock()
 
 
+@dataclass(slots=True)
 class Caught:
     """What onnxruntime logged: its records, without colours, times and places in its source."""
 
-    def __init__(self) -> None:
-        self.records: list[str] = []
+    records: list[str] = field(default_factory=list)
 
     @property
     def reason(self) -> str:
@@ -62,28 +63,24 @@ def native_stderr() -> Iterator[Caught]:
             finally:
                 _flush()
                 os.dup2(own, _STDERR)
-                _sort(file, caught, own)
+                file.seek(0)
+                written = file.read()
+                for match in _RECORD.finditer(written):
+                    text = (match[1] or match[2] or b"").decode("utf-8", "replace").strip()
+                    caught.records.append(_WHERE.sub("", text))
+                others = _RECORD.sub(b"", written)
+                while others:
+                    others = others[os.write(own, others) :]
                 os.close(own)
 
 
 def _scratch() -> BinaryIO:
     """In memory where the system can do that: not every disk may be written to."""
     if hasattr(os, "memfd_create"):
-        return open(os.memfd_create("stderr"), "w+b")  # noqa: PTH123
+        return os.fdopen(os.memfd_create("stderr"), "w+b")
     return tempfile.TemporaryFile()
 
 
 def _flush() -> None:
     if sys.stderr is not None and not sys.stderr.closed:
         sys.stderr.flush()
-
-
-def _sort(file: BinaryIO, caught: Caught, own: int) -> None:
-    file.seek(0)
-    written = file.read()
-    for match in _RECORD.finditer(written):
-        text = (match[1] or match[2] or b"").decode("utf-8", "replace").strip()
-        caught.records.append(_WHERE.sub("", text))
-    others = _RECORD.sub(b"", written)
-    while others:
-        others = others[os.write(own, others) :]

@@ -13,7 +13,7 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,27 +22,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr_edge.config import usable_threads
-from vsr_edge.errors import BundleDamaged, ProviderError, UsageError
-from vsr_edge.memory import wanted_memory
+from vsr_edge.errors import BundleDamaged, ProviderError, UsageError, wanted_memory
 from vsr_edge.runtime.native import Caught, native_stderr
 
 with native_stderr():  # some versions log there that they found no GPU
     import onnxruntime as ort
-# `vsr_edge.privacy` stops telemetry where onnxruntime keeps its own; this, the events that Windows
+# `vsr_edge` stops telemetry where onnxruntime keeps its own; this, the events that Windows
 # may collect, and most of it where a program imported onnxruntime before us.
 ort.disable_telemetry_events()
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """An execution provider: onnxruntime's name, the pip package that brings it, what it is best
-    given: graphs of these precisions, the first there is; so many pictures at once; options of its
-    own.
+class Provider:
+    """An execution provider: its short name, onnxruntime's, the pip package that brings it, and
+    what it is best given: graphs of these precisions, the first there is; so many pictures at once;
+    options, which go to onnxruntime as they are.
 
     ``sizes``: batches are filled up to one of these, the smallest that holds them; none, and each
     batch is taken as it is.
     """
 
+    short: str
     name: str
     package: str
     precisions: tuple[str, ...] = ("int8", "fp32", "fp16")
@@ -54,6 +54,10 @@ class Kind:
         """As how many pictures a batch of ``count`` is run."""
         return next((size for size in self.sizes if size >= count), count)
 
+    def given(self, options: Mapping[str, str]) -> Provider:
+        """With further options, which win."""
+        return replace(self, options={**self.options, **options})
+
 
 # The CPU's batch keeps its cores busy and stays in cache (tests/bench). GPUs want more, and their
 # half precision; int8 graphs are made for CPUs, and most other providers hand parts of them back.
@@ -64,41 +68,30 @@ _TWO = (8, 64)
 # cuDNN's own default tries every algorithm of every convolution on every shape: an index of three
 # short clips took 16-20 s on an H200, and 4.2 s so (HEURISTIC: 14.6 s).
 _CUDNN = {"cudnn_conv_algo_search": "DEFAULT"}
-PROVIDERS = {
-    "cpu": Kind("CPUExecutionProvider", "onnxruntime"),
-    "cuda": Kind("CUDAExecutionProvider", "onnxruntime-gpu", _HALF, 64, _TWO, _CUDNN),
-    "tensorrt": Kind("TensorrtExecutionProvider", "onnxruntime-gpu", _HALF, 64, _TWO),
-    "migraphx": Kind("MIGraphXExecutionProvider", "onnxruntime-migraphx", _HALF, 64, _TWO),
-    "openvino": Kind("OpenVINOExecutionProvider", "onnxruntime-openvino", _FLOAT),
-    "coreml": Kind("CoreMLExecutionProvider", "onnxruntime", _FLOAT, 16),
-    "directml": Kind("DmlExecutionProvider", "onnxruntime-directml", _HALF, 32, (8, 32)),
-    "qnn": Kind("QNNExecutionProvider", "onnxruntime-qnn"),
-}
+_KNOWN = (
+    Provider("cpu", "CPUExecutionProvider", "onnxruntime"),
+    Provider("cuda", "CUDAExecutionProvider", "onnxruntime-gpu", _HALF, 64, _TWO, _CUDNN),
+    Provider("tensorrt", "TensorrtExecutionProvider", "onnxruntime-gpu", _HALF, 64, _TWO),
+    Provider("migraphx", "MIGraphXExecutionProvider", "onnxruntime-migraphx", _HALF, 64, _TWO),
+    Provider("openvino", "OpenVINOExecutionProvider", "onnxruntime-openvino", _FLOAT),
+    Provider("coreml", "CoreMLExecutionProvider", "onnxruntime", _FLOAT, 16),
+    Provider("directml", "DmlExecutionProvider", "onnxruntime-directml", _HALF, 32, (8, 32)),
+    Provider("qnn", "QNNExecutionProvider", "onnxruntime-qnn"),
+)
+PROVIDERS = {provider.short: provider for provider in _KNOWN}
 # TensorRT builds an engine for minutes before the first picture, and Qualcomm's runs what was made
 # for it: only when asked for.
 AUTO_ORDER = ("cuda", "migraphx", "coreml", "directml", "openvino", "cpu")
 CPU = PROVIDERS["cpu"].name
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A provider by its short name, and the options that go to onnxruntime as they are."""
-
-    short: str
-    options: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def kind(self) -> Kind:
-        return PROVIDERS[self.short]
-
-
 def available_providers() -> list[str]:
     """Short names of the providers that this onnxruntime knows, in order of preference."""
     present = set(ort.get_available_providers())
-    return [short for short, kind in PROVIDERS.items() if kind.name in present]
+    return [short for short, provider in PROVIDERS.items() if provider.name in present]
 
 
-def parse_provider(text: str) -> list[Choice]:
+def parse_provider(text: str) -> list[Provider]:
     """The providers to try for ``auto`` or ``NAME[:option=value,…]``, the best first.
 
     Raises:
@@ -117,33 +110,36 @@ def parse_provider(text: str) -> list[Choice]:
     if short == "auto":
         if options:
             raise UsageError(f"{text!r}: options belong to one provider; name it")
-        return [Choice(known) for known in AUTO_ORDER if known in present]
+        return [PROVIDERS[known] for known in AUTO_ORDER if known in present]
     if short not in PROVIDERS:
         raise UsageError(
             f"no execution provider is called {short!r}; known: auto, {', '.join(PROVIDERS)}"
         )
+    provider = PROVIDERS[short]
     if short not in present:
-        kind = PROVIDERS[short]
         remedy = (
             "onnxruntime has it on macOS alone"
-            if kind.package == PROVIDERS["cpu"].package
-            else f"`pip uninstall onnxruntime` and `pip install {kind.package}` (only one of the "
-            "two can be installed)"
+            if provider.package == PROVIDERS["cpu"].package
+            else f"`pip uninstall onnxruntime` and `pip install {provider.package}` (only one of "
+            "the two can be installed)"
         )
         raise ProviderError(
-            f"the installed onnxruntime has no {kind.name}: {remedy}; or use --provider cpu"
+            f"the installed onnxruntime has no {provider.name}: {remedy}; or use --provider cpu"
         )
-    return [Choice(short, options)]
+    return [provider.given(options)]
 
 
 class Session:
-    """A loaded graph on one provider; safe to share by threads."""
+    """A loaded graph on one provider; safe to share by threads.
 
-    def __init__(self, session: ort.InferenceSession, choice: Choice, precision: str) -> None:
+    ``inputs`` and ``outputs``: the graph's names with the shape of each.
+    """
+
+    def __init__(self, session: ort.InferenceSession, provider: Provider, precision: str) -> None:
         self._session = session
         # DirectML's sessions must not be run by two threads at once; others may.
-        self._alone = threading.Lock() if choice.short == "directml" else nullcontext()
-        self.choice = choice
+        self._alone = threading.Lock() if provider.short == "directml" else nullcontext()
+        self.provider = provider
         self.precision = precision
         self.inputs: dict[str, list[Any]] = {t.name: t.shape for t in session.get_inputs()}
         self.outputs: dict[str, list[Any]] = {t.name: t.shape for t in session.get_outputs()}
@@ -159,15 +155,15 @@ class Session:
         """
         try:
             with self._alone:
-                if self.choice.short == "cuda":
+                if self.provider.short == "cuda":
                     return self.run_bound(outputs, feeds, "cuda")
                 return list(self._session.run(list(outputs), dict(feeds)))
         except Exception as error:  # onnxruntime raises its own untyped exceptions
-            if self.choice.short == "cpu":
+            if self.provider.short == "cpu":
                 _check_memory(error, "run the model")
                 raise
             raise ProviderError(
-                f"{self.choice.kind.name} failed while running ({_first_line(error)}); "
+                f"{self.provider.name} failed while running ({_first_line(error)}); "
                 "use --provider cpu"
             ) from error
 
@@ -179,7 +175,7 @@ class Session:
         for name, values in feeds.items():
             binding.bind_cpu_input(name, np.ascontiguousarray(values))
         for name in outputs:
-            binding.bind_output(name, device, int(self.choice.options.get("device_id", 0)))
+            binding.bind_output(name, device, int(self.provider.options.get("device_id", 0)))
         self._session.run_with_iobinding(binding)
         return list(binding.copy_outputs_to_cpu())
 
@@ -200,10 +196,11 @@ def open_session(
     """
     refused: list[str] = []
     for choice in parse_provider(provider):
-        if provider == "auto" and set(variants) == {"int8"} != {choice.kind.precisions[0]}:
-            refused.append(f"{choice.kind.name} is no faster with int8 graphs")
+        wanted = choice.precisions
+        if provider == "auto" and set(variants) == {"int8"} != {wanted[0]}:
+            refused.append(f"{choice.name} is no faster with int8 graphs")
             continue
-        precision = next((p for p in choice.kind.precisions if p in variants), next(iter(variants)))
+        precision = next((one for one in wanted if one in variants), next(iter(variants)))
         try:
             return _start(variants[precision], choice, precision, threads)
         except ProviderError as error:
@@ -211,9 +208,9 @@ def open_session(
     raise ProviderError("; ".join(refused))
 
 
-def _start(path: Path, choice: Choice, precision: str, threads: int) -> Session:
-    name = choice.kind.name
-    said = _preload() if choice.short in {"cuda", "tensorrt"} else ""
+def _start(path: Path, provider: Provider, precision: str, threads: int) -> Session:
+    name = provider.name
+    said = _preload() if provider.short in {"cuda", "tensorrt"} else ""
     options = ort.SessionOptions()
     # Explicit, because onnxruntime's own default (0) counts the machine's cores, not the
     # container's.
@@ -225,14 +222,14 @@ def _start(path: Path, choice: Choice, precision: str, threads: int) -> Session:
     if precision == "fp16" and name == CPU:
         # Its layout optimisation crashes on half-precision convolutions (onnxruntime 1.31).
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    if choice.short == "directml":
+    if provider.short == "directml":
         options.enable_mem_pattern = False  # it refuses to start otherwise
     caught = Caught()
     try:
         with nullcontext(caught) if name == CPU else native_stderr() as caught:
             # Its own fallback prints to stdout, and becomes the CPU.
             session = ort.InferenceSession(
-                str(path), options, providers=_providers(choice), enable_fallback=0
+                str(path), options, providers=_providers(provider), enable_fallback=0
             )
     except Exception as error:  # onnxruntime raises its own untyped exceptions
         _check_memory(error, f"load {path}")
@@ -250,30 +247,27 @@ def _start(path: Path, choice: Choice, precision: str, threads: int) -> Session:
     if name != CPU:
         # What a provider logs while it runs comes as an exception too.
         ort.set_default_logger_severity(4)
-    return Session(session, choice, precision)
+    return Session(session, provider, precision)
 
 
-def _providers(choice: Choice) -> list[tuple[str, dict[str, str]]]:
+def _providers(provider: Provider) -> list[tuple[str, dict[str, str]]]:
     """What onnxruntime is to try, in order, each with its options; what the user says wins."""
-    chosen = [(choice.kind.name, {**choice.kind.options, **choice.options})]
-    if choice.short == "tensorrt" and "cuda" in available_providers():
+    chosen = [(provider.name, dict(provider.options))]
+    if provider.short == "tensorrt" and "cuda" in available_providers():
         # For the nodes that it does not take.
         cuda = PROVIDERS["cuda"]
-        device = {k: v for k, v in choice.options.items() if k == "device_id"}
+        device = {k: v for k, v in provider.options.items() if k == "device_id"}
         chosen.append((cuda.name, {**cuda.options, **device}))
-    if choice.kind.name != CPU:
-        chosen.append((CPU, {}))
-    return chosen
+    return chosen if provider.name == CPU else [*chosen, (CPU, {})]
 
 
 @cache
 def _preload() -> str:
     """Load CUDA and cuDNN where pip put them, once; what onnxruntime prints of it, on a line."""
-    if not hasattr(ort, "preload_dlls"):
-        return ""
     printed = io.StringIO()
-    with redirect_stdout(printed):
-        ort.preload_dlls()
+    if hasattr(ort, "preload_dlls"):
+        with redirect_stdout(printed):
+            ort.preload_dlls()
     return " ".join(printed.getvalue().split())
 
 

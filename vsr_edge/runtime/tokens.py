@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vsr_edge.errors import BundleDamaged, UsageError
-from vsr_edge.runtime.manifest import TextInput
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -21,8 +20,24 @@ if TYPE_CHECKING:
 LEAST_ROOM = 3
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Tokens:
+@dataclass(frozen=True, slots=True)
+class TextInput:
+    """How sentences become rows of tokens.
+
+    ``positions``: what words and soft tokens together may take, None for no limit. ``fill``: rows
+    are padded until they take all of it, as encoders want that pool the last position.
+    """
+
+    pad_id: int
+    pad_token: str
+    positions: int | None
+    fill: bool
+
+
+DEFAULT_TEXT = TextInput(pad_id=0, pad_token="[PAD]", positions=None, fill=False)
+
+
+class Tokens(NamedTuple):
     """n rows: ``ids`` int64 [n, L], ``mask`` int64 [n, L], 1 for what is no padding."""
 
     ids: NDArray[np.int64]

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -38,8 +37,7 @@ _ENDINGS = (
 _SHORTEST_STEM, _LONGEST_WORD, _ABBREVIATED = 3, 40, 5
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """``unknown``: words as they were written, each once. ``cut``: what the encoder never sees."""
 
     unknown: tuple[str, ...]
@@ -52,20 +50,18 @@ def read(tokenizer: Tokenizer, text: str, room: int, language: str | None) -> Re
     ``language`` as in a bundle's provenance; None where it is not known.
     """
     encoding = tokenizer.encode(text)
-    ends = [
-        end
-        for (_, end), mark in zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
-        if not mark
-    ]
+    marks = zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+    ends = [end for (_, end), mark in marks if not mark]
     length = sum(encoding.attention_mask)  # less any padding
-    marks = length - len(ends)
     left_out = bool(encoding.overflowing) or length > room
-    seen = max(ends[: room - marks], default=0) if left_out else len(text)
+    seen = max(ends[: room - (length - len(ends))], default=0) if left_out else len(text)
     unknown = list(_unknown_tokens(tokenizer, encoding, text))
     if language == ENGLISH:
-        words = _words(text[:seen])
+        # Runs of letters with their marks.
+        runs = groupby(text[:seen], lambda c: unicodedata.category(c)[0] in "LM")
+        words = ["".join(run) for is_word, run in runs if is_word]
         if not text.isupper():  # else, what is written so is an abbreviation
-            words = (word for word in words if not (word.isupper() and len(word) <= _ABBREVIATED))
+            words = [word for word in words if not (word.isupper() and len(word) <= _ABBREVIATED)]
         unknown += [word for word in words if not _is_english(tokenizer, word)]
     whole = [word for word in unknown if not any(word != o and word in o for o in unknown)]
     return Reading(tuple(dict.fromkeys(whole)), text[seen:].strip() if left_out else "")
@@ -82,32 +78,22 @@ def _unknown_tokens(tokenizer: Tokenizer, encoding: Encoding, text: str) -> Iter
             yield text[start:end]
 
 
-def _words(text: str) -> Iterator[str]:
-    """Runs of letters with their marks."""
-    for is_word, run in groupby(text, lambda c: unicodedata.category(c)[0] in "LM"):
-        if is_word:
-            yield "".join(run)
-
-
 def _is_english(tokenizer: Tokenizer, word: str) -> bool:
-    plain = _plain(word)
+    # In small letters and without accents, as the tokenizer reads it.
+    apart = unicodedata.normalize("NFD", word.lower())
+    plain = "".join(c for c in apart if unicodedata.category(c) != "Mn")
     if plain in _FOREIGN or len(plain) > _LONGEST_WORD or not plain.isascii():
         return False
+
+    def known(one: str) -> bool:
+        return tokenizer.token_to_id(one) is not None or one in _listed()
+
     if not word.isascii():  # English takes over a few such words, and makes no new ones of them
-        return _is_word(tokenizer, plain)
-    if any(_is_word(tokenizer, form) for form in _forms(plain)):
-        return True
-    return any(
-        _is_word(tokenizer, plain[:place])
-        and any(_is_word(tokenizer, form) for form in _forms(plain[place:]))
+        return known(plain)
+    return any(map(known, _forms(plain))) or any(
+        known(plain[:place]) and any(map(known, _forms(plain[place:])))
         for place in range(_SHORTEST_STEM, len(plain) - _SHORTEST_STEM + 1)
     )
-
-
-def _plain(word: str) -> str:
-    """In small letters and without accents, as the tokenizer reads it."""
-    apart = unicodedata.normalize("NFD", word.lower())
-    return "".join(c for c in apart if unicodedata.category(c) != "Mn")
 
 
 def _forms(word: str) -> Iterator[str]:
@@ -119,10 +105,6 @@ def _forms(word: str) -> Iterator[str]:
             yield stem
             if stem[-1] == stem[-2]:
                 yield stem[:-1]
-
-
-def _is_word(tokenizer: Tokenizer, word: str) -> bool:
-    return tokenizer.token_to_id(word) is not None or word in _listed()
 
 
 @cache

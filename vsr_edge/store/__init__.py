@@ -1,1 +1,51 @@
-"""Rows and vectors; knows no model. The other rooms use ``vsr_edge.store.base`` alone."""
+"""Rows and vectors; knows no model. The other rooms use :func:`open_store` and
+``vsr_edge.store.base`` alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vsr_edge.errors import UsageError
+from vsr_edge.store.base import Store
+
+
+def open_store(
+    folder: Path | str,
+    *,
+    bundle_id: str | None = None,
+    dim: int | None = None,
+    create: bool = False,
+    threads: int = 0,
+) -> Store:
+    """Open the archive in a local folder.
+
+    Args:
+        folder: a path, or a ``file://`` URL.
+        bundle_id: the bundle in use; None to only look, whatever bundle encoded the archive.
+        dim: its vector length D; None like ``bundle_id``. Both are needed to create.
+        create: make the folder and an empty archive where there is none.
+        threads: for searching; 0 is as many as this process may use.
+
+    Raises:
+        ArchiveNotFound: nothing was indexed there, and ``create`` is False.
+        BundleMismatch: it was encoded with another bundle.
+        ArchiveDamaged: the database cannot be read.
+        ArchiveError: it was written by a newer version, or the folder cannot be used.
+    """
+    # The database and usearch take 0.2 s to import: not for `--help`.
+    from vsr_edge.store.sqlite import LocalStore
+
+    return LocalStore(_local(folder), bundle_id=bundle_id, dim=dim, create=create, threads=threads)
+
+
+def _local(folder: Path | str) -> Path:
+    if isinstance(folder, Path) or "://" not in folder:
+        return Path(folder)
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    url = urlsplit(folder)
+    if url.scheme != "file" or url.netloc not in {"", "localhost"}:
+        raise UsageError(f"{folder}: archives lie in local folders; give a path or a file:// URL")
+    return Path(url2pathname(url.path))

@@ -10,10 +10,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self
 
-from vsr_edge.errors import UsageError
 from vsr_edge.types import (
     Clip,
     ClipHit,
@@ -43,7 +41,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedReindex:
-    """A second generation beside the archive: by which bundle, and how many videos it has."""
+    """A shadow archive that is not switched to: of which bundle, and how many videos it has."""
 
     bundle_id: str
     videos: int
@@ -53,7 +51,7 @@ class UnfinishedReindex:
 class ArchiveStats:
     """What an archive holds. ``hours`` is footage; sizes are on disk; ``dim`` is D.
 
-    ``reindex`` is a second generation that is being made, or was left unfinished.
+    ``reindex`` is a shadow archive that is being filled, or was left unfinished.
     """
 
     videos: int
@@ -82,7 +80,6 @@ class VideoWriter(Protocol):
             ValueError: a vector that is not finite, of another dimension, or times that go
             backwards.
         """
-        ...
 
     def finish(
         self,
@@ -104,16 +101,10 @@ class VideoWriter(Protocol):
             ValueError: no frames, no clips, windows outside the frames, or unfit vectors. Nothing
             is stored.
         """
-        ...
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
 
 
 class Writer(Protocol):
@@ -121,23 +112,19 @@ class Writer(Protocol):
 
     def begin(self, video: Video, sampling: Sampling) -> VideoWriter:
         """Start to store a video; one that lies at the same path is replaced when it finishes."""
-        ...
 
     def rename(self, video_id: int, path: Path, *, size_bytes: int, modified_ns: int) -> None:
         """The same content now lies at ``path``; a video stored for that path is removed."""
-        ...
 
     def touch(self, video_id: int, *, size_bytes: int, modified_ns: int) -> None:
         """The same content at the same path, with a new time stamp."""
-        ...
 
     def remove(self, video_ids: Iterable[int]) -> int:
         """Forget videos with their frames and clips; returns how many there were."""
-        ...
 
 
-class Succession(Protocol):
-    """A second generation of the archive, filled beside the first, which it then replaces.
+class ShadowArchive(Protocol):
+    """A second archive, filled beside the first by another bundle, which it then replaces.
 
     Reading goes on all the while. What a crash leaves of it, the next one takes up.
     """
@@ -145,34 +132,30 @@ class Succession(Protocol):
     @property
     def bundle_id(self) -> str:
         """The bundle that the archive is encoded with now: another one after :meth:`switch`."""
-        ...
 
     def open(self, bundle_id: str, dim: int) -> Store:
-        """The second generation: as far as it was filled before, or empty.
+        """The shadow: as far as it was filled before, or empty.
 
         One that was begun with another bundle, or is damaged, is thrown away with a notice.
 
         Raises:
             ArchiveError: its folder holds files of somebody else.
         """
-        ...
 
     def switch(self) -> None:
-        """Put the second generation in the place of the first, wholly or not at all.
+        """Put the shadow in the place of the archive, wholly or not at all.
 
         Close it before. Stores that are open on the archive finish what they are reading; then
         they raise ``BundleMismatch``.
 
         Raises:
-            ArchiveDamaged: the second generation is; it was thrown away.
+            ArchiveDamaged: the shadow is; it was thrown away.
             ArchiveError: there is no room on the disk for both and the change of one into the
             other. In either case nothing has changed.
         """
-        ...
 
     def tidy(self) -> UnfinishedReindex | None:
         """Remove what a crash left of a switch; returns what is still to be switched to."""
-        ...
 
 
 class Store(Protocol):
@@ -185,50 +168,44 @@ class Store(Protocol):
     @property
     def bundle_id(self) -> str:
         """The bundle that encoded this archive."""
-        ...
 
     @property
     def dim(self) -> int:
         """D, the length of every vector."""
-        ...
 
     @property
     def notices(self) -> list[str]:
         """What the store repaired or could not save, in sentences for the user; oldest first."""
-        ...
+
+    def reading(self) -> AbstractContextManager[None]:
+        """All that this thread reads inside the block is of one state of the archive.
+
+        That it is still of this bundle is checked once, on entering. A block within a block is
+        part of it.
+        """
 
     def writer(self) -> AbstractContextManager[Writer]:
-        """Become the writer; leaving the block also brings the search cache up to date.
+        """Become the writer; leaving the block also brings the vector file up to date.
 
         Raises:
             ArchiveLocked: another process writes; the message names it.
             ArchiveError: the folder cannot be written.
         """
-        ...
 
-    def succession(self) -> AbstractContextManager[Succession]:
-        """Become the writer, to have the archive replaced by a second generation.
-
-        Raises:
-            ArchiveLocked, ArchiveError: as :meth:`writer`.
-        """
-        ...
+    def shadow_archive(self) -> AbstractContextManager[ShadowArchive]:
+        """Become the writer, to have the archive replaced by another bundle's; errors likewise."""
 
     def videos(self, where: Filter | None = None) -> list[StoredVideo]:
         """All videos, or those that the filter lets through, ordered by path."""
-        ...
 
-    def video(self, video_id: int) -> StoredVideo | None:
-        """The video of that id, if it is (still) there."""
-        ...
+    def videos_of(self, video_ids: Iterable[int]) -> dict[int, StoredVideo]:
+        """The videos of these ids, read at once; those that are not there are left out."""
 
     def find(self, path: Path) -> StoredVideo | None:
         """The video stored for exactly this path."""
-        ...
 
     def find_fingerprint(self, fingerprint: str) -> list[StoredVideo]:
         """The videos with this content, ordered by path."""
-        ...
 
     def search(self, vector: Vectors, k: int, where: Filter | None = None) -> list[ClipHit]:
         """The ``k`` clips with the largest inner product with ``vector`` float32 [D], best first.
@@ -238,13 +215,6 @@ class Store(Protocol):
         Raises:
             ValueError: a vector that is not finite or of another dimension, or ``k`` below 1.
         """
-        ...
-
-    def search_many(
-        self, vectors: Vectors, k: int, where: Filter | None = None
-    ) -> list[list[ClipHit]]:
-        """:meth:`search` for each row of float32 [Q, D], all on one state of the archive."""
-        ...
 
     def frames(
         self,
@@ -259,84 +229,27 @@ class Store(Protocol):
         Regions are read only when asked for, and are None where none were stored. A video that is
         not (or no longer) there has no frames: the result is empty.
         """
-        ...
+
+    def frames_of(
+        self, spans: Sequence[tuple[int, int, int]], *, regions: bool = False
+    ) -> list[FrameFeatures]:
+        """:meth:`frames` of each (video id, first, last), all read at once from one state."""
 
     def frame_count(self, where: Filter | None = None) -> int:
         """How many frames all videos have, or those that the filter lets through."""
-        ...
 
     def clips(self, video_id: int) -> list[Clip]:
         """The clips of a video in time order."""
-        ...
 
     def stats(self) -> ArchiveStats:
         """Counts and sizes."""
-        ...
 
     def check(self) -> list[str]:
         """Read everything and name each problem with what to do; an empty list means sound."""
-        ...
 
     def close(self) -> None:
         """Let go of the files. Closing twice is harmless."""
-        ...
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-
-
-def open_store(
-    folder: Path | str,
-    *,
-    bundle_id: str | None = None,
-    dim: int | None = None,
-    create: bool = False,
-    exact_limit: int | None = None,
-    threads: int = 0,
-) -> Store:
-    """Open the archive in a local folder.
-
-    Args:
-        folder: a path, or a ``file://`` URL.
-        bundle_id: the bundle in use; None to only look, whatever bundle encoded the archive.
-        dim: its vector length D; None like ``bundle_id``. Both are needed to create.
-        create: make the folder and an empty archive where there is none.
-        exact_limit: up to so many clips every search is exhaustive; above, a graph answers
-            approximately. None is the measured limit, ``config.EXACT_SEARCH_LIMIT``.
-        threads: for searching and building the graph; 0 is as many as this process may use.
-
-    Raises:
-        ArchiveNotFound: nothing was indexed there, and ``create`` is False.
-        BundleMismatch: it was encoded with another bundle.
-        ArchiveDamaged: the database cannot be read.
-        ArchiveError: it was written by a newer version, or the folder cannot be used.
-    """
-    # The database and the index take 0.2 s to import: not for `--help`.
-    from vsr_edge.store.local import LocalStore
-
-    return LocalStore(
-        _local_folder(folder),
-        bundle_id=bundle_id,
-        dim=dim,
-        create=create,
-        exact_limit=exact_limit,
-        threads=threads,
-    )
-
-
-def _local_folder(folder: Path | str) -> Path:
-    if isinstance(folder, Path) or "://" not in folder:
-        return Path(folder)
-    from urllib.parse import urlsplit
-    from urllib.request import url2pathname
-
-    url = urlsplit(folder)
-    if url.scheme != "file" or url.netloc not in {"", "localhost"}:
-        raise UsageError(f"{folder}: archives lie in local folders; give a path or a file:// URL")
-    return Path(url2pathname(url.path))
+    def __exit__(self, *error: object) -> None: ...

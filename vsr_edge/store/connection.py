@@ -1,14 +1,23 @@
-"""Opening the SQLite file, and what its errors mean to the user."""
+"""The SQLite file: making, opening and upgrading it, and what its errors mean to the user."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
-from vsr_edge.errors import ArchiveDamaged, ArchiveError, ArchiveLocked
+from vsr_edge.errors import ArchiveDamaged, ArchiveError, ArchiveLocked, ArchiveNotFound
+from vsr_edge.store.lock import UPKEEP, WriterLock
+from vsr_edge.store.migrations import (
+    APPLICATION_ID,
+    READABLE_VERSION,
+    SCHEMA_VERSION,
+    SEGMENTS_TABLE,
+    migrate,
+)
 
 DATABASE_FILE = "archive.db"
 
@@ -17,6 +26,60 @@ DATABASE_FILE = "archive.db"
 PAGE_BYTES = 8192
 _BUSY_SECONDS = 10.0
 _WAL_LIMIT_BYTES = 64 << 20
+
+
+def create_archive(folder: Path, bundle_id: str, dim: int, *, page_bytes: int = PAGE_BYTES) -> None:
+    """Make an empty archive where there is none, or finish making it."""
+    database = folder / DATABASE_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArchiveError(
+            f"{folder} cannot be made ({error.strerror}): choose another folder"
+        ) from error
+    if database.exists() and _is_made(folder):
+        return
+    with (
+        WriterLock(folder, UPKEEP),
+        translate_errors(folder),
+        closing(connect(database, create=True, page_bytes=page_bytes)) as connection,
+    ):
+        if _version(connection, folder) < SCHEMA_VERSION:
+            migrate(connection)
+        with transaction(connection, write=True):
+            connection.execute(
+                "INSERT OR IGNORE INTO meta (id, bundle_id, dim, created_at) VALUES (1, ?, ?, ?)",
+                [bundle_id, dim, datetime.now(UTC).isoformat(timespec="seconds")],
+            )
+
+
+def _is_made(folder: Path) -> bool:
+    try:
+        connection, _ = open_archive(folder)
+    except ArchiveNotFound:
+        return False
+    with closing(connection), translate_errors(folder):
+        return encoded_with(connection) is not None
+
+
+def open_archive(folder: Path) -> tuple[sqlite3.Connection, bool]:
+    """A connection to an archive of the present schema, and whether it is read-only."""
+    database = folder / DATABASE_FILE
+    if not database.is_file():
+        raise not_found(folder)
+    read_only = not (os.access(folder, os.W_OK) and os.access(database, os.W_OK))
+    with translate_errors(folder):
+        connection = _connect_read_only(database) if read_only else connect(database)
+        try:
+            version = _version(connection, folder)
+            if version == 0:
+                raise not_found(folder)
+            if version < SCHEMA_VERSION:
+                _upgrade(connection, folder, version, read_only)
+        except BaseException:
+            connection.close()
+            raise
+    return connection, read_only
 
 
 def connect(
@@ -42,7 +105,7 @@ def connect(
     return connection
 
 
-def connect_read_only(database: Path) -> sqlite3.Connection:
+def _connect_read_only(database: Path) -> sqlite3.Connection:
     """Open where nothing can be written, such as a read-only medium."""
     connection = _connect(database, "ro")
     try:
@@ -72,6 +135,40 @@ def _connect(database: Path, mode: str) -> sqlite3.Connection:
     )
 
 
+def _upgrade(connection: sqlite3.Connection, folder: Path, version: int, read_only: bool) -> None:
+    if read_only and version < READABLE_VERSION:
+        raise ArchiveError(
+            f"{folder} was written by an older version and cannot be changed here: open it once "
+            "where it can be written"
+        )
+    if read_only:
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute(f"CREATE TEMP TABLE {SEGMENTS_TABLE}")
+        return
+    with WriterLock(folder, UPKEEP):
+        if _version(connection, folder) < SCHEMA_VERSION:
+            migrate(connection)
+
+
+def _version(connection: sqlite3.Connection, folder: Path) -> int:
+    """The archive's schema; 0 for a file that nothing was written to yet."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    # Creation may have been interrupted between making the table of steps and the first step.
+    begun = {row[0] for row in tables} <= {"_sqlite_migrations"}
+    if application != APPLICATION_ID and not begun:
+        raise ArchiveError(
+            f"{folder / DATABASE_FILE} belongs to another program: choose another folder"
+        )
+    if version > SCHEMA_VERSION:
+        raise ArchiveError(
+            f"{folder} was written by a newer version of vsr-edge (schema {version}, this one "
+            f"knows {SCHEMA_VERSION}): update vsr-edge, or index into another folder"
+        )
+    return version
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection, *, write: bool) -> Iterator[sqlite3.Connection]:
     """One transaction; reading inside sees one state of the archive whatever others write."""
@@ -86,18 +183,29 @@ def transaction(connection: sqlite3.Connection, *, write: bool) -> Iterator[sqli
         raise
 
 
+def encoded_with(connection: sqlite3.Connection) -> tuple[str, int] | None:
+    """The bundle of an archive and its dimension D; None while the archive is being made."""
+    row = connection.execute("SELECT bundle_id, dim FROM meta").fetchone()
+    return None if row is None else (str(row[0]), int(row[1]))
+
+
+def generation(connection: sqlite3.Connection) -> int:
+    """A number that grows with each change of clips or paths."""
+    return int(connection.execute("SELECT generation FROM meta").fetchone()[0])
+
+
 @contextmanager
-def explained(folder: Path) -> Iterator[None]:
+def translate_errors(folder: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours, saying what to do."""
     try:
         yield
     except sqlite3.Error as error:
         if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
             raise
-        raise _explain(folder, error) from error
+        raise _translated(folder, error) from error
 
 
-def _explain(folder: Path, error: sqlite3.Error) -> ArchiveError:
+def _translated(folder: Path, error: sqlite3.Error) -> ArchiveError:
     # A vector of the wrong length is found by us, and has no code.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     if code == sqlite3.SQLITE_READONLY_DBMOVED:
@@ -117,6 +225,14 @@ def _explain(folder: Path, error: sqlite3.Error) -> ArchiveError:
     )
 
 
+def not_found(folder: Path) -> ArchiveNotFound:
+    """The error for a folder without an archive."""
+    return ArchiveNotFound(
+        f"{folder} holds no archive yet: index some videos into it first with `vsr-edge index "
+        "FOLDER`, or name another archive with --archive"
+    )
+
+
 def damaged(folder: Path, reason: str) -> ArchiveDamaged:
     """The error for a database that cannot be trusted."""
     return ArchiveDamaged(
@@ -131,8 +247,3 @@ def moved(folder: Path) -> ArchiveError:
         f"{folder} was removed or replaced while it was written, and what was stored is lost with "
         "it: run the same command again"
     )
-
-
-def is_writable(folder: Path) -> bool:
-    """Whether this process may change the archive's files."""
-    return os.access(folder, os.W_OK) and os.access(folder / DATABASE_FILE, os.W_OK)

@@ -9,7 +9,6 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from vsr_edge.errors import ArchiveError, ArchiveLocked
@@ -74,8 +73,8 @@ class WriterLock:
             patience = _UPKEEP_SECONDS if holder.get("purpose") == UPKEEP else _GRACE_SECONDS
             if time.monotonic() - started > patience:
                 raise ArchiveLocked(
-                    f"{self._folder} is being written by {describe(holder)}. Wait for it to finish "
-                    "or stop it, then try again; searching works meanwhile."
+                    f"{self._folder} is being written by {_described(holder)}. Wait for it to "
+                    "finish or stop it, then try again; searching works meanwhile."
                 )
             time.sleep(_POLL_SECONDS)
 
@@ -90,22 +89,29 @@ class WriterLock:
                 "index into another folder"
             ) from error
         try:
-            taken = _try_lock(descriptor)
-            if taken:
-                _write_holder(descriptor, self._purpose)
+            if _try_lock(descriptor):
+                self._write_holder(descriptor)
+                self._descriptor = descriptor
         except OSError as error:
-            os.close(descriptor)
             raise ArchiveError(
                 f"{path} cannot be locked ({error.strerror}): keep the archive on a local disk"
             ) from error
-        except BaseException:
-            os.close(descriptor)
-            raise
-        if not taken:
-            os.close(descriptor)
-            return False
-        self._descriptor = descriptor
-        return True
+        finally:
+            if self._descriptor != descriptor:
+                os.close(descriptor)
+        return self._descriptor is not None
+
+    def _write_holder(self, descriptor: int) -> None:
+        holder = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": " ".join(sys.orig_argv)[:_COMMAND_CHARACTERS],
+            "purpose": self._purpose,
+        }
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, json.dumps(holder).encode("utf-8"))
 
     def release(self) -> None:
         """Let go of it."""
@@ -123,12 +129,7 @@ class WriterLock:
             self.acquire()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.release()
 
 
@@ -141,7 +142,7 @@ def read_holder(folder: Path) -> dict[str, object]:
     return holder if isinstance(holder, dict) else {}
 
 
-def describe(holder: dict[str, object]) -> str:
+def _described(holder: dict[str, object]) -> str:
     """The holder in words: process, host, since when, command."""
     if not holder:
         return "another process"
@@ -149,16 +150,3 @@ def describe(holder: dict[str, object]) -> str:
         f"process {holder.get('pid')} on {holder.get('host')} since {holder.get('since')} "
         f"({holder.get('command')})"
     )
-
-
-def _write_holder(descriptor: int, purpose: str) -> None:
-    holder = {
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
-        "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(sys.orig_argv)[:_COMMAND_CHARACTERS],
-        "purpose": purpose,
-    }
-    os.ftruncate(descriptor, 0)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    os.write(descriptor, json.dumps(holder).encode("utf-8"))

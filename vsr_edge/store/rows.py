@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vsr_edge.errors import printable
 from vsr_edge.store.base import Filter
 from vsr_edge.types import Clip, ClipWindow, HalfVectors, Sampling, StoredVideo, Video
 
-VIDEO_COLUMNS = (
-    "id, path, fingerprint, size_bytes, modified_ns, duration, width, height, rotation, codec,"
-    " container, frame_rate, audio_streams, sampling, frame_count, clip_count, partial, indexed_at"
-)
+_VIDEO_FIELDS = tuple(field.name for field in fields(Video))
+_STORED = ("sampling", "frame_count", "clip_count", "partial", "indexed_at")
+VIDEO_COLUMNS = ", ".join(("id", *_VIDEO_FIELDS, *_STORED))
 CLIP_COLUMNS = "id, video_id, start_time, end_time, first_frame, last_frame"
 
 # How far from 1 a clip vector's length may be: float16 rounding stays far within.
@@ -36,57 +36,24 @@ def path_value(path: Path) -> str | bytes:
     return text
 
 
-def printable(text: str) -> str:
-    """Text that SQLite can hold: undecodable bytes of a file name become escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def video_values(video: Video, sampling: Sampling) -> dict[str, Any]:
     """The columns of a video that are known before its frames."""
-    return {
+    return asdict(video) | {
         "path": path_value(video.path),
-        "fingerprint": video.fingerprint,
-        "size_bytes": video.size_bytes,
-        "modified_ns": video.modified_ns,
-        "duration": video.duration,
-        "width": video.width,
-        "height": video.height,
-        "rotation": video.rotation,
         "codec": printable(video.codec),
         "container": printable(video.container),
-        "frame_rate": video.frame_rate,
-        "audio_streams": video.audio_streams,
         "sampling": json.dumps(asdict(sampling)),
     }
 
 
 def stored_video(row: Sequence[Any]) -> StoredVideo:
     """From the columns ``VIDEO_COLUMNS``."""
-    values = dict(zip(VIDEO_COLUMNS.replace(" ", "").split(","), row, strict=True))
+    video_id, path, *values = row
+    video = Video(Path(os.fsdecode(path)), *values[: len(_VIDEO_FIELDS) - 1])
+    sampling, *rest = values[len(_VIDEO_FIELDS) - 1 :]
     known = {field.name for field in fields(Sampling)}
-    sampling = {k: v for k, v in json.loads(values["sampling"]).items() if k in known}
-    return StoredVideo(
-        video_id=values["id"],
-        video=Video(
-            path=Path(os.fsdecode(values["path"])),
-            fingerprint=values["fingerprint"],
-            size_bytes=values["size_bytes"],
-            modified_ns=values["modified_ns"],
-            duration=values["duration"],
-            width=values["width"],
-            height=values["height"],
-            rotation=values["rotation"],
-            codec=values["codec"],
-            container=values["container"],
-            frame_rate=values["frame_rate"],
-            audio_streams=values["audio_streams"],
-        ),
-        sampling=Sampling(**sampling),
-        frames=values["frame_count"],
-        clips=values["clip_count"],
-        partial=values["partial"],
-        indexed_at=values["indexed_at"],
-    )
+    settings = {name: value for name, value in json.loads(sampling).items() if name in known}
+    return StoredVideo(video_id, video, Sampling(**settings), *rest)
 
 
 def clip(row: Sequence[Any]) -> Clip:
@@ -128,17 +95,14 @@ def _matches(pattern: str) -> tuple[str, list[bytes]]:
     return f"({condition})", [os.fsencode(name)] * condition.count("?")
 
 
-def half(vectors: NDArray[Any], what: str, shape: tuple[int | None, ...]) -> HalfVectors:
+def half(vectors: NDArray[Any], what: str, shape: tuple[int, ...]) -> HalfVectors:
     """Check and convert to contiguous float16.
 
     Raises:
-        ValueError: not of that shape (None: any number), or not finite in float16.
+        ValueError: not of that shape, or not finite in float16.
     """
-    if len(vectors.shape) != len(shape) or any(
-        wanted not in (None, found) for wanted, found in zip(shape, vectors.shape, strict=True)
-    ):
-        wanted_shape = ", ".join("n" if size is None else str(size) for size in shape)
-        raise ValueError(f"{what} must be [{wanted_shape}], not {list(vectors.shape)}")
+    if vectors.shape != shape:
+        raise ValueError(f"{what} must be {list(shape)}, not {list(vectors.shape)}")
     with np.errstate(over="ignore"):
         result = np.ascontiguousarray(vectors, dtype=np.float16)
     if not np.isfinite(result).all():
@@ -161,6 +125,6 @@ def matrix(blobs: Sequence[bytes], dim: int) -> HalfVectors:
     Raises:
         sqlite3.DatabaseError: a blob of another length, which only damage can bring about.
     """
-    if any(len(blob) != 2 * dim for blob in blobs):
+    if not set(map(len, blobs)) <= {2 * dim}:
         raise sqlite3.DatabaseError("a stored vector has the wrong length")
     return np.frombuffer(b"".join(blobs), dtype=np.float16).reshape(len(blobs), dim)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
-from vsr_edge.store.connection import explained, transaction
-from vsr_edge.store.rows import half, path_value, printable, unit, video_values
+from vsr_edge.errors import printable
+from vsr_edge.store.connection import transaction, translate_errors
+from vsr_edge.store.rows import half, path_value, unit, video_values
 from vsr_edge.types import ClipWindow, FrameFeatures, HalfVectors, Sampling, Seconds, Video
+
+# So that open readers know that clips or paths have changed.
+_NEXT_GENERATION = "UPDATE meta SET generation = generation + 1"
 
 
 class LocalWriter:
@@ -27,36 +31,38 @@ class LocalWriter:
     def begin(self, video: Video, sampling: Sampling) -> LocalVideoWriter:
         if self._connection.in_transaction:
             raise RuntimeError("the video before this one was neither finished nor given up")
-        with explained(self._folder):
-            return LocalVideoWriter(self._folder, self._connection, self._dim, video, sampling)
+        return LocalVideoWriter(self._folder, self._connection, self._dim, video, sampling)
 
     def rename(self, video_id: int, path: Path, *, size_bytes: int, modified_ns: int) -> None:
-        with explained(self._folder), transaction(self._connection, write=True) as connection:
-            connection.execute(
-                "DELETE FROM videos WHERE path = ? AND id <> ?", [path_value(path), video_id]
-            )
-            connection.execute(
-                "UPDATE videos SET path = ?, size_bytes = ?, modified_ns = ? WHERE id = ?",
-                [path_value(path), size_bytes, modified_ns, video_id],
-            )
-            bump_generation(connection)
+        with self._change() as connection:
+            where = [path_value(path), video_id]
+            connection.execute("DELETE FROM videos WHERE path = ? AND id <> ?", where)
+            connection.execute("UPDATE videos SET path = ? WHERE id = ?", where)
+            self._touch(video_id, size_bytes, modified_ns)
+            connection.execute(_NEXT_GENERATION)
 
     def touch(self, video_id: int, *, size_bytes: int, modified_ns: int) -> None:
-        with explained(self._folder), transaction(self._connection, write=True) as connection:
-            connection.execute(
-                "UPDATE videos SET size_bytes = ?, modified_ns = ? WHERE id = ?",
-                [size_bytes, modified_ns, video_id],
-            )
+        with self._change():
+            self._touch(video_id, size_bytes, modified_ns)
 
     def remove(self, video_ids: Iterable[int]) -> int:
-        removed = 0
-        with explained(self._folder), transaction(self._connection, write=True) as connection:
-            for video_id in video_ids:
-                cursor = connection.execute("DELETE FROM videos WHERE id = ?", [video_id])
-                removed += cursor.rowcount
+        with self._change() as connection:
+            delete = "DELETE FROM videos WHERE id = ?"
+            removed = sum(connection.execute(delete, [one]).rowcount for one in video_ids)
             if removed:
-                bump_generation(connection)
+                connection.execute(_NEXT_GENERATION)
         return removed
+
+    @contextmanager
+    def _change(self) -> Iterator[sqlite3.Connection]:
+        with translate_errors(self._folder), transaction(self._connection, write=True):
+            yield self._connection
+
+    def _touch(self, video_id: int, size_bytes: int, modified_ns: int) -> None:
+        self._connection.execute(
+            "UPDATE videos SET size_bytes = ?, modified_ns = ? WHERE id = ?",
+            [size_bytes, modified_ns, video_id],
+        )
 
 
 class LocalVideoWriter:
@@ -77,13 +83,19 @@ class LocalVideoWriter:
         self._last_time = -np.inf
         self._region_count: int | None = None
         self._open = True
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            connection.execute("DELETE FROM videos WHERE path = ?", [path_value(video.path)])
-            self._video_id = _insert_video(connection, video, sampling)
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
+        # What is filled in when the video is finished; until then nobody else sees the row.
+        values = video_values(video, sampling)
+        values |= {"frame_count": 0, "clip_count": 0, "indexed_at": ""}
+        insert = f"INSERT INTO videos ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
+        with translate_errors(folder):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.execute("DELETE FROM videos WHERE path = ?", [values["path"]])
+                cursor = connection.execute(insert, list(values.values()))
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+        self._video_id = int(cursor.lastrowid or 0)
 
     def add_frames(self, features: FrameFeatures) -> None:
         self._check_open()
@@ -97,22 +109,37 @@ class LocalVideoWriter:
         regions = self._check_regions(features)
         if not count:
             return
-        first = self._frames
-        with explained(self._folder):
+        numbers = range(self._frames, self._frames + count)
+        with translate_errors(self._folder):
             self._connection.executemany(
                 "INSERT INTO frames (video_id, number, time, vector) VALUES (?, ?, ?, ?)",
                 (
-                    (self._video_id, first + i, float(times[i]), vectors[i].tobytes())
-                    for i in range(count)
+                    (self._video_id, number, time, vector.tobytes())
+                    for number, time, vector in zip(numbers, times.tolist(), vectors, strict=True)
                 ),
             )
             if regions is not None:
                 self._connection.executemany(
                     "INSERT INTO regions (video_id, number, vectors) VALUES (?, ?, ?)",
-                    ((self._video_id, first + i, regions[i].tobytes()) for i in range(count)),
+                    (
+                        (self._video_id, number, of_frame.tobytes())
+                        for number, of_frame in zip(numbers, regions, strict=True)
+                    ),
                 )
         self._frames += count
         self._last_time = float(times[-1])
+
+    def _check_regions(self, features: FrameFeatures) -> HalfVectors | None:
+        given = 0 if features.regions is None else features.regions.shape[1]
+        if self._region_count is None:
+            self._region_count = given
+        if given != self._region_count:
+            raise ValueError(
+                f"{given} regions a frame after {self._region_count} in the same video"
+            )
+        if features.regions is None or not given:
+            return None
+        return half(features.regions, "region vectors", (len(features), given, self._dim))
 
     def finish(
         self,
@@ -131,7 +158,7 @@ class LocalVideoWriter:
                 raise ValueError(f"{window} does not lie within the {self._frames} frames")
             if not (np.isfinite([window.start, window.end]).all() and window.start <= window.end):
                 raise ValueError(f"{window} does not end after it starts")
-        with explained(self._folder):
+        with translate_errors(self._folder):
             self._connection.executemany(
                 "INSERT INTO clips (video_id, start_time, end_time, first_frame, last_frame,"
                 " vector) VALUES (?, ?, ?, ?, ?, ?)",
@@ -153,53 +180,20 @@ class LocalVideoWriter:
                     self._video_id,
                 ],
             )
-            bump_generation(self._connection)
+            self._connection.execute(_NEXT_GENERATION)
             self._connection.execute("COMMIT")
         self._open = False
         return self._video_id
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._open:
-            self._open = False
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
 
     def _check_open(self) -> None:
         if not self._open:
             raise RuntimeError("this video is already finished or given up")
 
-    def _check_regions(self, features: FrameFeatures) -> HalfVectors | None:
-        given = 0 if features.regions is None else features.regions.shape[1]
-        if self._region_count is None:
-            self._region_count = given
-        if given != self._region_count:
-            raise ValueError(
-                f"{given} regions a frame after {self._region_count} in the same video"
-            )
-        if features.regions is None or not given:
-            return None
-        return half(features.regions, "region vectors", (len(features), given, self._dim))
+    def __enter__(self) -> Self:
+        return self
 
-
-def bump_generation(connection: sqlite3.Connection) -> None:
-    """Tell open readers that clips or paths have changed."""
-    connection.execute("UPDATE meta SET generation = generation + 1")
-
-
-def _insert_video(connection: sqlite3.Connection, video: Video, sampling: Sampling) -> int:
-    values: dict[str, Any] = video_values(video, sampling)
-    # Filled in when the video is finished; until then nobody else sees the row.
-    values |= {"frame_count": 0, "clip_count": 0, "indexed_at": ""}
-    cursor = connection.execute(
-        f"INSERT INTO videos ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})",
-        list(values.values()),
-    )
-    return int(cursor.lastrowid or 0)
+    def __exit__(self, *error: object) -> None:
+        if self._open:
+            self._open = False
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")

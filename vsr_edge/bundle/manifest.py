@@ -1,0 +1,310 @@
+"""The manifest of a bundle: what its files are, parsed and checked before anything is trusted.
+
+All of it is data: reading a manifest runs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from vsr_edge.errors import BundleDamaged
+from vsr_edge.runtime.preprocess import Preprocessing
+from vsr_edge.runtime.tokens import LEAST_ROOM, TextInput
+
+# 2: how pictures are fitted and sentences padded, graphs in further precisions, and a seal.
+SCHEMA_VERSION = 2
+# The field that holds the sha256 of all others.
+SEAL = "sha256"
+FORMAT = "vsr-edge-bundle"
+MANIFEST_FILE = "manifest.json"
+# What travels beside the files that the manifest names. The manifest vouches for none of it:
+# nothing reads these but people.
+DOCUMENTS = ("MODEL_CARD.md", "LICENSE", "NOTICE")
+IMAGE_ENCODER = "image_encoder"
+TEXT_ENCODER = "text_encoder"
+TOKENIZER = "tokenizer"
+# A bundle without these two searches in one shot and verifies nothing.
+GROUNDING = "grounding"
+REFINER = "refiner"
+# Words and phrases with their vectors, by which a refinement is explained.
+CONCEPTS = "concepts"
+REQUIRED_ROLES = (IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER)
+
+# What heads are trained on, and searches show them: a candidate reaches so many frames before and
+# after its best one; a refinement learns from so many rejected candidates, the first retrieved, and
+# gives so many soft tokens.
+REACH, EVIDENCE, SOFT_TOKENS = 12, 3, 8
+
+# Names, order and number of axes of every graph's tensors: the contract between export and runtime.
+_QUERY = {"token_states": 3, "token_mask": 2, "query": 2, "frames": 3, "frame_regions": 4}
+GRAPH_INPUTS: dict[str, dict[str, int]] = {
+    IMAGE_ENCODER: {"pixels": 4},
+    TEXT_ENCODER: {"input_ids": 2, "attention_mask": 2, "soft_tokens": 3},
+    GROUNDING: {**_QUERY, "frame_mask": 2},
+    REFINER: {**_QUERY, "about": 3, "evidence_mask": 2},
+}
+GRAPH_OUTPUTS: dict[str, dict[str, int]] = {
+    IMAGE_ENCODER: {"vector": 2, "regions": 3},
+    TEXT_ENCODER: {"vector": 2, "token_states": 3},
+    GROUNDING: {"match": 1, "start": 2, "end": 2, "relevance": 2},
+    REFINER: {"soft_tokens": 3},
+}
+
+# Names that are one and the same plain file on every system: no separators, no drive or stream, no
+# leading dot, nothing that a terminal or a shell would take amiss.
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}", re.ASCII)
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.ASCII | re.IGNORECASE)
+
+
+def is_plain_name(name: str) -> bool:
+    """Is this the name of a file, and of nothing else, wherever it is written?"""
+    return bool(_PLAIN.fullmatch(name)) and not name.endswith(".") and not _DEVICE.fullmatch(name)
+
+
+def must(hold: Callable[[Any], object], otherwise: str) -> AfterValidator:
+    """For a field: what its value must fulfil, and what is said of one that does not."""
+
+    def check(value: Any) -> Any:
+        if not hold(value):
+            raise ValueError(otherwise)
+        return value
+
+    return AfterValidator(check)
+
+
+PlainName = Annotated[str, must(is_plain_name, "not a plain file name")]
+Size = Annotated[int, must(lambda size: size > 0, "a dimension below 1")]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Vector = tuple[Finite, ...]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class BundleFile(_Part):
+    """One file of the bundle; ``precision`` is None for what is not a graph.
+
+    ``alternatives`` are the same graph in other precisions, for other execution providers.
+    """
+
+    file: PlainName
+    sha256: str
+    size_bytes: Annotated[int, must(lambda size: size >= 0, "a negative size")] = Field(
+        alias="bytes"
+    )
+    precision: str | None = None
+    alternatives: tuple[BundleFile, ...] = ()
+
+
+class Dimensions(_Part):
+    """``embedding`` D, ``hidden`` H of the token states, ``regions`` R a frame, ``image`` side in
+    pixels.
+    """
+
+    embedding: Size
+    hidden: Size
+    regions: Size
+    image: Size
+    soft_tokens: Size
+    max_tokens: Size
+
+
+class GoldenText(_Part):
+    """A sentence and the vector that the exporting machine got for it."""
+
+    text: str
+    vector: Vector
+
+
+class GoldenImage(_Part):
+    """A generated picture, by its seed, and the vector that the exporting machine got for it."""
+
+    seed: int
+    vector: Vector
+
+
+class Golden(_Part):
+    """What every machine must compute."""
+
+    texts: tuple[GoldenText, ...]
+    images: tuple[GoldenImage, ...]
+
+
+class Calibration(_Part):
+    """How sure is sure.
+
+    Candidates are ordered by match logit + ``score_weight`` · inner product of query and best
+    frame; the first one matches with probability σ(``slope`` · that + ``bias`` − ``size_weight`` ·
+    ln(frames searched / 1000)): the more is searched, the likelier something only looks like it.
+    Fewer frames than ``fewest_frames`` were not measured, and count as so many. From the
+    probability ``threshold`` on it counts as a match, from ``sure`` on no other is looked for.
+    """
+
+    score_weight: Finite = Field(ge=0)
+    slope: Finite = Field(gt=0)
+    bias: Finite
+    size_weight: Finite = Field(ge=0)
+    fewest_frames: Finite = Field(ge=1)
+    threshold: Finite = Field(gt=0)
+    sure: Finite = Field(le=1)
+
+    @model_validator(mode="after")
+    def _is_surer_than_sure(self) -> Self:
+        if self.threshold > self.sure:
+            raise ValueError(f"a calibration that cannot be: {self}")
+        return self
+
+
+class Manifest(_Part):
+    """All that the runtime reads; the rest (provenance, parity) is kept in ``raw`` for display.
+
+    ``folder`` is where it was read, and where the files are that it names.
+    ``encoders_id`` names what the stored vectors depend on: bundles that differ in their heads
+    alone can search the same archive. ``calibration`` is None where nothing can be verified.
+    """
+
+    folder: Path
+    bundle_id: str = Field(alias="id")
+    encoders_id: str = Field(alias="encoders")
+    name: str
+    licence: str
+    files: dict[str, BundleFile]
+    graphs: dict[str, dict[str, tuple[str, ...]]]
+    dimensions: Dimensions = Field(alias="dims")
+    preprocessing: Preprocessing
+    text: TextInput
+    calibration: Calibration | None
+    golden: Golden
+    raw: dict[str, Any]
+
+    @property
+    def language(self) -> str | None:
+        """Of the sentences that it reads, as in "en"; None where nobody says."""
+        provenance = self.raw.get("provenance")
+        found = provenance.get("language") if isinstance(provenance, Mapping) else None
+        return found if isinstance(found, str) else None
+
+    @property
+    def named_files(self) -> list[tuple[str, BundleFile]]:
+        """Every file, alternatives too, with the role it has."""
+        return [(r, one) for r, entry in self.files.items() for one in (entry, *entry.alternatives)]
+
+    def path(self, role: str) -> Path:
+        """Of the file of a role."""
+        return self.folder / self.files[role].file
+
+    def variants(self, role: str) -> dict[str, Path]:
+        """The graph of a role by precision, the bundle's own choice first."""
+        entry = self.files[role]
+        return {one.precision or "": self.folder / one.file for one in (entry, *entry.alternatives)}
+
+    @model_validator(mode="after")
+    def _files_are_apart_and_complete(self) -> Self:
+        taken = {name.casefold(): name for name in (MANIFEST_FILE, *DOCUMENTS)}
+        for role, entry in self.named_files:
+            if other := taken.get(entry.file.casefold()):
+                raise ValueError(f"it names {entry.file!r} ({role}), which collides with {other!r}")
+            taken[entry.file.casefold()] = entry.file
+        if missing := [role for role in REQUIRED_ROLES if role not in self.files]:
+            raise ValueError(f"no file for {', '.join(missing)}")
+        return self
+
+    @model_validator(mode="after")
+    def _graphs_keep_the_contract(self) -> Self:
+        for role in GRAPH_INPUTS.keys() & self.files.keys():
+            for side, verb, wanted in (
+                ("inputs", "takes", GRAPH_INPUTS[role]),
+                ("outputs", "gives", GRAPH_OUTPUTS[role]),
+            ):
+                if (found := list(self.graphs[role][side])) != list(wanted):
+                    raise ValueError(f"{role} {verb} {found}, not {list(wanted)}")
+        return self
+
+    @model_validator(mode="after")
+    def _numbers_can_be(self) -> Self:
+        numbers, text = self.preprocessing, self.text
+        if 0 in numbers.scale or not all(map(math.isfinite, (*numbers.mean, *numbers.scale))):
+            raise ValueError("a preprocessing number that is not finite, or a scale of 0")
+        if text.fill and text.positions is None:
+            raise ValueError("rows filled up to no limit")
+        # Beside the soft tokens there must be room for a word.
+        least = self.dimensions.soft_tokens + LEAST_ROOM
+        if text.positions is not None and text.positions < least:
+            raise ValueError(f"{text.positions} positions leave no room for a word")
+        vectors = [*(g.vector for g in self.golden.texts), *(g.vector for g in self.golden.images)]
+        if any(len(vector) != self.dimensions.embedding for vector in vectors):
+            raise ValueError("a golden vector of another dimension")
+        return self
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Parse ``manifest.json`` of a bundle's folder.
+
+    Raises:
+        BundleDamaged: it is missing, not JSON, of another format or version, or lacks something.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise BundleDamaged(
+            f"{folder} has no {MANIFEST_FILE}: it is not a bundle, or its export did not finish"
+        ) from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise BundleDamaged(f"{path} cannot be read: {error}") from error
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        raise BundleDamaged(f"{path} is not the manifest of a {FORMAT}")
+    if raw.get("schema_version") != SCHEMA_VERSION:
+        raise BundleDamaged(
+            f"{path} has schema version {raw.get('schema_version')!r}; this program reads "
+            f"{SCHEMA_VERSION}: export the bundle again, or install the matching version"
+        )
+    try:
+        if raw.get(SEAL) != digest_of(raw):
+            raise BundleDamaged(
+                f"{path} was altered (its {SEAL} differs from that of its fields): copy or export "
+                "the bundle again"
+            )
+        fields = {**raw, "raw": raw, "folder": folder}
+        if GROUNDING not in raw["files"] or raw["calibration"]["threshold"] is None:
+            fields["calibration"] = None
+        return Manifest.model_validate(fields)
+    except ValidationError as error:
+        raise BundleDamaged(f"{path} is incomplete or malformed: {fault_of(error)}") from error
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise BundleDamaged(f"{path} is incomplete or malformed: {error!r}") from error
+
+
+def fault_of(error: ValidationError) -> str:
+    """The first fault that pydantic found, in one line: where, what stands there, and the matter
+    with it.
+    """
+    first = error.errors(include_url=False)[0]
+    where = ": ".join(map(str, first["loc"]))
+    if first["type"] == "missing":
+        return f"{where} is missing"
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{where} = {first['input']!r:.80}: {said}" if where else said
+
+
+def digest_of(raw: Mapping[str, Any]) -> str:
+    """The sha256 of a manifest's fields but the seal, whatever their order and layout."""
+    rest = {name: value for name, value in raw.items() if name != SEAL}
+    text = json.dumps(rest, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,171 @@
+"""How commands are declared: the application, help pages, and options that several commands share.
+
+Paths are not for typer to check (readable=False): one that cannot be read is reported, and the
+others are still indexed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from vsr_edge.cli.console import errors_as_exit_codes
+
+
+def option(about: str, *names: str, **how: Any) -> Any:
+    """An option of a command, what it is about first."""
+    return typer.Option(*names, help=about, **how)
+
+
+def argument(about: str, **how: Any) -> Any:
+    """An argument of a command, what it is about first."""
+    return typer.Argument(help=about, **how)
+
+
+ArchiveOption = Annotated[
+    Path | None,
+    option(
+        "Folder of the archive.",
+        "--archive",
+        "-a",
+        envvar="VSR_EDGE_ARCHIVE",
+        show_envvar=True,
+        readable=False,
+    ),
+]
+JsonOption = Annotated[bool, option("One JSON document on stdout.", "--json", "-j")]
+ThreadsOption = Annotated[
+    int | None, option("0: all that this process may use. \\[default: 0]", "--threads", "-t", min=0)
+]
+ProviderOption = Annotated[
+    str | None,
+    option(
+        "Execution provider: auto, cpu, cuda, … or with options, cuda:device_id=1. "
+        "\\[default: cpu]",
+        "--provider",
+    ),
+]
+BundleOption = Annotated[
+    str | None,
+    option(
+        "Model bundle: a built-in or installed name, or a folder. \\[default: lite]",
+        "--bundle",
+        "-b",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """What runs the models; each a setting, None where it was not given."""
+
+    threads: ThreadsOption
+    provider: ProviderOption
+    bundle: BundleOption
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingOptions:
+    """What decodes and runs the models."""
+
+    threads: ThreadsOption
+    hwaccel: Annotated[
+        str | None, option("Device to decode on: auto, none, cuda, … \\[default: none]")
+    ]
+    provider: ProviderOption
+    bundle: BundleOption
+
+
+@dataclass(frozen=True, slots=True)
+class LoopOptions:
+    """How to search, of :class:`vsr_edge.types.SearchOptions`; None where it was not given."""
+
+    max_turns: Annotated[
+        int | None,
+        option(
+            "Retrieve at most so often, each time with a query refined anew. \\[default: 3]", min=1
+        ),
+    ]
+    candidates: Annotated[int | None, option("Verify so many in each turn. \\[default: 16]", min=1)]
+    max_ms: Annotated[
+        float | None, option("Begin no turn after so many milliseconds. \\[default: no limit]")
+    ]
+    one_shot: Annotated[bool, option("Retrieve once and verify nothing.", "--one-shot")]
+    rocchio: Annotated[
+        bool, option("Refine by classical relevance feedback instead of soft tokens.", "--rocchio")
+    ]
+
+
+class App(typer.Typer):
+    """A typer application whose help pages read alike, whichever version of typer makes them.
+
+    Its commands may have groups of options, and expected errors of theirs become exit codes.
+    """
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(cls=_Group, **how)
+
+    def command(self, name: str | None = None, **how: Any) -> Callable[[Any], Any]:
+        register = super().command(name, cls=_Command, **how)
+        return lambda command: register(_ungrouped(errors_as_exit_codes()(command)))
+
+
+def _ungrouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Typer knows no groups: a parameter that is a dataclass becomes an option for each field."""
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, Any] = {}
+    hints = get_type_hints(command, include_extras=True)
+    for parameter in inspect.signature(command).parameters.values():
+        kind = hints[parameter.name]
+        if not is_dataclass(kind):
+            parameters.append(parameter.replace(annotation=kind))
+            continue
+        groups[parameter.name] = kind
+        for name, option in get_type_hints(kind, include_extras=True).items():
+            default = False if option.__origin__ is bool else None
+            parameters.append(
+                inspect.Parameter(name, parameter.kind, default=default, annotation=option)
+            )
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        command(**given)
+
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {one.name: one.annotation for one in parameters}
+    return called
+
+
+class _Command(TyperCommand):
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        _tidy(self, ctx)
+        super().format_help(ctx, formatter)
+
+
+class _Group(TyperGroup):
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        _tidy(self, ctx)
+        super().format_help(ctx, formatter)
+
+
+def _tidy(command: Any, ctx: Any) -> None:
+    """Lines of a paragraph flow, a flag has no type, and None is no default."""
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    command.help = "\n\n".join(" ".join(paragraph.split("\n")) for paragraph in paragraphs)
+    parameters = command.get_params(ctx)
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+            parameter.metavar = ""
+        if parameter.default is None:
+            parameter.show_default = False
+    # The option --help is made anew for each asking.
+    command.get_params = lambda _: parameters

@@ -1,0 +1,126 @@
+"""Which vectors are nearest: every one of them is compared.
+
+A graph finds two thirds of the true neighbours in footage, whose clips cluster by scene, where
+comparing a million vectors takes 50 ms of one core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# isort: off
+# onnxruntime must come before usearch: loaded after it, onnxruntime's regular expressions use
+# usearch's copy of the C++ library and crash the process (onnxruntime 1.31, usearch 2.26).
+import vsr_edge.runtime.session  # noqa: F401
+from usearch.compiled import MetricKind
+from usearch.index import search
+
+# isort: on
+from vsr_edge.types import HalfVectors, Vectors
+
+Ids = NDArray[np.int64]
+
+# How many are compared at a time: 50 MB at 384 dimensions.
+BLOCK = 65_536
+# Threads of usearch pay for themselves from so many on. (Its calls from several threads of Python
+# take twice as long as one after the other.)
+_MANY = 16_384
+
+# To copy fewer costs less than to compare them by themselves.
+_FEW = 256
+
+# usearch rounds the query to float16, which moves an inner product of unit vectors by up to 2⁻¹¹;
+# two of them, and float32 sums. Clips closer than this to the last place are all candidates: the
+# store scores them again without rounding, so that neither rounding nor ties decide who is in.
+_MARGIN = 1.2e-3
+_SPARE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Vectors float16 [n, D], and whose they are.
+
+    ``runs`` is int64 [m, 4]: video, first clip, how many, first row. Vectors of no run do not
+    count: their clips were removed.
+    """
+
+    vectors: HalfVectors
+    runs: Ids
+
+    def of(self, videos: Ids) -> Part:
+        """What belongs to these videos."""
+        return Part(self.vectors, self.runs[np.isin(self.runs[:, 0], videos)])
+
+    def blocks(self) -> Iterator[Part]:
+        """The same in parts of about ``BLOCK`` vectors that count.
+
+        Many that lie together are parts of their own, which need not be copied.
+        """
+        runs = self.runs[self.runs[:, 2] > 0]
+        if not len(runs):
+            return
+        apart = _gaps(runs)
+        together = np.add.reduceat(runs[:, 2], np.append(0, apart))
+        few = np.repeat(together < _FEW, np.diff(apart, prepend=0, append=len(runs)))
+        for some, cuts in ((runs[~few], _gaps(runs[~few])), (runs[few], [])):
+            ends = np.cumsum(some[:, 2])
+            full = np.searchsorted(ends, np.arange(BLOCK, int(ends[-1:].sum()), BLOCK)) + 1
+            for block in np.split(some, np.union1d(cuts, full).astype(np.int64)):
+                if len(block):
+                    yield Part(self.vectors, block)
+
+    def packed(self) -> HalfVectors:
+        """The vectors that count, in the order of the runs: not copied where nothing lies between
+        them."""
+        counts, firsts = self.runs[:, 2], self.runs[:, 3]
+        total, start = int(counts.sum()), int(firsts[0])
+        if firsts[-1] + counts[-1] - start == total:
+            return self.vectors[start : start + total]
+        rows = np.arange(total) + np.repeat(firsts - np.cumsum(counts) + counts, counts)
+        return np.take(self.vectors, rows, axis=0, mode="clip")
+
+    def clips(self, places: Ids) -> Ids:
+        """The clips at these places of :meth:`packed`."""
+        ends = np.cumsum(self.runs[:, 2])
+        run = np.searchsorted(ends, places, side="right")
+        return np.asarray(self.runs[run, 1] + places - ends[run] + self.runs[run, 2])
+
+
+def _gaps(runs: Ids) -> Ids:
+    """The runs whose vectors do not follow those of the one before."""
+    return np.flatnonzero(np.diff(runs[:, 3]) != runs[:-1, 2]) + 1
+
+
+def nearest(blocks: Sequence[Part], query: Vectors, k: int, threads: int) -> Ids:
+    """The clips that the ``k`` nearest to float32 [D] are surely among."""
+    # Scaled, so that the margin holds and nothing overflows float16.
+    wide = query.astype(np.float64)
+    scaled = (wide / (np.linalg.norm(wide) or 1.0)).astype(np.float32)
+
+    def compare(block: Part, count: int) -> tuple[Ids, NDArray[np.floating], bool]:
+        """The best ``count`` clips with their scores, and whether there are others."""
+        vectors = block.packed()
+        some = min(count, len(vectors))
+        several = threads if len(vectors) >= _MANY else 1
+        found = search(vectors, scaled, some, MetricKind.IP, exact=True, threads=several)
+        return block.clips(found.keys.astype(np.int64)), 1.0 - found.distances, some < len(vectors)
+
+    count, last = k + _SPARE, -np.inf
+    results: list[tuple[Ids, NDArray[np.floating]]] = []
+    while blocks:
+        found = [compare(block, count) for block in blocks]
+        scores = np.concatenate([scores for _, scores, _ in found])
+        if not results and len(scores) > k:
+            last = np.partition(scores, -k)[-k] - _MARGIN
+        # Among others, which were not asked for, may be some within the margin.
+        wider = [others and scores[-1] >= last for _, scores, others in found]
+        results += [pair[:2] for pair, more in zip(found, wider, strict=True) if not more]
+        blocks = [block for block, more in zip(blocks, wider, strict=True) if more]
+        count *= 4
+    return np.concatenate(
+        [np.empty(0, np.int64), *(ids[scores >= last] for ids, scores in results)]
+    )
