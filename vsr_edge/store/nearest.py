@@ -69,7 +69,7 @@ class Part:
         for some, cuts in ((runs[~few], _gaps(runs[~few])), (runs[few], [])):
             ends = np.cumsum(some[:, 2])
             full = np.searchsorted(ends, np.arange(BLOCK, int(ends[-1:].sum()), BLOCK)) + 1
-            for block in np.split(some, np.union1d(cuts, full).astype(np.int64)):
+            for block in np.split(some, sorted({*cuts, *full})):
                 if len(block):
                     yield Part(self.vectors, block)
 

@@ -185,7 +185,7 @@ class VectorFile:
             except ValueError as error:
                 problem = str(error)
         live = _ids(connection, "SELECT id FROM videos")
-        missing = np.setdiff1d(live, part.runs[:, 0])
+        missing = _others(live, part)
         self._state = _State(key, file, stamp, rows, part.of(live), missing, problem)
         return self._state
 
@@ -241,7 +241,7 @@ class VectorFile:
             self._rest = self._nothing
             return self._rest
         kept = self._rest.of(state.missing)
-        new = np.setdiff1d(state.missing, kept.runs[:, 0])
+        new = _others(state.missing, kept)
         if len(new):
             started = time.perf_counter()
             vectors, runs = [kept.vectors], [kept.runs]
@@ -306,6 +306,12 @@ def _checksum(vectors: HalfVectors, runs: bytes) -> bytes:
 
 def _stamp(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _others(videos: Ids, part: Part) -> Ids:
+    """Those of the videos, ascending, that a part knows nothing of."""
+    # NumPy's sets of numbers import its masked arrays, which takes longer than this.
+    return np.array(sorted(set(videos.tolist()).difference(part.runs[:, 0].tolist())), np.int64)
 
 
 def _ids(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any] = ()) -> Ids:
