@@ -1,15 +1,16 @@
 """Calibrate: how sure is sure? Real searches with known answers turn logits into probabilities.
 
-The probability is that of the first moment lying in the right video. It depends on how often what
-is asked for is there: on other archives and other questions it will be off, the more the less they
-are alike.
+The probability is that of the first moment lying in the right video. It is to mean the same on three
+videos and on hundreds: so the questions are asked of parts of the archives, of all sizes, and each
+size counts alike. It depends on how often what is asked for is there, which is half of the time
+here: on other questions it will be off, the more the less they are alike.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from models.logistic import logistic_fit
 from vsr_edge.archive import Archive
 from vsr_edge.evaluation.metrics import expected_calibration_error
 from vsr_edge.evaluation.records import Query, is_video
+from vsr_edge.search.candidates import Asked
+from vsr_edge.types import SearchOptions, StoredVideo
 
 # The share of right answers that the threshold lets through, and how often those must be right
 # that end a search early.
@@ -29,14 +32,15 @@ FEWEST_SURE = 20
 # Beside match logits of a few units; scores differ by some 0.1.
 SCORE_WEIGHTS = tuple(float(weight) for weight in range(0, 41, 2))
 TIE = 0.005
-# Parts of the archive, drawn so often, that show what its size does.
-SHARES, DRAWS = (1.0, 0.5, 0.25), 4
+# Parts of an archive, of so many videos, and about how many queries are asked of each size.
+SIZES, ASKED = (3, 10, 30, 100, 300), 300
 # Nothing added to the match logit, nothing done to it, and nothing accepted.
 BLANK = {
     "score_weight": 0.0,
     "slope": 1.0,
     "bias": 0.0,
     "size_weight": 0.0,
+    "z_weight": 0.0,
     "fewest_frames": 1.0,
     "threshold": 1.0,
     "sure": 1.0,
@@ -56,6 +60,7 @@ class Calibrated:
     slope: float
     bias: float
     size_weight: float
+    z_weight: float
     fewest_frames: float
     threshold: float
     sure: float
@@ -73,98 +78,155 @@ class Calibrated:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """Of n queries, the candidates that all turns judged: match logits, best frames' scores,
-    numbers of videos, and which lie in the right one, [n, K] each, with a logit of −inf where there
-    were fewer; whether the query could be answered, and whether one shot did, bool [n]; and how
-    many frames were searched.
+    """Of n queries, the candidates that all turns judged: match logits, best frames' scores and
+    their standardised values, and which lie in the right video, [n, K] each, with a logit of −inf
+    where there were fewer; how many frames were searched for each, and of how many videos, [n];
+    whether the query could be answered, and whether one shot did, bool [n].
     """
 
     match: NDArray[np.float64]
     scores: NDArray[np.float64]
-    videos: NDArray[np.intp]
+    z: NDArray[np.float64]
     right: NDArray[np.bool_]
+    frames: NDArray[np.float64]
+    size: NDArray[np.intp]
     present: NDArray[np.bool_]
     one_shot: NDArray[np.bool_]
-    frames: int
 
-    def of_videos(self, kept: NDArray[np.bool_], random: np.random.Generator) -> Answers:
-        """As if only some of the videos, bool [v], were in the archive.
-
-        Queries for the others are left out, and as many of the absent ones, so that as large a
-        share as before is present.
+    def first(
+        self, weight: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        """What the first candidate of each query has for an order and for a standardised score, and
+        whether it is right.
         """
-        share = float(kept.mean())
-        match = np.where(kept[self.videos], self.match, -np.inf)
-        right = self.right & kept[self.videos]
-        # What no candidate shows may lie in any video.
-        found = np.where(self.right.any(1), right.any(1), random.random(len(match)) < share)
-        asked = (found & self.present) | (~self.present & (random.random(len(match)) < share))
-        asked &= np.isfinite(match).any(1)
-        return Answers(
-            match[asked],
-            self.scores[asked],
-            self.videos[asked],
-            right[asked],
-            self.present[asked],
-            self.one_shot[asked],
-            max(round(self.frames * share), 1),
-        )
-
-    def first(self, weight: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """What the first candidate of each query has for an order, and whether it is right."""
         order = self.match + weight * self.scores
-        chosen = order.argmax(axis=1)[:, None]
-        return (
-            np.take_along_axis(order, chosen, 1)[:, 0],
-            np.take_along_axis(self.right, chosen, 1)[:, 0],
+        rows, chosen = np.arange(len(order)), order.argmax(axis=1)
+        return order[rows, chosen], self.z[rows, chosen], self.right[rows, chosen]
+
+
+def joined(parts: Sequence[Answers]) -> Answers:
+    """The answers of several archives as one."""
+    width = max(part.match.shape[1] for part in parts)
+
+    def together(name: str) -> NDArray[Any]:
+        arrays = [getattr(part, name) for part in parts]
+        missing = -np.inf if name == "match" else 0
+        return np.concatenate(
+            [
+                array
+                if array.ndim == 1
+                else np.pad(
+                    array, ((0, 0), (0, width - array.shape[1])), constant_values=missing
+                )
+                for array in arrays
+            ]
         )
 
+    return Answers(**{field.name: together(field.name) for field in fields(Answers)})
 
-def collect(archive: Archive, queries: Sequence[Query]) -> Answers:
-    """Search for every query in all turns.
 
-    The bundle's own calibration must be :data:`BLANK`, so that match logits come back.
+def collect(archive: Archive, queries: Sequence[Query], seed: int = 0) -> Answers:
+    """Ask parts of an archive, of every size that it has: half of what is asked is there.
+
+    What is not there is what no video shows, or a question about a video that is left out. The
+    bundle's own calibration must be :data:`BLANK`, so that match logits come back.
 
     Raises:
         CalibrationError: a query was answered without a verdict.
     """
+    random = np.random.default_rng(seed)
     stored = archive.videos()
-    numbers = {video.video.path: number for number, video in enumerate(stored)}
-    rows: list[list[tuple[float, float, int, bool]]] = []
-    one_shot: list[bool] = []
-    for query in queries:
-        found = archive.search(query.query, top_k=1)
-        once = archive.search(query.query, top_k=1, one_shot=True)
-        judged = [candidate for turn in found.turns for candidate in turn.candidates]
-        if any(candidate.match_probability is None for candidate in judged):
-            raise CalibrationError(f"{query.query!r} was answered without a verdict")
-        rows.append(
-            [
-                (
-                    logit(candidate.match_probability or 0.0),
-                    candidate.score,
-                    numbers[candidate.video],
-                    _is_right(query, candidate.video),
-                )
-                for candidate in judged
+    of = [_video_of(query, stored) for query in queries]
+    rows: list[_Row] = []
+    for size in sorted({min(size, len(stored)) for size in SIZES}):
+        asked = 0
+        while asked < min(ASKED, len(queries)):
+            kept = set(random.permutation(len(stored))[:size].tolist())
+            there = [n for n, video in enumerate(of) if video in kept]
+            others = [n for n, video in enumerate(of) if video not in kept]
+            count = min(len(there), ASKED // 2, max(len(others), 1))
+            chosen = [
+                *random.permutation(there)[:count].tolist(),
+                *random.permutation(others)[:count].tolist(),
             ]
-        )
-        one_shot.append(bool(once.moments) and _is_right(query, once.moments[0].video))
-    width = max(map(len, rows))
+            asked += max(len(chosen), 1)
+            names = None if size == len(stored) else [str(stored[n].video.path) for n in kept]
+            frames = sum(stored[n].frames for n in kept)
+            rows += [
+                _ask(archive, queries[n], names, of[n] in kept, frames, size) for n in chosen
+            ]
+    return _table(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    candidates: list[tuple[float, float, float, bool]]
+    frames: int
+    size: int
+    present: bool
+    one_shot: bool
+
+
+def _ask(
+    archive: Archive,
+    query: Query,
+    videos: list[str] | None,
+    present: bool,
+    frames: int,
+    size: int,
+) -> _Row:
+    found = archive.search(query.query, top_k=1, video=videos)
+    once = archive.search(query.query, top_k=1, video=videos, one_shot=True)
+    judged = [candidate for turn in found.turns for candidate in turn.candidates]
+    if any(candidate.match_probability is None for candidate in judged):
+        raise CalibrationError(f"{query.query!r} was answered without a verdict")
+    asked = Asked(archive.store, archive.bundle, query.query, SearchOptions(video=videos))
+    z = asked.standardised(np.array([candidate.score for candidate in judged]))
+    return _Row(
+        [
+            (
+                logit(candidate.match_probability or 0.0),
+                candidate.score,
+                float(standardised),
+                present and _is_right(query, candidate.video),
+            )
+            for candidate, standardised in zip(judged, z, strict=True)
+        ],
+        frames,
+        size,
+        present,
+        present and bool(once.moments) and _is_right(query, once.moments[0].video),
+    )
+
+
+def _table(rows: Sequence[_Row]) -> Answers:
+    rows = [row for row in rows if row.candidates]
+    width = max(len(row.candidates) for row in rows)
 
     def table(column: int, missing: float) -> NDArray[Any]:
-        filled = [[one[column] for one in row] + [missing] * (width - len(row)) for row in rows]
-        return np.array(filled)
+        return np.array(
+            [
+                [one[column] for one in row.candidates]
+                + [missing] * (width - len(row.candidates))
+                for row in rows
+            ]
+        )
 
     return Answers(
         match=table(0, -np.inf),
         scores=table(1, 0.0),
-        videos=table(2, 0).astype(np.intp),
+        z=table(2, 0.0),
         right=table(3, False).astype(bool),
-        present=np.array([query.present for query in queries]),
-        one_shot=np.array(one_shot),
-        frames=sum(video.frames for video in stored),
+        frames=np.array([row.frames for row in rows], float),
+        size=np.array([row.size for row in rows]),
+        present=np.array([row.present for row in rows]),
+        one_shot=np.array([row.one_shot for row in rows]),
     )
+
+
+def _video_of(query: Query, stored: Sequence[StoredVideo]) -> int | None:
+    """The number of the video that answers a query; None where none does."""
+    return next((n for n, one in enumerate(stored) if _is_right(query, one.video.path)), None)
 
 
 def _is_right(query: Query, video: Path) -> bool:
@@ -184,17 +246,17 @@ def fit(answers: Answers, accepted: float = ACCEPTED) -> Calibrated:
     Raises:
         CalibrationError: no right or no wrong answers.
     """
-    shares = {weight: answers.first(weight)[1].mean() for weight in SCORE_WEIGHTS}
+    shares = {weight: answers.first(weight)[2].mean() for weight in SCORE_WEIGHTS}
     # The middle of the best: what is best by a hair is so by chance.
     best = [weight for weight, share in shares.items() if share >= max(shares.values()) - TIE]
     weight = best[len(best) // 2]
-    order, right = answers.first(weight)
+    order, z, right = answers.first(weight)
     if right.all() or not right.any():
         raise CalibrationError(
             "the answers are all right or all wrong: ask more, and for what is not there too"
         )
-    slope, size_weight, bias = _fit_sizes(answers, weight)
-    logits = slope * order + bias - size_weight * math.log(answers.frames / 1000)
+    slope, z_weight, size_weight, bias = _fitted(order, z, answers.frames, right)
+    logits = slope * order + z_weight * z + bias - size_weight * np.log(answers.frames / 1000)
     probability = 1 / (1 + np.exp(-logits))
     threshold = float(np.quantile(probability[right], 1 - accepted))
     match = probability >= threshold
@@ -204,7 +266,8 @@ def fit(answers: Answers, accepted: float = ACCEPTED) -> Calibrated:
         slope=slope,
         bias=bias,
         size_weight=size_weight,
-        fewest_frames=max(min(SHARES) * answers.frames, 1.0),
+        z_weight=z_weight,
+        fewest_frames=max(float(answers.frames.min()), 1.0),
         threshold=threshold,
         sure=max(_sure(probability, right), threshold),
         precision=float(right[match].mean()),
@@ -217,24 +280,24 @@ def fit(answers: Answers, accepted: float = ACCEPTED) -> Calibrated:
     )
 
 
-def _fit_sizes(answers: Answers, weight: float) -> tuple[float, float, float]:
-    """Slope, weight of the archive's size, and bias."""
-    random = np.random.default_rng(0)
-    videos = int(answers.videos.max()) + 1
-    features, labels = [], []
-    for share in SHARES:
-        for _ in range(1 if share == 1 else DRAWS):
-            kept = np.zeros(videos, bool)
-            kept[random.permutation(videos)[: max(round(share * videos), 1)]] = True
-            part = answers if share == 1 else answers.of_videos(kept, random)
-            order, right = part.first(weight)
-            size = np.full(len(order), -math.log(part.frames / 1000))
-            features.append(np.stack([order, size], 1))
-            labels.append(right)
-    (slope, size_weight), bias = logistic_fit(np.concatenate(features), np.concatenate(labels))
+def _fitted(
+    order: NDArray[np.float64],
+    z: NDArray[np.float64],
+    frames: NDArray[np.float64],
+    right: NDArray[np.bool_],
+) -> tuple[float, float, float, float]:
+    """Slope, weights of z and of the archive's size, and bias."""
+    (slope, z_weight, size_weight), bias = logistic_fit(
+        np.stack([order, z, -np.log(frames / 1000)], 1), right
+    )
+    if z_weight < 0:
+        (slope, size_weight), bias = logistic_fit(
+            np.stack([order, -np.log(frames / 1000)], 1), right
+        )
+        z_weight = 0.0
     if slope <= 0:
         raise CalibrationError("surer answers are no more often right: these heads know nothing")
-    return float(slope), max(float(size_weight), 0.0), bias
+    return float(slope), float(z_weight), max(float(size_weight), 0.0), bias
 
 
 def _sure(probability: NDArray[np.float64], right: NDArray[np.bool_]) -> float:

@@ -18,12 +18,13 @@ from export.feeds import encoder_feeds
 from export.gate import MIN_MEAN_COSINE, pass_gate
 from export.gate_heads import Asking, compare_grounding, compare_refiner
 from export.graphs import make_encoder_graphs, make_head_graphs
-from export.publish import Part, write_bundle, write_concepts, write_part
+from export.publish import Part, write_background, write_bundle, write_concepts, write_part
 from export.quantize import quantize_head, quantize_side
 from export.sources import open_source
 from vsr_edge.archive import Archive, open_archive
 from vsr_edge.bundle.locate import verify_bundle
 from vsr_edge.bundle.manifest import (
+    BACKGROUND,
     CONCEPTS,
     GROUNDING,
     IMAGE_ENCODER,
@@ -182,6 +183,8 @@ def assemble(
     files |= {role: [part.graph] for role, part in parts.items()}
     if concepts is not None:
         files[CONCEPTS] = [write_concepts(concepts, manifest, work / "concepts.npz")]
+    with Archive(replace(asking.settings, bundle=base)) as archive:
+        files[BACKGROUND] = [write_background(archive, work / "background.npy")]
     kept = ("name", "licence", "dims", "preprocessing", "text", "provenance")
     parity = {role: value for role, value in raw["parity"].items() if role not in HEADS}
     parity |= {role: part.parity for role, part in parts.items()}

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from export.contract import FILE_OF, HEADS, ExportError, Graph
+from vsr_edge.archive import Archive
 from vsr_edge.bundle.locate import sha256_of, verify_bundle
 from vsr_edge.bundle.manifest import (
     FORMAT,
@@ -36,6 +37,7 @@ GOLDEN_TEXTS = (
     "an empty corridor at night",
 )
 GOLDEN_SEEDS = (1, 2, 3)
+BACKGROUND_SIZE = 512
 
 
 def write_bundle(
@@ -174,6 +176,13 @@ def read_parts(folder: Path) -> dict[str, Part]:
             f"{folder} holds no {FILE_OF[GROUNDING]}: `vsr-edge export grounding` writes it"
         )
     return parts
+
+
+def write_background(archive: Archive, target: Path) -> Graph:
+    """Vectors of footage of all kinds: those of the archive that heads are calibrated by."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    np.save(target, archive.store.sample(BACKGROUND_SIZE))
+    return Graph(target, None)
 
 
 def write_concepts(concepts: Path, encoders: Manifest, target: Path) -> Graph:

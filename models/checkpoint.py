@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from models.efficientnet_lite import EfficientNetLite, pretrained_efficientnet_lite
-from models.encoder import CLASSES, DIMENSIONS, ImageEncoder, TextEncoder
+from models.encoder import CLASSES, JOINT, Hubness, ImageEncoder, TextEncoder
 from models.grounding import GroundingHead
 from models.minilm import HIDDEN, pretrained_minilm
 from models.refiner import Refiner
@@ -38,7 +38,10 @@ def save_heads(path: Path, head: GroundingHead, refiner: Refiner | None = None) 
 def load_encoder(checkpoint: Path) -> tuple[ImageEncoder, TextEncoder]:
     """Both encoders in evaluation mode: pretrained weights with the checkpoint's changes on top."""
     state = pretrained_state() | load_file(checkpoint)
-    image = ImageEncoder(EfficientNetLite(), torch.zeros(CLASSES, DIMENSIONS))
+    image = ImageEncoder(EfficientNetLite(), torch.zeros(CLASSES, JOINT))
+    bank = state.setdefault("image.hubness.bank", torch.zeros(0, JOINT))
+    state.setdefault("image.hubness.average", torch.zeros(()))
+    image.hubness = Hubness(len(bank))
     text = TextEncoder(pretrained_minilm())
     image.load_state_dict(_part(state, "image."))
     text.load_state_dict(_part(state, "text."))

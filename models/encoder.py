@@ -8,6 +8,11 @@ Both sides are a pretrained tower with two branches on top that are added and no
   embeddings (ConSE, Norouzi et al. 2014, arXiv 1312.5650); on the text side it is the sentence
   embedding itself. Captions of a few thousand photos cannot teach what a tench is; the classifier
   knows, and this branch keeps it findable.
+
+Some pictures are near everything that is said, and come up for whatever is asked. How near, a bank
+of sentences tells once, when a picture is encoded (:class:`Hubness`), and it is taken off every
+score (query-bank normalisation, Bogolin et al. 2022, arXiv 2112.12777). It is the last number of a
+picture's vector, and the last of a sentence's is what that is multiplied by: one inner product.
 """
 
 from __future__ import annotations
@@ -21,7 +26,8 @@ from torch.nn import functional as F
 from models.efficientnet_lite import FEATURE_CHANNELS, EfficientNetLite
 from models.minilm import HIDDEN, MiniLM, masked_mean
 
-DIMENSIONS = 384
+JOINT = 384  # of the space that captions and pictures are trained into
+DIMENSIONS = JOINT + 1
 REGION_SIDE = 3
 ATTENTION_HEADS = 8
 CLASSES = 1000
@@ -50,8 +56,47 @@ class AttentionPool(nn.Module):
         return torch.cat([cells.mean(-2), attended], -1)
 
 
+class Hubness(nn.Module):
+    """Unit vectors [..., J] of pictures → a · log mean_j exp(β t_j · x) / β over the bank's
+    sentences t_j, less what pictures have on average, [..., 1].
+    """
+
+    SHARPNESS, WEIGHT = 20.0, 0.6
+
+    def __init__(self, size: int = 0) -> None:
+        super().__init__()
+        self.bank = nn.Buffer(torch.zeros(size, JOINT))
+        self.average = nn.Buffer(torch.zeros(()))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        if not len(self.bank):
+            return torch.zeros_like(vectors[..., :1])
+        near = torch.logsumexp(self.SHARPNESS * (vectors @ self.bank.T), -1, keepdim=True)
+        return self.WEIGHT * (near - math.log(len(self.bank))) / self.SHARPNESS - self.average
+
+    def learn(self, sentences: Tensor, pictures: Tensor) -> None:
+        """Take unit vectors of sentences [m, J] for the bank, and the average of pictures'
+        [n, J].
+        """
+        self.bank, self.average = sentences, torch.zeros(())
+        self.average = torch.cat([self(part) for part in pictures.split(256)]).mean()
+
+
+def with_hubness(joint: Tensor, hubness: Tensor) -> Tensor:
+    """Pictures' vectors [..., J] and their hubness [..., 1] → [..., D], to be searched."""
+    return torch.cat([joint, -hubness], -1)
+
+
+def as_query(joint: Tensor) -> Tensor:
+    """Sentences' vectors [..., J] → unit vectors [..., D] to search with: with a picture's, their
+    inner product is that of the joint space less the hubness, by √2.
+    """
+    return torch.cat([joint, torch.ones_like(joint[..., :1])], -1) * 0.5**0.5
+
+
 class ImageEncoder(nn.Module):
-    """Images float [n, 3, S, S] → unit vectors [n, D] and region vectors [n, 9, D].
+    """Images float [n, 3, S, S] → vectors [n, D] and region vectors [n, 9, D], of unit length but
+    for their hubness.
 
     A region is a third by a third of the picture, read row by row, and is encoded by the very
     function that encodes the whole picture, over its own nine cells. So a region can be compared
@@ -73,8 +118,9 @@ class ImageEncoder(nn.Module):
             nn.Linear(2 * FEATURE_CHANNELS, hidden),
             nn.GELU(),
             nn.Dropout(dropout),
-            nn.Linear(hidden, DIMENSIONS),
+            nn.Linear(hidden, JOINT),
         )
+        self.hubness = Hubness()
         self.class_vectors = nn.Parameter(class_vectors.clone())
         self.knowledge_weight = nn.Parameter(torch.tensor(1.0))
         self.sharpness = nn.Parameter(torch.tensor(0.0))
@@ -84,10 +130,15 @@ class ImageEncoder(nn.Module):
         # As a single region, so that both go through the same operators and share their weights
         # in the exported graph.
         whole = as_cells(features)[:, None]
-        return self.embed(whole)[:, 0], self.embed(as_regions(features))
+        return self.searched(whole)[:, 0], self.searched(as_regions(features))
+
+    def searched(self, cells: Tensor) -> Tensor:
+        """Feature cells [..., K, C] → vectors to be searched [..., D]."""
+        joint = self.embed(cells)
+        return with_hubness(joint, self.hubness(joint))
 
     def embed(self, cells: Tensor) -> Tensor:
-        """Feature cells [..., K, C] → unit vectors [..., D]."""
+        """Feature cells [..., K, C] → unit vectors [..., J]."""
         learned = F.normalize(self.project(self.pool(cells)), dim=-1)
         logits = self.class_logits(cells) * self.sharpness.exp()
         known = F.normalize(logits.softmax(-1) @ self.class_vectors, dim=-1)
@@ -109,17 +160,27 @@ class TextEncoder(nn.Module):
             nn.Linear(HIDDEN, hidden),
             nn.GELU(),
             nn.Dropout(dropout),
-            nn.Linear(hidden, DIMENSIONS),
+            nn.Linear(hidden, JOINT),
         )
         self.knowledge_weight = nn.Parameter(torch.tensor(1.0))
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, soft_tokens: Tensor
     ) -> tuple[Tensor, Tensor]:
+        joint, states = self.embed(input_ids, attention_mask, soft_tokens)
+        return as_query(joint), states
+
+    def embed(
+        self, input_ids: Tensor, attention_mask: Tensor, soft_tokens: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Unit vectors [n, J], and token states [n, L + N, H]."""
         states, mask = self.tower(input_ids, attention_mask, soft_tokens)
-        sentence = F.normalize(masked_mean(states, mask), dim=-1)
-        learned = F.normalize(self.project(sentence * math.sqrt(HIDDEN)), dim=-1)
-        return F.normalize(learned + self.knowledge_weight * sentence, dim=-1), states
+        return self.joint(F.normalize(masked_mean(states, mask), dim=-1)), states
+
+    def joint(self, sentences: Tensor) -> Tensor:
+        """The tower's sentence embeddings, unit vectors [n, H] → unit vectors [n, J]."""
+        learned = F.normalize(self.project(sentences * math.sqrt(HIDDEN)), dim=-1)
+        return F.normalize(learned + self.knowledge_weight * sentences, dim=-1)
 
 
 def as_cells(features: Tensor) -> Tensor:

@@ -99,7 +99,7 @@ class Episode:
 
 
 class Asked:
-    """B queries of an episode, by their ``numbers``, asked of its clips or of its videos.
+    """B queries of an episode, by their ``numbers``, asked of its frames or of its videos.
 
     ``ids`` and ``mask`` [B, L], ``states`` [B, L, H] and ``vectors`` [B, D] of the queries;
     ``units`` [U, D] and ``ranges`` [U, 2] of what is retrieved; ``shows`` bool [B, n], which of the

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.encoder import DIMENSIONS, TextEncoder
+from models.encoder import JOINT, TextEncoder, as_query
 from models.minilm import HIDDEN
 
 PER_WORD, PER_FRAME = 5, 9
@@ -139,7 +139,7 @@ class WordsInJointSpace(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.project = nn.Sequential(
-            nn.Linear(HIDDEN, JOINT_HIDDEN), nn.GELU(), nn.Linear(JOINT_HIDDEN, DIMENSIONS)
+            nn.Linear(HIDDEN, JOINT_HIDDEN), nn.GELU(), nn.Linear(JOINT_HIDDEN, JOINT)
         )
         self.knowledge_weight = nn.Parameter(torch.ones(()))
         self.requires_grad_(False)
@@ -147,7 +147,7 @@ class WordsInJointSpace(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         plain = F.normalize(states, dim=-1)
         learned = F.normalize(self.project(plain * HIDDEN**0.5), dim=-1)
-        return F.normalize(learned + self.knowledge_weight * plain, dim=-1)
+        return as_query(F.normalize(learned + self.knowledge_weight * plain, dim=-1))
 
     def take_over(self, encoder: TextEncoder) -> None:
         """Become the projection of this encoder."""

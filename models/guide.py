@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.data.worlds import Granularity
-from models.encoder import DIMENSIONS
+from models.encoder import JOINT, as_query
 from models.episodes import Asked, Episode
 from models.losses import refined_query_loss
 
@@ -30,20 +30,24 @@ SHARE = 0.8
 
 
 class Guide(nn.Module):
-    """Query vectors [B, D] → unit vectors [B, D]; at the start the query itself."""
+    """Query vectors [B, D] → unit vectors [B, D]; at the start the query itself.
+
+    What hubness counts stays as it is: no sentence can say otherwise.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.map = nn.Linear(DIMENSIONS, DIMENSIONS)
+        self.map = nn.Linear(JOINT, JOINT)
         nn.init.eye_(self.map.weight)
         nn.init.zeros_(self.map.bias)
 
     def forward(self, queries: Tensor) -> Tensor:
-        return F.normalize(self.map(queries), dim=-1)
+        return as_query(F.normalize(self.map(queries[..., :JOINT]), dim=-1))
 
     def target(self, queries: Tensor) -> Tensor:
         """``SHARE`` of the way there [B, D]."""
-        return F.normalize(SHARE * self(queries) + (1 - SHARE) * queries, dim=-1)
+        joint = SHARE * self(queries) + (1 - SHARE) * queries
+        return as_query(F.normalize(joint[..., :JOINT], dim=-1))
 
 
 def learn_guide(

@@ -188,13 +188,13 @@ def train_grounding(trainer: Trainer) -> GroundingHead:
 
 
 def learn_guides(trainer: Trainer) -> dict[Granularity, Guide]:
-    """Step 3. For clips the guide stays the query itself: a learned map found fewer of them."""
+    """Step 3. For frames the guide stays the query itself: a learned map found fewer of them."""
     args = trainer.args
     guide, loss = learn_guide(
         lambda: trainer.new_episode(args.guide_photos), "video", args.guide_steps, args.temperature
     )
     trainer.log(stage="guide", loss=round(loss, 3))
-    return {"clip": Guide(), "video": guide}
+    return {"frame": Guide(), "video": guide}
 
 
 def train_refiner(
@@ -212,8 +212,8 @@ def train_refiner(
     totals = Means()
     for step in range(args.refine_steps):
         episode = trainer.episode(step)
-        # Clip by clip there is little to learn, but to leave the query where it is.
-        granularity: Granularity = "clip" if step % 4 == 0 else "video"
+        # Frame by frame there is little to learn, but to leave the query where it is.
+        granularity: Granularity = "frame" if step % 4 == 0 else "video"
         numbers = trainer.random.choice(episode.present, args.refine_batch, replace=False)
         asked = Asked(episode, numbers, granularity)
         rejected = asked.retrieve(args.evidence)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+SIDE = 260  # in pixels, of what the image tower reads
+SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,28 @@ class CaptionedPhotos:
 
 
 def load_captioned_photos(folder: Path, split: str, limit: int | None = None) -> CaptionedPhotos:
-    """Read one split of a captioned photo folder, in the order of file names."""
+    """Read one split of a captioned photo folder, in the order of file names, each photo stretched
+    to a square of ``SIDE``.
+    """
     captions = read_captions(folder / "captions.csv", split)
     names = sorted(captions)[:limit]
-    photos = np.stack([read_photo(folder / "images" / name) for name in names])
+    photos = np.stack([read_photo(folder / "images" / name, SIDE) for name in names])
     return CaptionedPhotos(names, photos, [captions[name] for name in names])
+
+
+def load_photos(folder: Path, limit: int | None = None) -> NDArray[np.uint8]:
+    """The photos of a folder and those in it, by name, as uint8 [n, SIDE, SIDE, 3]."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return np.stack([read_photo(path, SIDE) for path in files[:limit]])
+
+
+def merged(parts: Sequence[CaptionedPhotos]) -> CaptionedPhotos:
+    """Photos of several folders as one split."""
+    return CaptionedPhotos(
+        [name for part in parts for name in part.names],
+        np.concatenate([part.photos for part in parts]),
+        [captions for part in parts for captions in part.captions],
+    )
 
 
 def read_captions(table: Path, split: str | None = None) -> dict[str, list[str]]:

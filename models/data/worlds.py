@@ -1,7 +1,7 @@
 """Archives in feature space: what the verifier, the grounder and the refiner are trained in.
 
 A world is a composed archive whose frames were never filmed. It is searched as the runtime
-searches: by the vectors of clips or of whole videos, and each hit becomes a candidate, the frames
+searches: by the vectors of frames or of whole videos, and each hit becomes a candidate, the frames
 around the one in it that is most like the query. (Of a hit of more than 128 frames the runtime
 makes several candidates, training one.)
 """
@@ -25,12 +25,10 @@ from models.encoder import TextEncoder
 from models.minilm import HIDDEN
 from vsr_edge.bundle.manifest import REACH
 
-Granularity: TypeAlias = Literal["clip", "video"]
-GRANULARITIES: tuple[Granularity, ...] = ("clip", "video")
+Granularity: TypeAlias = Literal["frame", "video"]
+GRANULARITIES: tuple[Granularity, ...] = ("frame", "video")
 
-# As the runtime does by default: frames a second, frames of a clip and from one to the next.
-FPS = 1.0
-CLIP_FRAMES, CLIP_STRIDE = 4, 2
+FPS = 1.0  # as the runtime does by default
 MOST_WORDS = 32
 SCENES_PER_VIDEO = 4
 
@@ -78,7 +76,7 @@ def encode_captions(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class World:
-    """n frames of v videos with m clips; a unit is a clip or a video, a range of frames."""
+    """n frames of v videos; a unit is a frame or a video, a range of frames."""
 
     vectors: Tensor
     regions: Tensor
@@ -99,7 +97,6 @@ def build_world(
     ends = np.cumsum(counts)
     ranges = np.stack([ends - counts, ends - 1], 1)
     vectors = torch.from_numpy(np.concatenate([part.vectors for part in frames]))
-    clips = np.array([clip for video in ranges.tolist() for clip in clips_of(*video)])
     shown = [
         np.array([video.scenes[place].photo for place in part.scenes])
         for video, part in zip(videos, frames, strict=True)
@@ -110,18 +107,10 @@ def build_world(
         photos=np.concatenate(shown),
         videos=np.repeat(np.arange(len(videos)), counts),
         units={
-            "clip": (mean_vectors(vectors, clips), clips),
+            "frame": (vectors, np.repeat(np.arange(len(vectors)), 2).reshape(-1, 2)),
             "video": (mean_vectors(vectors, ranges), ranges),
         },
     )
-
-
-def clips_of(begin: int, last: int) -> list[tuple[int, int]]:
-    """First and last frame of each clip of a video's frames ``begin`` to ``last``."""
-    return [
-        (first, min(first + CLIP_FRAMES - 1, last))
-        for first in range(begin, max(last - CLIP_STRIDE, begin) + 1, CLIP_STRIDE)
-    ]
 
 
 def mean_vectors(vectors: Tensor, ranges: NDArray[np.intp]) -> Tensor:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -43,6 +45,8 @@ GROUNDING = "grounding"
 REFINER = "refiner"
 # Words and phrases with their vectors, by which a refinement is explained.
 CONCEPTS = "concepts"
+# Vectors of pictures of all kinds, beside which a small archive's are no odd ones.
+BACKGROUND = "background"
 REQUIRED_ROLES = (IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER)
 
 # What heads are trained on, and searches show them: a candidate reaches so many frames before and
@@ -150,19 +154,30 @@ class Calibration(_Part):
     """How sure is sure.
 
     Candidates are ordered by match logit + ``score_weight`` · inner product of query and best
-    frame; the first one matches with probability σ(``slope`` · that + ``bias`` − ``size_weight`` ·
-    ln(frames searched / 1000)): the more is searched, the likelier something only looks like it.
-    Fewer frames than ``fewest_frames`` were not measured, and count as so many. From the
-    probability ``threshold`` on it counts as a match, from ``sure`` on no other is looked for.
+    frame. The first one matches with probability σ(``slope`` · that + ``z_weight`` · z + ``bias`` −
+    ``size_weight`` · ln(frames searched / 1000)). z is how many standard deviations its score lies
+    above what footage scores for this very query; the more is searched, the likelier something
+    only looks like it. Fewer frames than ``fewest_frames`` were not measured, and count as so many.
+    From the probability ``threshold`` on it counts as a match, from ``sure`` on no other is looked
+    for.
     """
 
     score_weight: Finite = Field(ge=0)
     slope: Finite = Field(gt=0)
     bias: Finite
     size_weight: Finite = Field(ge=0)
+    z_weight: Finite = Field(default=0.0, ge=0)
     fewest_frames: Finite = Field(ge=1)
     threshold: Finite = Field(gt=0)
     sure: Finite = Field(le=1)
+
+    def probability(
+        self, order: NDArray[np.floating], z: NDArray[np.floating], frames: int
+    ) -> NDArray[np.floating]:
+        """That candidates with these, [n] each, match, among so many frames."""
+        rivals = self.size_weight * math.log(max(frames, self.fewest_frames) / 1000)
+        logits = self.slope * order + self.z_weight * z + self.bias - rivals
+        return np.asarray(1 / (1 + np.exp(-logits)))
 
     @model_validator(mode="after")
     def _is_surer_than_sure(self) -> Self:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vsr_edge import TELEMETRY_OFF_IN_TIME
 from vsr_edge.bundle.locate import verify_bundle
 from vsr_edge.bundle.manifest import (
+    BACKGROUND,
     CONCEPTS,
     GRAPH_INPUTS,
     GRAPH_OUTPUTS,
@@ -42,7 +43,7 @@ from vsr_edge.runtime.preprocess import Picture, check_pictures, to_input
 from vsr_edge.runtime.session import Session, open_session
 from vsr_edge.runtime.tokens import set_up_tokenizer, tokenize
 from vsr_edge.runtime.words import Reading, read
-from vsr_edge.types import Pixels, Vectors
+from vsr_edge.types import HalfVectors, Pixels, Vectors
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -232,6 +233,20 @@ class Bundle:
             raise BundleDamaged(f"{path} has vectors {vectors.shape} for {len(names)} concepts")
         return Concepts(tuple(map(str, names)), vectors)
 
+    @cached_property
+    def background(self) -> HalfVectors:
+        """Vectors float16 [n, D] of pictures of all kinds; none where the bundle has none."""
+        if BACKGROUND not in self.manifest.files:
+            return np.empty((0, self.dim), np.float16)
+        path = self.manifest.path(BACKGROUND)
+        try:
+            vectors = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise BundleDamaged(f"{path} holds no vectors: {error}") from error
+        if vectors.dtype != np.float16 or vectors.shape[1:] != (self.dim,):
+            raise BundleDamaged(f"{path} holds {vectors.dtype} {vectors.shape}, not [n, {self.dim}]")
+        return vectors
+
     def _session(self, role: str) -> Session:
         with self._loading:
             if role not in self._sessions:
@@ -260,7 +275,7 @@ class Bundle:
 
     def close(self) -> None:
         """Release the graphs; they are loaded again if the bundle is used again."""
-        for name in ("_tokenizer", "concepts"):
+        for name in ("_tokenizer", "concepts", "background"):
             self.__dict__.pop(name, None)
         self._sessions.clear()
 

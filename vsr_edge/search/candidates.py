@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vsr_edge.bundle.manifest import REACH, Calibration
 from vsr_edge.bundle.model import Bundle
@@ -27,6 +27,9 @@ FRAMES_PER_CANDIDATE = 128
 MOST_CANDIDATES_A_CLIP = 4
 # Clips are looked at together up to so many frames: where they are long, few may be enough.
 FRAMES_AT_ONCE = 1024
+# So many of an archive's vectors tell what footage scores for a query.
+SAMPLE = 4096
+LEAST_DEVIATION = 1e-3  # of one frame, or of many that are the same
 # Frames so many seconds around a hit say where its scene begins and ends, however long the video.
 CONTEXT_SECONDS = 120.0
 
@@ -108,13 +111,24 @@ class Asked:
         if not windows:
             return []
         found = self.bundle.judge(self.text, footage([one.frames for one in windows]))
-        order = found.match + calibration.score_weight * np.array([one.score for one in windows])
-        frames = max(frames_searched, calibration.fewest_frames)
-        rivals = calibration.size_weight * math.log(frames / 1000)
-        probabilities = 1 / (1 + np.exp(-(calibration.slope * order + calibration.bias - rivals)))
+        scores = np.array([one.score for one in windows])
+        order = found.match + calibration.score_weight * scores
+        probabilities = calibration.probability(order, self.standardised(scores), frames_searched)
         numbers = (found.match, order, probabilities, *found.spans())
         rows = zip(*(column.tolist() for column in numbers), strict=True)
         return [_judged(one, *row) for one, row in zip(windows, rows, strict=True)]
+
+    def standardised(self, scores: NDArray[np.floating]) -> NDArray[np.floating]:
+        """How many standard deviations scores lie above what footage has for this query: a sample
+        of the archive's and, because that may be little and all alike, the bundle's background.
+        """
+        usual = self._usual
+        return (scores - usual.mean()) / max(float(usual.std()), LEAST_DEVIATION)
+
+    @cached_property
+    def _usual(self) -> Vectors:
+        parts = (self.store.sample(SAMPLE), self.bundle.background)
+        return np.concatenate([part.astype(np.float32) @ self.vector for part in parts])
 
     def around(self, windows: Sequence[Window]) -> list[Callable[[], ScoredFrames]]:
         """The frames in and around each window, read at once; their scores when asked for."""
