@@ -4,10 +4,13 @@
 
 A folder holds captions.csv and images/. From captions of the split (``models.data.attributes``):
 how often a photo scores its caption above the same one with one word swapped, in per cent; guessing
-gives 50, and so does a tie. Where captions.csv has a column ``true`` (1 or 0), its rows are
-statements about photos: the AUC, in per cent, of a true one's score against a false one's, overall
-and among statements of one relation. Intervals are 95 % bootstrap over photos. Several ``--bundle``
-stand side by side.
+gives 50, and so does a tie. "Elsewhere" is the same for the next photo of the folder, which the
+caption is not about: how far one gets by knowing which words are common.
+
+Where captions.csv has a column ``true`` (1 or 0), its rows are statements about photos: the AUC, in
+per cent, of a true one's score against a false one's, overall and among statements of one relation.
+
+Intervals are 95 % bootstrap over photos. Several ``--bundle`` stand side by side.
 """
 
 from __future__ import annotations
@@ -124,14 +127,28 @@ def diagnose(
     bundle: Bundle, comparisons: Sequence[Comparison], statements: Sequence[Statement]
 ) -> dict[str, Figure]:
     """Row of the table → figure: how many pairs, the estimate in per cent and its interval."""
-    asked = [pair for c in comparisons for pair in ((c.photo, c.true), (c.photo, c.false))]
+    beside = neighbours(comparisons)
+    asked = [
+        (photo, text)
+        for c in comparisons
+        for photo in (c.photo, beside[c.photo])
+        for text in (c.true, c.false)
+    ]
     asked += [(statement.photo, statement.text) for statement in statements]
     found = scores(bundle, asked)
-    true, false = found[: 2 * len(comparisons)].reshape(-1, 2).T
-    return {
-        **by_attribute(comparisons, won(true, false)),
-        **by_relation(statements, found[2 * len(comparisons) :]),
-    }
+    compared, stated = np.split(found, [4 * len(comparisons)])
+    true, false = np.moveaxis(compared.reshape(-1, 2, 2), 2, 0)
+    here, elsewhere = won(true, false).T
+    return by_attribute(comparisons, here, elsewhere) | by_relation(statements, stated)
+
+
+def neighbours(comparisons: Iterable[Comparison]) -> dict[Path, Path]:
+    """Each photo → the next of its source, the last one's being the first."""
+    sources: dict[str, dict[Path, None]] = {}
+    for c in comparisons:
+        sources.setdefault(c.source, {})[c.photo] = None
+    rows = [list(photos) for photos in sources.values()]
+    return {a: b for row in rows for a, b in zip(row, row[1:] + row[:1], strict=True)}
 
 
 def scores(bundle: Bundle, asked: Sequence[tuple[Path, str]]) -> Floats:
@@ -139,10 +156,10 @@ def scores(bundle: Bundle, asked: Sequence[tuple[Path, str]]) -> Floats:
     photos = {photo: i for i, photo in enumerate(dict.fromkeys(photo for photo, _ in asked))}
     # In this order a caption and its swaps are mostly of one batch, and of like length.
     texts = {text: i for i, text in enumerate(dict.fromkeys(text for _, text in asked))}
-    seen, said = bundle.encode_images(list(photos)), bundle.encode_text(list(texts))
+    cosines = bundle.encode_text(list(texts)) @ bundle.encode_images(list(photos)).T
     of_photo = [photos[photo] for photo, _ in asked]
     of_text = [texts[text] for _, text in asked]
-    return np.einsum("nd,nd->n", seen[of_photo], said[of_text], dtype=np.float64)
+    return cosines[of_text, of_photo].astype(np.float64)
 
 
 def won(true: Floats, false: Floats) -> Floats:
@@ -150,17 +167,21 @@ def won(true: Floats, false: Floats) -> Floats:
     return (np.sign(true - false) + 1) / 2
 
 
-def by_attribute(comparisons: Sequence[Comparison], wins: Floats) -> dict[str, Figure]:
-    """The accuracy of each group, of its sources and of its swaps, from ``wins`` (float [n])."""
+def by_attribute(
+    comparisons: Sequence[Comparison], wins: Floats, elsewhere: Floats
+) -> dict[str, Figure]:
+    """The accuracy of each group, of its sources and of its swaps, from ``wins`` (float [n]), and
+    from those of another photo, ``elsewhere``.
+    """
     figures: dict[str, Figure] = {}
     for group in GROUPS:
         rows = [i for i, c in enumerate(comparisons) if c.group == group]
         if rows:
-            figure = accuracy(comparisons, wins, rows)
+            figure = accuracy(comparisons, wins, elsewhere, rows)
             sources = parted(rows, (comparisons[i].source for i in rows))
             instead = parted(rows, (comparisons[i].instead for i in rows))
             figure["sources"] = {
-                name: accuracy(comparisons, wins, part) for name, part in sources.items()
+                name: accuracy(comparisons, wins, elsewhere, part) for name, part in sources.items()
             }
             figure["swaps"] = {
                 name: {"pairs": len(part), "estimate": per_cent(wins[part].mean())}
@@ -171,10 +192,13 @@ def by_attribute(comparisons: Sequence[Comparison], wins: Floats) -> dict[str, F
     return figures
 
 
-def accuracy(comparisons: Sequence[Comparison], wins: Floats, rows: Sequence[int]) -> Figure:
+def accuracy(
+    comparisons: Sequence[Comparison], wins: Floats, elsewhere: Floats, rows: list[int]
+) -> Figure:
     photos = numbered(comparisons[i].photo for i in rows)
-    (found,) = ratio_intervals([Ratio.mean(wins[list(rows)])], photos)
-    return figure_of(len(rows), len(set(photos)), found)
+    (found,) = ratio_intervals([Ratio.mean(wins[rows])], photos)
+    figure = figure_of(len(rows), len(set(photos)), found)
+    return figure | {"elsewhere": per_cent(elsewhere[rows].mean())}
 
 
 def by_relation(statements: Sequence[Statement], scored: Floats) -> dict[str, Figure]:
@@ -246,7 +270,8 @@ def parted(rows: Iterable[int], keys: Iterable[str]) -> dict[str, list[int]]:
 def table(report: Mapping[str, Mapping[str, Figure]]) -> str:
     """Rows of figures, a column for each bundle; under a group, its sources."""
     first, *_ = report.values()
-    lines = [("", "pairs", "photos", *(Path(name).name for name in report))]
+    names = (cell for name in report for cell in (Path(name).name, "elsewhere"))
+    lines = [("", "pairs", "photos", *names)]
     for row in first:
         lines.append(_line(row, [figures[row] for figures in report.values()]))
         sources = first[row].get("sources", {})
@@ -264,7 +289,11 @@ def table(report: Mapping[str, Mapping[str, Figure]]) -> str:
 
 
 def _line(name: str, figures: Sequence[Figure]) -> tuple[str, ...]:
-    cells = ("{estimate:.1f} ({interval[0]:.1f} to {interval[1]:.1f})".format(**f) for f in figures)
+    cells: list[str] = []
+    for figure in figures:
+        low, high = figure["interval"]
+        cells.append(f"{figure['estimate']:.1f} ({low:.1f} to {high:.1f})")
+        cells.append(f"{figure['elsewhere']:.1f}" if "elsewhere" in figure else "")
     return (name, str(figures[0]["pairs"]), str(figures[0]["photos"]), *cells)
 
 

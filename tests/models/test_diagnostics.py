@@ -17,6 +17,7 @@ from models.diagnostics import (
     Statement,
     by_attribute,
     by_relation,
+    neighbours,
     read_comparisons,
     read_statements,
     relation_of,
@@ -85,7 +86,9 @@ def comparison(photo: str, word: str, other: str, source: str = "a") -> Comparis
 
 def test_accuracy_is_of_a_group_its_sources_and_its_swaps() -> None:
     rows = [comparison("1", "red", "blue")] * 12 + [comparison("2", "red", "pink", "b")] * 4
-    figure = by_attribute(rows, np.array([1.0] * 9 + [0.0] * 3 + [0.5] * 4))["colours"]
+    wins = np.array([1.0] * 9 + [0.0] * 3 + [0.5] * 4)
+    figure = by_attribute(rows, wins, np.ones(16))["colours"]
+    assert figure["elsewhere"] == 100.0
     assert (figure["pairs"], figure["photos"], figure["estimate"]) == (16, 2, 68.8)
     assert figure["interval"] == [50.0, 75.0]
     assert {name: part["estimate"] for name, part in figure["sources"].items()} == {
@@ -94,6 +97,12 @@ def test_accuracy_is_of_a_group_its_sources_and_its_swaps() -> None:
     }
     assert figure["swaps"] == {"red > blue": {"pairs": 12, "estimate": 75.0}}
     assert won(np.array([2.0, 1, 1]), np.array([1.0, 1, 2])).tolist() == [1, 0.5, 0]
+
+
+def test_elsewhere_is_the_next_photo_of_the_same_source() -> None:
+    rows = [comparison(name, "red", "blue", name[0]) for name in ("a1", "b1", "a2", "a1", "a3")]
+    beside = {str(photo): str(other) for photo, other in neighbours(rows).items()}
+    assert beside == {"a1": "a2", "a2": "a3", "a3": "a1", "b1": "b1"}
 
 
 def test_relations_are_read_from_statements() -> None:
@@ -157,15 +166,18 @@ def test_the_shipped_encoder_is_diagnosed(
     assert report["relations, any two"]["pairs"] == 4
     assert report["relations, of one kind"]["pairs"] == 2
     shown = capsys.readouterr().out.splitlines()
-    assert shown[0].split() == ["pairs", "photos", "lite"]
+    assert shown[0].split() == ["pairs", "photos", "lite", "elsewhere"]
+    assert report["animals"]["elsewhere"] < report["animals"]["estimate"]
     assert any(line.startswith("relations, of one kind") for line in shown)
 
 
 def test_bundles_stand_side_by_side_and_sources_under_their_group() -> None:
     rows = [comparison("1", "red", "blue"), comparison("2", "red", "pink", "b")]
-    first, second = (by_attribute(rows, np.array(wins)) for wins in ([1.0, 1.0], [1.0, 0.0]))
+    first, second = (
+        by_attribute(rows, np.array(wins), np.zeros(2)) for wins in ([1.0, 1.0], [1.0, 0.0])
+    )
     lines = table({"runs/one": first, "two": second}).splitlines()
-    assert lines[0].split() == ["pairs", "photos", "one", "two"]
+    assert lines[0].split() == ["pairs", "photos", "one", "elsewhere", "two", "elsewhere"]
     assert lines[1].split("  ")[0] == "colours"
     assert "100.0 (100.0 to 100.0)" in lines[1]
     assert "50.0 (0.0 to 100.0)" in lines[1]
