@@ -71,6 +71,7 @@ def parse() -> argparse.Namespace:
     p.add_argument("--bundle", action="append", help="built-in name or folder; may be repeated")
     p.add_argument("--data", type=Path, nargs="+", required=True, help="folders of photos")
     p.add_argument("--split", default="val")
+    p.add_argument("--most", type=int, help="swap a word for so many others at most; faster")
     p.add_argument("--out", type=Path, help="where to write the report, JSON")
     return p.parse_args()
 
@@ -83,7 +84,7 @@ def main() -> None:
         if has_statements(folder):
             statements += read_statements(folder)
         else:
-            comparisons += read_comparisons(folder, args.split)
+            comparisons += read_comparisons(folder, args.split, args.most)
     report: dict[str, dict[str, Figure]] = {}
     for name in dict.fromkeys(args.bundle or ["lite"]):
         with load_bundle(name) as bundle:
@@ -93,13 +94,20 @@ def main() -> None:
     print(table(report))
 
 
-def read_comparisons(folder: Path, split: str) -> Iterator[Comparison]:
-    """Every swap of every caption of a split."""
+def read_comparisons(
+    folder: Path, split: str, most: int | None = None, seed: int = 0
+) -> Iterator[Comparison]:
+    """Every swap of every caption of a split, or of each word of it ``most``, drawn at random."""
+    random = np.random.default_rng(seed)
     for name, captions in read_captions(folder / "captions.csv", split).items():
+        photo = folder / "images" / name
         for caption in captions:
-            for group, word, other, text in swaps(caption, captions):
-                photo = folder / "images" / name
-                yield Comparison(folder.name, photo, group, word, other, caption, text)
+            found = list(swaps(caption, captions))
+            places = (f"{swap.group} {swap.word}" for swap in found)
+            for rows in parted(range(len(found)), places).values():
+                for i in rows if most is None else random.permutation(rows)[:most].tolist():
+                    group, word, other, text = found[i]
+                    yield Comparison(folder.name, photo, group, word, other, caption, text)
 
 
 def has_statements(folder: Path) -> bool:

@@ -156,6 +156,10 @@ def test_the_shipped_encoder_is_diagnosed(
     write_photos(photos)
     asked = list(read_comparisons(photos, "test"))
     assert {c.group for c in asked} >= {"colours", "people", "animals"}
+    fewer = list(read_comparisons(photos, "test", most=1))
+    assert set(fewer) < set(asked)
+    assert {(c.true, c.group, c.word) for c in fewer} == {(c.true, c.group, c.word) for c in asked}
+    assert len(fewer) == len({(c.true, c.group, c.word) for c in asked})
     out = tmp_path / "report.json"
     arguments = ["--bundle", "lite", "--data", str(photos), str(statements), "--split", "test"]
     monkeypatch.setattr(sys, "argv", ["diagnostics", *arguments, "--out", str(out)])
