@@ -1,16 +1,16 @@
 """Calibrate: how sure is sure? Real searches with known answers turn logits into probabilities.
 
-The probability is that of the first moment lying in the right video. It is to mean the same on three
-videos and on hundreds: so the questions are asked of parts of the archives, of all sizes, and each
-size counts alike. It depends on how often what is asked for is there, which is half of the time
-here: on other questions it will be off, the more the less they are alike.
+The probability is that of the first moment lying in the right video. It is to mean the same on
+three videos and on hundreds: so parts of the archive are asked, of all sizes, and each size counts
+alike. It depends on how often what is asked for is there, which is half of the time here: on other
+questions it will be off, the more the less they are alike.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,8 @@ class Calibrated:
 class Answers:
     """Of n queries, the candidates that all turns judged: match logits, best frames' scores and
     their standardised values, and which lie in the right video, [n, K] each, with a logit of −inf
-    where there were fewer; how many frames were searched for each, and of how many videos, [n];
-    whether the query could be answered, and whether one shot did, bool [n].
+    where there were fewer; how many frames were searched for each [n]; whether the query could be
+    answered, and whether one shot did, bool [n].
     """
 
     match: NDArray[np.float64]
@@ -89,7 +89,6 @@ class Answers:
     z: NDArray[np.float64]
     right: NDArray[np.bool_]
     frames: NDArray[np.float64]
-    size: NDArray[np.intp]
     present: NDArray[np.bool_]
     one_shot: NDArray[np.bool_]
 
@@ -104,83 +103,70 @@ class Answers:
         return order[rows, chosen], self.z[rows, chosen], self.right[rows, chosen]
 
 
-def joined(parts: Sequence[Answers]) -> Answers:
-    """The answers of several archives as one."""
-    width = max(part.match.shape[1] for part in parts)
-
-    def together(name: str) -> NDArray[Any]:
-        arrays = [getattr(part, name) for part in parts]
-        missing = -np.inf if name == "match" else 0
-        return np.concatenate(
-            [
-                array
-                if array.ndim == 1
-                else np.pad(
-                    array, ((0, 0), (0, width - array.shape[1])), constant_values=missing
-                )
-                for array in arrays
-            ]
-        )
-
-    return Answers(**{field.name: together(field.name) for field in fields(Answers)})
-
-
 def collect(archive: Archive, queries: Sequence[Query], seed: int = 0) -> Answers:
-    """Ask parts of an archive, of every size that it has: half of what is asked is there.
+    """Ask parts of an archive (:func:`in_parts`).
 
-    What is not there is what no video shows, or a question about a video that is left out. The
-    bundle's own calibration must be :data:`BLANK`, so that match logits come back.
+    The bundle's own calibration must be :data:`BLANK`, so that match logits come back.
 
     Raises:
         CalibrationError: a query was answered without a verdict.
     """
+    return _table([_ask(archive, one) for one in in_parts(archive.videos(), queries, seed)])
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A query to a part of an archive: the paths of its videos (None for all of them), how many
+    videos and frames those are, and whether one of them answers it.
+    """
+
+    query: Query
+    videos: list[str] | None
+    size: int
+    frames: int
+    present: bool
+
+
+def in_parts(
+    stored: Sequence[StoredVideo], queries: Sequence[Query], seed: int = 0
+) -> Iterator[Question]:
+    """Questions to parts of an archive, of every size that it has; half of them can be answered
+    where there are so many. Those that can not ask for what no video shows, or for a video that
+    the part lacks.
+    """
     random = np.random.default_rng(seed)
-    stored = archive.videos()
     of = [_video_of(query, stored) for query in queries]
-    rows: list[_Row] = []
     for size in sorted({min(size, len(stored)) for size in SIZES}):
-        asked = 0
-        while asked < min(ASKED, len(queries)):
-            kept = set(random.permutation(len(stored))[:size].tolist())
+        left = ASKED
+        while left > 0:
+            kept = random.permutation(len(stored))[:size].tolist()
             there = [n for n, video in enumerate(of) if video in kept]
             others = [n for n, video in enumerate(of) if video not in kept]
-            count = min(len(there), ASKED // 2, max(len(others), 1))
-            chosen = [
-                *random.permutation(there)[:count].tolist(),
-                *random.permutation(others)[:count].tolist(),
-            ]
-            asked += max(len(chosen), 1)
+            most = max(min(len(there), len(others), left // 2), 1)
             names = None if size == len(stored) else [str(stored[n].video.path) for n in kept]
             frames = sum(stored[n].frames for n in kept)
-            rows += [
-                _ask(archive, queries[n], names, of[n] in kept, frames, size) for n in chosen
-            ]
-    return _table(rows)
+            for number in (n for part in (there, others) for n in random.permutation(part)[:most]):
+                present = of[number] in kept
+                yield Question(queries[number], names, size, frames, present)
+            left -= 2 * most
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
     candidates: list[tuple[float, float, float, bool]]
     frames: int
-    size: int
     present: bool
     one_shot: bool
 
 
-def _ask(
-    archive: Archive,
-    query: Query,
-    videos: list[str] | None,
-    present: bool,
-    frames: int,
-    size: int,
-) -> _Row:
-    found = archive.search(query.query, top_k=1, video=videos)
-    once = archive.search(query.query, top_k=1, video=videos, one_shot=True)
+def _ask(archive: Archive, one: Question) -> _Row:
+    query, options = one.query, SearchOptions(top_k=1, video=one.videos)
+    found = archive.search(query.query, options)
+    once = archive.search(query.query, options, one_shot=True)
     judged = [candidate for turn in found.turns for candidate in turn.candidates]
     if any(candidate.match_probability is None for candidate in judged):
         raise CalibrationError(f"{query.query!r} was answered without a verdict")
-    asked = Asked(archive.store, archive.bundle, query.query, SearchOptions(video=videos))
+    asked = Asked(archive.store, archive.bundle, query.query, options)
     z = asked.standardised(np.array([candidate.score for candidate in judged]))
     return _Row(
         [
@@ -188,14 +174,12 @@ def _ask(
                 logit(candidate.match_probability or 0.0),
                 candidate.score,
                 float(standardised),
-                present and _is_right(query, candidate.video),
+                _is_right(query, candidate.video),
             )
             for candidate, standardised in zip(judged, z, strict=True)
         ],
-        frames,
-        size,
-        present,
-        present and bool(once.moments) and _is_right(query, once.moments[0].video),
+        one.frames,
+        one.present and bool(once.moments) and _is_right(query, once.moments[0].video),
     )
 
 
@@ -206,8 +190,7 @@ def _table(rows: Sequence[_Row]) -> Answers:
     def table(column: int, missing: float) -> NDArray[Any]:
         return np.array(
             [
-                [one[column] for one in row.candidates]
-                + [missing] * (width - len(row.candidates))
+                [one[column] for one in row.candidates] + [missing] * (width - len(row.candidates))
                 for row in rows
             ]
         )
@@ -218,7 +201,6 @@ def _table(rows: Sequence[_Row]) -> Answers:
         z=table(2, 0.0),
         right=table(3, False).astype(bool),
         frames=np.array([row.frames for row in rows], float),
-        size=np.array([row.size for row in rows]),
         present=np.array([row.present for row in rows]),
         one_shot=np.array([row.one_shot for row in rows]),
     )

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from export.calibrate import Answers, fit, logit
+from export.calibrate import Answers, Calibrated, fit, logit
 from export.contract import CalibrationError
 from models.logistic import logistic_fit
+from vsr_edge.bundle.manifest import Calibration
 
 
 @given(st.floats(0.2, 3.0), st.floats(-2.0, 2.0), st.integers(0, 1000))
@@ -26,24 +28,35 @@ def test_a_logistic_curve_is_found_again(slope: float, bias: float, seed: int) -
     assert [*weights, found] == pytest.approx([slope, 0, bias], abs=0.02 + 0.02 * slope**2)
 
 
-VIDEOS = 40
-
-
 def answers(count: int = 4000, seed: int = 0) -> Answers:
-    """Candidates whose match logits know something and whose scores know more."""
+    """Candidates whose match logits know something, whose scores know more, and whose standardised
+    scores know what is absent; the more is searched, the more only looks like it.
+    """
     random = np.random.default_rng(seed)
     right = np.zeros((count, 5), bool)
     present = random.random(count) < 0.8
     right[present, random.integers(0, 5, present.sum())] = True
+    frames = random.choice([250.0, 1000.0, 4000.0], count)
+    rivals = np.log(frames / 1000)[:, None]
     return Answers(
         match=random.normal(0, 2, right.shape) + 1.0 * right,
         scores=random.normal(0.3, 0.1, right.shape) + 0.2 * right,
-        videos=np.argsort(random.random((count, VIDEOS)), axis=1)[:, :5],
+        z=random.normal(2, 1, right.shape) + 1.5 * right + 0.5 * rivals,
         right=right,
+        frames=frames,
         present=present,
         one_shot=random.random(count) < 0.3,
-        frames=1000,
     )
+
+
+def probability(of: Answers, found: Calibrated) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """What the runtime would say of the first candidate, and whether it is right."""
+    order, z, right = of.first(found.score_weight)
+    given = Calibration.model_validate(found.to_json())
+    each = [
+        given.probability(order[i : i + 1], z[i : i + 1], int(of.frames[i])) for i in range(len(z))
+    ]
+    return np.concatenate(each), right
 
 
 def test_the_order_takes_from_scores_what_logits_do_not_know() -> None:
@@ -60,35 +73,29 @@ def test_the_threshold_lets_four_in_five_right_answers_through() -> None:
     assert found.denied > 0.5
     assert found.calibration_error < 0.05
     # On others of the same kind it says the truth too.
-    other = answers(seed=1)
-    order = other.match + found.score_weight * other.scores
-    best = order.argmax(1)
-    rows = np.arange(len(best))
-    p = 1 / (1 + np.exp(-(found.slope * order[rows, best] + found.bias)))  # 1,000 frames
-    right = other.right[rows, best]
+    p, right = probability(answers(seed=1), found)
     for low in (0.0, 0.25, 0.5, 0.75):
         group = (p >= low) & (p < low + 0.25)
         if group.sum() > 100:
             assert right[group].mean() == pytest.approx(p[group].mean(), abs=0.06)
 
 
-def test_smaller_archives_have_fewer_rivals() -> None:
+def test_standardised_scores_and_sizes_count() -> None:
     found = fit(answers())
+    assert found.z_weight > 0
     assert found.size_weight > 0
-    part = answers().of_videos(np.arange(VIDEOS) < VIDEOS // 4, np.random.default_rng(0))
-    assert part.frames == 250
-    assert len(part.match) < 0.4 * len(answers().match)
-    assert (part.videos[np.isfinite(part.match)] < VIDEOS // 4).all()
-    assert part.first(20.0)[1].mean() > answers().first(20.0)[1].mean()
+    # What knows nothing counts for nothing.
+    known = answers()
+    blind = fit(replace(known, z=np.random.default_rng(9).normal(size=known.z.shape)))
+    assert blind.z_weight < 0.2 * found.z_weight
 
 
 def test_sure_is_what_is_nearly_always_right() -> None:
     found = fit(answers())
     assert found.threshold <= found.sure <= 1
-    order, right = answers().first(found.score_weight)
-    p = 1 / (1 + np.exp(-(found.slope * order + found.bias)))
+    p, right = probability(answers(), found)
     assert found.sure < 1
-    assert right[p >= found.sure].mean() >= 0.9
+    assert right[p >= found.sure].mean() >= 0.89
 
 
 def test_nothing_right_or_nothing_wrong_teaches_nothing() -> None:

@@ -21,14 +21,12 @@ from models.data.worlds import (
     Queries,
     World,
     build_world,
-    clips_of,
     mean_vectors,
 )
 from models.episodes import Asked as AskedInTraining
 from models.episodes import Corpus, Episode, best_span
 from tests.store.archives import a_video
 from vsr_edge.bundle.manifest import EVIDENCE
-from vsr_edge.media.plan import clip_windows
 from vsr_edge.runtime.heads import Judgements, TextEncoding, refiner_inputs
 from vsr_edge.search.candidates import Asked, footage
 from vsr_edge.search.spans import Window
@@ -167,19 +165,6 @@ def test_evidence_is_that_of_a_search(
         np.testing.assert_array_equal(
             given["frame_regions"][0][kept], world.regions[best[row]].float().numpy()[kept]
         )
-
-
-@pytest.mark.parametrize("count", range(4, 24))
-def test_clips_are_those_of_the_index(count: int) -> None:
-    """But for the end of a video of an odd number of frames: there training has one of three frames
-    more, and the runtime lets the one before it reach to the end.
-    """
-    trained = clips_of(0, count - 1)
-    indexed = [(w.first, w.last) for w in clip_windows(np.arange(float(count)), float(count))]
-    if count % 2:
-        assert indexed == [*trained[:-2], (trained[-2][0], trained[-1][1])]
-    else:
-        assert indexed == trained
 
 
 def test_spans_are_the_same() -> None:

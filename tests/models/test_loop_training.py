@@ -80,8 +80,8 @@ def test_both_stages_train_and_log_what_they_should(features: Path, tmp_path: Pa
     )
     logged = last_row(tmp_path / "sft")
     assert logged["stage"] == "done"
-    assert {"clip", "video"} == set(logged["val"])  # type: ignore[call-overload]
-    assert {"one-shot VR", "verified VR", "loop VR"} < set(logged["val"]["clip"])  # type: ignore[index]
+    assert {"frame", "video"} == set(logged["val"])  # type: ignore[call-overload]
+    assert {"one-shot VR", "verified VR", "loop VR"} < set(logged["val"]["frame"])  # type: ignore[index]
     start = tmp_path / "sft" / "loop.safetensors"
     run(
         *("models.train_grpo", *data, *small, "--start", start, "--out", tmp_path / "grpo"),
@@ -128,8 +128,8 @@ def test_a_world_is_searched_and_its_truth_is_known(corpus: Corpus) -> None:
         assert not asked.shown_in(candidates)[~candidates.mask.bool()].any()
         assert asked.right_units().any(1).all()
         assert not Asked(episode, episode.absent, granularity).right_units().any()
-    clips = Asked(episode, episode.present, "clip")
-    assert clips.shown_in(clips.retrieve(1)).any(2).float().mean() > 0.5
+    frames = Asked(episode, episode.present, "frame")
+    assert frames.shown_in(frames.retrieve(1)).any(2).float().mean() > 0.5
 
 
 def test_losses_reward_what_they_should() -> None:
@@ -163,8 +163,8 @@ def test_ambiguous_negatives_are_dropped_at_the_margin() -> None:
 def test_a_guide_learns_to_find_units(corpus: Corpus) -> None:
     random = np.random.default_rng(0)
     torch.manual_seed(0)
-    _, start = learn_guide(lambda: corpus.world(6, 2, random), "clip", 1, 0.05)
-    guide, end = learn_guide(lambda: corpus.world(6, 2, random), "clip", 40, 0.05)
+    _, start = learn_guide(lambda: corpus.world(6, 2, random), "frame", 1, 0.05)
+    guide, end = learn_guide(lambda: corpus.world(6, 2, random), "frame", 40, 0.05)
     assert end < start
     queries = corpus.queries.vectors[:4]
     there, part_way = guide(queries), guide.target(queries)

@@ -244,7 +244,7 @@ class Bundle:
         except (OSError, ValueError, EOFError) as error:
             raise BundleDamaged(f"{path} holds no vectors: {error}") from error
         if vectors.dtype != np.float16 or vectors.shape[1:] != (self.dim,):
-            raise BundleDamaged(f"{path} holds {vectors.dtype} {vectors.shape}, not [n, {self.dim}]")
+            raise BundleDamaged(f"{path} has {vectors.dtype} {vectors.shape}, not [n, {self.dim}]")
         return vectors
 
     def _session(self, role: str) -> Session:
