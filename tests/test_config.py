@@ -149,13 +149,28 @@ def test_unknown_names_are_errors_that_list_the_known_ones(file: Path) -> None:
 def test_clips_that_leave_gaps_are_refused(file: Path) -> None:
     with pytest.raises(UsageError, match=r"clip_stride \(5\.0\) must not exceed clip_seconds"):
         load(file, clip_stride=5)
-    assert load(file, clip_stride=5, clip_seconds=5).sampling.clip_stride == 5.0
+    assert load(file, clip_stride=5, clip_seconds=5).clip_stride == 5.0
 
 
 def test_clips_that_hardly_advance_are_refused(file: Path) -> None:
     with pytest.raises(UsageError, match=r"clip_stride \(1e-09\) must be at least 1/100 of"):
         load(file, clip_stride=1e-9)
-    assert load(file, clip_stride=0.04).sampling.clip_stride == 0.04
+    assert load(file, clip_stride=0.04).clip_stride == 0.04
+
+
+def test_the_length_of_clips_counts_where_there_are_any(file: Path) -> None:
+    wanted: dict[str, Any] = {"clip_seconds": 6.0, "clip_stride": 3.0}
+    for granularity in ("frame", "scene", "video"):
+        settings = load(file, "", {"VSR_EDGE_GRANULARITY": granularity}, **wanted)
+        assert settings.sampling == Sampling(granularity=granularity)
+    assert load(file, 'granularity = "clip"', None, **wanted).sampling == Sampling(
+        granularity="clip", **wanted
+    )
+
+
+def test_a_word_that_is_none_of_the_choices_is_named_with_them(file: Path) -> None:
+    with pytest.raises(UsageError, match="granularity must be frame, clip, scene or video, not 'a"):
+        load(file, granularity="act")
 
 
 def test_one_source_may_complete_what_another_began(file: Path) -> None:

@@ -9,12 +9,12 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import platformdirs
 
 from vsr_edge.errors import UsageError
-from vsr_edge.types import Sampling
+from vsr_edge.types import Granularity, Sampling
 
 APPLICATION = "vsr-edge"
 ENVIRONMENT_PREFIX = "VSR_EDGE_"
@@ -28,6 +28,8 @@ MAX_SECONDS = 1e9
 # Clips that share a frame; far more would take memory and find nothing new.
 MAX_OVERLAP = 100
 DEFAULT_SAMPLING = Sampling()
+# The settings that are one of a few words.
+CHOICES = {"granularity": get_args(Granularity)}
 CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -49,6 +51,7 @@ class Settings:
     clip_seconds: float = DEFAULT_SAMPLING.clip_seconds
     clip_stride: float = DEFAULT_SAMPLING.clip_stride
     regions: bool = DEFAULT_SAMPLING.regions
+    granularity: str = DEFAULT_SAMPLING.granularity
     exact_limit: int = 500_000
     include_system: bool = False
 
@@ -69,7 +72,11 @@ class Settings:
 
     @property
     def sampling(self) -> Sampling:
-        return Sampling(**{field.name: getattr(self, field.name) for field in fields(Sampling)})
+        """What counts of it: a setting that does not is as it is by default."""
+        given = {field.name: getattr(self, field.name) for field in fields(Sampling)}
+        if self.granularity != "clip":
+            del given["clip_seconds"], given["clip_stride"]
+        return Sampling(**given)
 
 
 # Each setting's kind, by its name, and what the kinds are called.
@@ -204,6 +211,9 @@ def _converted(values: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 def _check(name: str, value: Any) -> None:
     """Raise UsageError for a value that is out of range whatever the other settings are."""
+    if name in CHOICES and value not in CHOICES[name]:
+        *most, last = CHOICES[name]
+        raise UsageError(f"{name} must be {', '.join(most)} or {last}, not {value!r}")
     if name in {"fps", "clip_seconds", "clip_stride"} and not 0 < value < float("inf"):
         raise UsageError(f"{name} must be a positive number, not {value}")
     if name == "fps" and not MIN_FPS <= value <= MAX_FPS:

@@ -25,8 +25,15 @@ HalfVectors: TypeAlias = NDArray[np.float16]
 
 Decision: TypeAlias = Literal["match", "no_match", "unverified"]
 RefinementMethod: TypeAlias = Literal["soft tokens", "rocchio"]
+Granularity: TypeAlias = Literal["frame", "clip", "scene", "video"]
 # Paths, folders and globs; of several, any may match.
 VideoNames: TypeAlias = str | Path | Sequence[str | Path]
+
+# Neighbouring frames of one scene are more alike than this (cosine), those of two mostly less.
+SAME_SCENE = 0.7
+# No frame is shown for less; frames with one time stamp, or a video of no length, would give spans
+# of no length.
+LEAST_SECONDS = 0.001
 
 
 def clock(seconds: Seconds) -> str:
@@ -115,13 +122,18 @@ class StoredVideo:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a video is turned into frames and clips; a change of it means encoding again."""
+    """How a video is turned into frames and clips; a change of it means encoding again.
+
+    ``granularity`` says what one clip, the unit of retrieval, stands for: a frame, windows of
+    ``clip_seconds`` every ``clip_stride`` (which count only then), a scene, or the video.
+    """
 
     fps: float = 1.0
     min_frames: int = 4
     clip_seconds: Seconds = 4.0
     clip_stride: Seconds = 2.0
     regions: bool = True
+    granularity: Granularity = "frame"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +148,18 @@ class FrameFeatures:
 
     def __len__(self) -> int:
         return len(self.times)
+
+    @property
+    def changes(self) -> NDArray[np.bool_]:
+        """Of each frame [n], whether its vectors are not, to the bit, those of the one before it;
+        the first one's never are.
+        """
+        columns = [self.vectors] if self.regions is None else [self.vectors, self.regions]
+        changes = np.ones(len(self), np.bool_)
+        for bits in (column.reshape(len(self), -1).view(np.uint16) for column in columns):
+            changes[1:] &= (bits[1:] == bits[:-1]).all(axis=1)
+        changes[1:] = ~changes[1:]
+        return changes
 
     def __getitem__(self, part: slice) -> FrameFeatures:
         regions = None if self.regions is None else self.regions[part]
@@ -199,6 +223,34 @@ class SearchOptions:
             for name, value in given.items()
         }
         return replace(self, **said)
+
+
+def stretch(
+    times: Times, first: int, last: int, begin: Seconds, end: Seconds
+) -> tuple[Seconds, Seconds]:
+    """Start and end of frames ``first`` to ``last`` of ``times``, both included.
+
+    A boundary lies half-way to the next frame outside; where there is none, it is ``begin`` or
+    ``end``.
+    """
+    start = float(min(begin, times[0]) if first == 0 else (times[first - 1] + times[first]) / 2)
+    stop = float(
+        max(end, times[-1]) if last + 1 == len(times) else (times[last] + times[last + 1]) / 2
+    )
+    return inside(start, stop, stop)
+
+
+def inside(start: Seconds, end: Seconds, duration: Seconds) -> tuple[Seconds, Seconds]:
+    """A span cut to [0, ``duration``], and widened if nothing is left of it.
+
+    A video of no length counts as ``LEAST_SECONDS`` long.
+    """
+    duration = max(duration, LEAST_SECONDS)
+    start, end = max(start, 0.0), min(end, duration)
+    if start < end:
+        return start, end
+    start = min(start, duration - LEAST_SECONDS)
+    return start, min(max(end, start + LEAST_SECONDS), duration)
 
 
 def check_span(start: Seconds, end: Seconds) -> None:

@@ -46,9 +46,8 @@ def test_new_videos_are_stored_with_their_frames_regions_and_clips(
             assert frames.times == pytest.approx([0, 1, 2, 3], abs=0.002)
             assert frames.regions is not None
             assert frames.regions.shape == (4, bundle.manifest.dimensions.regions, bundle.dim)
-            assert [clip.window.end for clip in store.clips(stored.video_id)] == [
-                pytest.approx(LENGTH, abs=0.002)
-            ]
+            ends = [clip.window.end for clip in store.clips(stored.video_id)]
+            assert ends == pytest.approx([0.5, 1.5, 2.5, LENGTH], abs=0.002)
         assert store.check() == []
 
 
@@ -162,13 +161,16 @@ def test_changed_content_under_the_same_path_replaces_the_old(
     after = content(archive)
     assert after.keys() == before.keys()
     assert after[videos / "a.mp4"][0].fingerprint != before[videos / "a.mp4"][0].fingerprint
-    assert after[videos / "a.mp4"][3] == (6, 2)
+    assert after[videos / "a.mp4"][3] == (6, 6)
     assert after[videos / "b.mkv"] == before[videos / "b.mkv"]
 
 
 @pytest.mark.parametrize(
     "sampling",
-    [Sampling(fps=2), Sampling(clip_seconds=2), Sampling(clip_stride=1), Sampling(regions=False)],
+    [
+        *(Sampling(fps=2), Sampling(clip_seconds=2), Sampling(clip_stride=1)),
+        *(Sampling(regions=False), Sampling(granularity="clip"), Sampling(granularity="video")),
+    ],
 )
 def test_changed_sampling_encodes_again(
     sampling: Sampling, bundle: Bundle, archive: Path, tmp_path: Path

@@ -63,7 +63,7 @@ def test_what_was_found_is_not_found_again(archive: Archive, hits: list[Window])
 def test_a_clip_of_many_frames_yields_several_windows(
     tmp_path: Path, demo_clips: list[Path]
 ) -> None:
-    with open_archive(tmp_path / "a", fps=25, clip_seconds=1e6, clip_stride=1e6) as archive:
+    with open_archive(tmp_path / "a", fps=25, granularity="video") as archive:
         archive.index(demo_clips[0])
         query = asked(archive)
         (hit,) = query.retrieve(query.vector, 1)

@@ -260,7 +260,7 @@ def test_an_archive_without_regions_is_searched_in_one_shot(
 def test_one_vector_a_video_is_enough_to_find_the_moment_in_it(
     tmp_path: Path, demo_clips: list[Path]
 ) -> None:
-    with open_archive(tmp_path / "archive", clip_seconds=1e6, clip_stride=1e6) as archive:
+    with open_archive(tmp_path / "archive", granularity="video") as archive:
         archive.index(demo_clips)
         assert archive.stats().clips == len(demo_clips)
         best = archive.search(QUERY).moments[0]

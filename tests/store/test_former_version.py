@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from vsr_edge.store import open_store
 from vsr_edge.store.base import Store
+from vsr_edge.types import Sampling
 
 from .archives import (
     BUNDLE,
@@ -23,7 +25,9 @@ from .archives import (
     fill,
     fill_up,
     footage,
+    open_archive,
     rows,
+    store_footage,
     vector_file,
 )
 from .processes import another_process, look_without_rights
@@ -49,6 +53,7 @@ def test_it_answers_as_before_and_its_cache_is_replaced(former: Path) -> None:
     for _ in range(2):
         with open_store(former) as store:
             assert [str(stored.video.path) for stored in store.videos()] == PATHS
+            assert {stored.sampling.granularity for stored in store.videos()} == {"clip"}
             assert answers(store) == ANSWERS
             assert store.check() == []
             assert store.notices == []
@@ -58,7 +63,9 @@ def test_it_answers_as_before_and_its_cache_is_replaced(former: Path) -> None:
 
 def test_it_takes_new_videos_and_loses_old_ones(former: Path, tmp_path: Path) -> None:
     fill(former, "/v/d.mp4", "/v/b.mp4")
-    fill(tmp_path / "new", "/v/c.mp4", "/v/d.mp4", "/v/b.mp4")
+    fill(tmp_path / "new", "/v/d.mp4", "/v/b.mp4")
+    with open_archive(tmp_path / "new") as new, new.writer() as writer:
+        store_footage(writer, replace(footage("/v/c.mp4"), sampling=Sampling(granularity="clip")))
     assert content(former) == content(tmp_path / "new")
     assert vector_file(former).suffix == ".vectors"
     with open_store(former) as store:

@@ -44,7 +44,13 @@ def index(
     fps: Annotated[
         float | None, option("Frames read per second of footage. \\[default: 1]")
     ] = None,
-    clip_seconds: Annotated[float | None, option("Length of a clip. \\[default: 4]")] = None,
+    granularity: Annotated[
+        str | None,
+        option("What is searched for: frame, clip, scene or video. \\[default: frame]"),
+    ] = None,
+    clip_seconds: Annotated[
+        float | None, option("Length of a clip, of that granularity. \\[default: 4]")
+    ] = None,
     clip_stride: Annotated[
         float | None, option("From one clip's start to the next. \\[default: 2]")
     ] = None,
@@ -83,8 +89,9 @@ def index(
 
     Example: [bold]vsr-edge index /srv/cctv ~/holiday.mp4 --exclude '*/cache/*'[/bold]
     """
-    sampling = {"fps": fps, "clip_seconds": clip_seconds, "clip_stride": clip_stride}
-    given = {**sampling, "include_system": include_system, "regions": regions, **asdict(decoding)}
+    clips = {"clip_seconds": clip_seconds, "clip_stride": clip_stride}
+    sampling = {"fps": fps, "granularity": granularity, **clips, "regions": regions}
+    given = {**sampling, "include_system": include_system, **asdict(decoding)}
     with opened_archive(archive, **given) as opened, terminate_like_ctrl_c():
         with indexing_progress() as report:
             summary = opened.index(

@@ -14,6 +14,7 @@ import numpy as np
 
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import VsrEdgeError
+from vsr_edge.ingest.clips import clip_vectors, cut
 from vsr_edge.ingest.read import (
     QUEUE_EVENTS,
     Ended,
@@ -30,10 +31,8 @@ from vsr_edge.ingest.read import (
 from vsr_edge.ingest.scan import FoundFile, is_gone, scan
 from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.hwaccel import Device
-from vsr_edge.media.plan import clip_windows
 from vsr_edge.store.base import Store, Writer
 from vsr_edge.types import (
-    ClipWindow,
     FrameBatch,
     FrameFeatures,
     HalfVectors,
@@ -220,9 +219,9 @@ class Run:
                     self._fail(video.path, event.reason)
                     return
                 assert isinstance(event, Ended)
-                seconds, stride = sampling.clip_seconds, sampling.clip_stride
-                windows = clip_windows(np.concatenate(times), video.duration, seconds, stride)
-                clips = clip_vectors(np.concatenate(vectors), windows)
+                every = FrameFeatures(np.concatenate(times), np.concatenate(vectors), None)
+                windows = cut(every, video.duration, sampling)
+                clips = clip_vectors(every.vectors, windows)
                 target.finish(windows, clips, partial=event.partial)
             self.summary.indexed += 1
             self.summary.frames += read
@@ -327,10 +326,3 @@ def _copy(store: Store, writer: Writer, twin: StoredVideo, video: Video) -> None
             vectors.append(features.vectors)
         clips = clip_vectors(np.concatenate(vectors), windows)
         target.finish(windows, clips, partial=twin.partial)
-
-
-def clip_vectors(frames: HalfVectors, windows: Sequence[ClipWindow]) -> HalfVectors:
-    """The unit mean of each window's frames: float16 [n, D] → float16 [windows, D]."""
-    means = np.stack([frames[w.first : w.last + 1].astype(np.float32).mean(0) for w in windows])
-    means /= np.linalg.norm(means, axis=1, keepdims=True)
-    return means.astype(np.float16)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 
@@ -14,13 +14,15 @@ from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UsageError
 from vsr_edge.runtime.heads import Footage
 from vsr_edge.search.explain import Clock
-from vsr_edge.search.spans import ScoredFrames, Window, stretch
+from vsr_edge.search.spans import ScoredFrames, Window
 from vsr_edge.search.video_names import named
 from vsr_edge.store.base import Store
-from vsr_edge.types import FrameFeatures, SearchOptions, StoredVideo, Vectors
+from vsr_edge.types import FrameFeatures, SearchOptions, StoredVideo, Vectors, stretch
 
 # Enough clips that overlapping ones, which merge, still leave the moments or candidates wanted.
 CLIPS_PER_MOMENT = 8
+# So many frames are within reach of one: of more hits than that, some lead to another candidate.
+FRAMES_IN_REACH = 2 * REACH + 1
 # A clip of more frames than this may hold several moments, and yields a candidate for every so many
 # of its frames, but never more than a few: one long video must not fill a turn.
 FRAMES_PER_CANDIDATE = 128
@@ -57,17 +59,25 @@ class Asked:
         # The best frames of each clip, with their scores; those that were candidates, by video.
         self._peaks: dict[int, list[tuple[int, float]]] = {}
         self._centres: dict[int, list[int]] = {}
+        # Whether the latest retrieval gave all that there is.
+        self.exhausted = False
 
     def retrieve(self, vector: Vectors, wanted: int) -> list[Window]:
         """The clips nearest to a query float32 [D], best first, enough for so many moments."""
         with self.clock.stage("retrieve"):
-            hits = self.store.search(vector, wanted * CLIPS_PER_MOMENT, self.where)
-            if self.options.min_score is not None:
-                hits = [hit for hit in hits if hit.score >= self.options.min_score]
-            unknown = {hit.clip.video_id for hit in hits} - self._videos.keys()
-            if unknown:
-                self._videos |= self.store.videos_of(unknown)
-            return [Window.of(hit, self._videos[hit.clip.video_id]) for hit in hits]
+            found = self._nearest(vector, wanted * CLIPS_PER_MOMENT)
+            if not self.exhausted and sum(1 for _ in _apart(found)) < wanted:
+                found = self._nearest(vector, wanted * FRAMES_IN_REACH)
+            least = self.options.min_score
+            return [one for one in found if least is None or one.score >= least]
+
+    def _nearest(self, vector: Vectors, count: int) -> list[Window]:
+        hits = self.store.search(vector, count, self.where)
+        self.exhausted = len(hits) < count
+        unknown = {hit.clip.video_id for hit in hits} - self._videos.keys()
+        if unknown:
+            self._videos |= self.store.videos_of(unknown)
+        return [Window.of(hit, self._videos[hit.clip.video_id]) for hit in hits]
 
     def candidates(self, hits: Sequence[Window]) -> list[Window]:
         """At most ``options.candidates`` windows with their frames, best hit first, none within
@@ -81,11 +91,13 @@ class Asked:
     def _choose(self, hits: Sequence[Window]) -> list[Window]:
         found: list[Window] = []
         for place, hit in enumerate(hits):
+            others = self._centres.setdefault(hit.video.video_id, [])
+            if hit.unit_frames == 1 and not _out_of_reach(hit.best, others):
+                continue
             if hit.clip_id not in self._peaks:
                 self._look_at(hits[place:])
             for best, score in self._peaks[hit.clip_id]:
-                others = self._centres.setdefault(hit.video.video_id, [])
-                if all(abs(best - other) > REACH for other in others):
+                if _out_of_reach(best, others):
                     if len(found) == self.options.candidates:
                         return found
                     others.append(best)
@@ -95,14 +107,14 @@ class Asked:
 
     def _look_at(self, hits: Sequence[Window]) -> None:
         """In a clip, however long, it is the frames most like the query that count."""
-        unseen = [hit for hit in hits if hit.clip_id not in self._peaks]
+        unseen = [hit for hit in _apart(hits) if hit.clip_id not in self._peaks]
         frames = np.cumsum([hit.unit_frames for hit in unseen])
         ahead = unseen[: max(1, int(np.searchsorted(frames, FRAMES_AT_ONCE, "right")))]
-        for hit, read in zip(ahead, self.store.frames_of([a.place for a in ahead]), strict=True):
+        for hit, read in zip(ahead, self.store.frames_of([a.seen for a in ahead]), strict=True):
             scores = read.vectors.astype(np.float32) @ self.vector
             most = min(1 + len(scores) // FRAMES_PER_CANDIDATE, MOST_CANDIDATES_A_CLIP)
-            peaks = _peaks(scores, most)
-            self._peaks[hit.clip_id] = [(hit.first + peak, float(scores[peak])) for peak in peaks]
+            peaks, (_, first, _) = _peaks(scores, most), hit.seen
+            self._peaks[hit.clip_id] = [(first + peak, float(scores[peak])) for peak in peaks]
 
     def verify(
         self, calibration: Calibration, windows: Sequence[Window], frames_searched: int
@@ -150,11 +162,25 @@ class Asked:
         return ScoredFrames(frames.times, scores, end, begin, first)
 
 
+def _apart(hits: Iterable[Window]) -> Iterator[Window]:
+    """The hits of one frame that are out of reach of earlier ones, and all of more frames."""
+    found: dict[int, list[int]] = {}
+    for hit in hits:
+        others = found.setdefault(hit.video.video_id, [])
+        if hit.unit_frames > 1 or _out_of_reach(hit.best, others):
+            others.append(hit.best)
+            yield hit
+
+
+def _out_of_reach(frame: int, others: Iterable[int]) -> bool:
+    return all(abs(frame - other) > REACH for other in others)
+
+
 def _peaks(scores: Vectors, most: int) -> list[int]:
     """The best frame, then the best out of its reach, and so on."""
     peaks: list[int] = []
     for place in np.argsort(-scores, kind="stable").tolist():
-        if len(peaks) < most and all(abs(place - peak) > REACH for peak in peaks):
+        if len(peaks) < most and _out_of_reach(place, peaks):
             peaks.append(place)
     return peaks
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from vsr_edge.bundle.manifest import EVIDENCE, REFINER, Calibration
 from vsr_edge.bundle.model import Bundle
-from vsr_edge.search.candidates import CLIPS_PER_MOMENT, Asked, footage, likeliest_first
+from vsr_edge.search.candidates import Asked, footage, likeliest_first
 from vsr_edge.search.explain import notices_about, refinement
 from vsr_edge.search.one_shot import one_shot
 from vsr_edge.search.spans import Window, moments
@@ -83,7 +83,6 @@ def _verified(
     """Retrieve, verify, decide, refine; all that was judged, the likeliest first, and its turns."""
     options, clock = asked.options, asked.clock
     frames_searched = asked.store.frame_count(asked.where)
-    wanted = max(options.top_k, options.candidates)
     judged: list[Window] = []
     turns: list[Turn] = []
     change: Refinement | None = None
@@ -95,7 +94,7 @@ def _verified(
         if not judged:  # nothing was retrieved, or no region vectors were stored
             return judged, turns
         turn = len(turns) + 1
-        exhausted = options.min_score is None and len(hits) < wanted * CLIPS_PER_MOMENT
+        exhausted = options.min_score is None and asked.exhausted
         all_judged = exhausted and len(newest) < options.candidates
         end = _end(asked, calibration, judged[0], turn, all_judged, not newest)
         turns.append(
@@ -116,8 +115,7 @@ def _verified(
             vector, soft_tokens = _refined(asked, newest[:EVIDENCE])
             method: RefinementMethod = "soft tokens" if soft_tokens else "rocchio"
             change = refinement(method, asked.vector, vector, asked.bundle.concepts)
-        wanted = options.candidates * (turn + 1)
-        hits = asked.retrieve(vector, wanted)
+        hits = asked.retrieve(vector, options.candidates * (turn + 1))
 
 
 def _end(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr_edge.types import (
+    SAME_SCENE,
     Candidate,
     ClipHit,
     FrameFeatures,
@@ -19,6 +20,8 @@ from vsr_edge.types import (
     StoredVideo,
     Times,
     check_span,
+    inside,
+    stretch,
 )
 
 # A frame belongs to the moment while its score has fallen by less than this share of the way from
@@ -26,11 +29,6 @@ from vsr_edge.types import (
 SHARE_OF_CONTRAST, WAVERING = 0.5, 0.05
 # Of two spans that share so much of the shorter one, the better one stands for both.
 MOST_SHARED = 0.5
-# No frame is shown for less; frames with one time stamp, or a video of no length, would give spans
-# of no length.
-LEAST_SECONDS = 0.001
-# Neighbouring frames of one scene are more alike than this, those of two mostly less.
-SAME_SCENE = 0.7
 _UNREAD = FrameFeatures(np.empty(0), np.empty((0, 0), np.float16), None)
 
 
@@ -38,11 +36,12 @@ _UNREAD = FrameFeatures(np.empty(0), np.empty((0, 0), np.float16), None)
 class Window:
     """Frames ``first`` to ``last`` of a video, on their way from a hit to a moment.
 
-    It begins as a clip with its score, whose vector stands for ``unit_frames`` frames. Then it lies
-    around the ``best`` frame, whose score it takes; the verifier sees its ``frames``, and says how
-    likely they match: ``match`` is the logit, ``order`` what candidates are ordered by (see
-    :class:`vsr_edge.bundle.manifest.Calibration`). ``start`` and ``end`` are the clip's, then what
-    the grounder chose (``open_ended`` if that ends where the footage does not), then the moment's.
+    It begins as a clip with its score, whose vector stands for ``unit_frames`` frames (for one,
+    however many look the same). Then it lies around the ``best`` frame, whose score it takes; the
+    verifier sees its ``frames``, and says how likely they match: ``match`` is the logit, ``order``
+    what candidates are ordered by (see :class:`vsr_edge.bundle.manifest.Calibration`). ``start``
+    and ``end`` are the clip's, then what the grounder chose (``open_ended`` if that ends where the
+    footage does not), then the moment's.
 
     Raises:
         ValueError: it ends before it starts, or starts before the video.
@@ -70,13 +69,20 @@ class Window:
     def of(cls, hit: ClipHit, video: StoredVideo) -> Window:
         clip = hit.clip.window
         span = inside(clip.start, clip.end, clip.end)
-        count = clip.last - clip.first + 1
-        return cls(hit.clip.clip_id, video, *span, hit.score, clip.first, clip.last, count)
+        middle, count = (clip.first + clip.last) // 2, clip.last - clip.first + 1
+        if video.sampling.granularity == "frame":
+            count = 1
+        return cls(hit.clip.clip_id, video, *span, hit.score, clip.first, clip.last, count, middle)
 
     @property
     def place(self) -> tuple[int, int, int]:
         """The video and its frames, as a store is asked for them."""
         return self.video.video_id, self.first, self.last
+
+    @property
+    def seen(self) -> tuple[int, int, int]:
+        """The video and the frames to look at, where a hit is looked at for its best one."""
+        return (self.video.video_id, self.best, self.best) if self.unit_frames == 1 else self.place
 
     @property
     def best_frame(self) -> FrameFeatures:
@@ -247,31 +253,3 @@ def extent(frames: ScoredFrames, peak: int) -> tuple[Seconds, Seconds]:
     while last + 1 < len(times) and alike[last + 1]:
         last += 1
     return stretch(times, first, last, frames.begin, frames.duration)
-
-
-def stretch(
-    times: Times, first: int, last: int, begin: Seconds, end: Seconds
-) -> tuple[Seconds, Seconds]:
-    """Start and end of frames ``first`` to ``last`` of ``times``, both included.
-
-    A boundary lies half-way to the next frame outside; where there is none, it is ``begin`` or
-    ``end``.
-    """
-    start = float(min(begin, times[0]) if first == 0 else (times[first - 1] + times[first]) / 2)
-    stop = float(
-        max(end, times[-1]) if last + 1 == len(times) else (times[last] + times[last + 1]) / 2
-    )
-    return inside(start, stop, stop)
-
-
-def inside(start: Seconds, end: Seconds, duration: Seconds) -> tuple[Seconds, Seconds]:
-    """A span cut to [0, ``duration``], and widened if nothing is left of it.
-
-    A video of no length counts as ``LEAST_SECONDS`` long.
-    """
-    duration = max(duration, LEAST_SECONDS)
-    start, end = max(start, 0.0), min(end, duration)
-    if start < end:
-        return start, end
-    start = min(start, duration - LEAST_SECONDS)
-    return start, min(max(end, start + LEAST_SECONDS), duration)

@@ -22,6 +22,9 @@ _STORED = ("sampling", "frame_count", "clip_count", "partial", "indexed_at")
 VIDEO_COLUMNS = ", ".join(("id", *_VIDEO_FIELDS, *_STORED))
 CLIP_COLUMNS = "id, video_id, start_time, end_time, first_frame, last_frame"
 
+# What the settings that an archive of before does not know of were then.
+_FORMERLY = {"granularity": "clip"}
+
 # How far from 1 a clip vector's length may be: float16 rounding stays far within.
 _LENGTH_TOLERANCE = 0.02
 
@@ -53,7 +56,7 @@ def stored_video(row: Sequence[Any]) -> StoredVideo:
     sampling, *rest = values[len(_VIDEO_FIELDS) - 1 :]
     known = {field.name for field in fields(Sampling)}
     settings = {name: value for name, value in json.loads(sampling).items() if name in known}
-    return StoredVideo(video_id, video, Sampling(**settings), *rest)
+    return StoredVideo(video_id, video, Sampling(**(_FORMERLY | settings)), *rest)
 
 
 def clip(row: Sequence[Any]) -> Clip:

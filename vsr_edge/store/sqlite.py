@@ -210,10 +210,10 @@ class LocalStore:
     def frames_of(
         self, spans: Sequence[tuple[int, int, int]], *, regions: bool = False
     ) -> list[FrameFeatures]:
-        # What spans share is read once.
+        # What spans share is read once, and what follows one another together.
         whole: list[tuple[int, int, int]] = []
         for video_id, first, last in sorted(spans):
-            if whole and whole[-1][0] == video_id and first <= whole[-1][2]:
+            if whole and whole[-1][0] == video_id and first <= whole[-1][2] + 1:
                 video_id, first, end = whole.pop()
                 last = max(last, end)
             whole.append((video_id, first, last))
