@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -55,14 +56,17 @@ class PairTrainer:
         scale = torch.tensor(math.log(1 / 0.07), device=self.device)
         self.log_scale = nn.Parameter(scale)
         self.side = self.image.tower.image_size
-        # What the image tower knew before: its class logits, [n, 1000].
-        tower = pretrained_efficientnet_lite().to(self.device)
-        self.teacher = self.class_logits(tower, self.train.photos)
-        self.others_teacher = (
-            torch.zeros(0, len(self.names))
-            if self.others is None
-            else self.class_logits(tower, self.others)
-        )
+
+    @cached_property
+    def teacher(self) -> Tensor:
+        """What the pretrained image tower takes the train photos for: class logits [n, 1000]."""
+        return self._class_logits(self.train.photos)
+
+    @cached_property
+    def others_teacher(self) -> Tensor:
+        """The same of the photos without captions."""
+        empty = np.zeros((0, self.side, self.side, 3), np.uint8)
+        return self._class_logits(empty if self.others is None else self.others)
 
     def _begin(self) -> tuple[ImageEncoder, TextEncoder]:
         args = self.args
@@ -85,7 +89,8 @@ class PairTrainer:
         encoder = encoder or self.text
         if any(parameter.requires_grad for parameter in encoder.tower.parameters()):
             return encoder.joint(self._sentences(encoder, texts))
-        # A frozen tower reads each sentence once.
+        # A frozen tower reads each sentence once, without dropout.
+        encoder.tower.eval()
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         if new:
             with torch.no_grad():
@@ -106,13 +111,14 @@ class PairTrainer:
             return as_cells(image.tower(pixels.to(self.device)))
 
     @torch.no_grad()
-    def class_logits(self, tower: nn.Module, photos: NDArray[np.uint8]) -> Tensor:
-        found = []
+    def _class_logits(self, photos: NDArray[np.uint8]) -> Tensor:
+        tower = pretrained_efficientnet_lite().to(self.device)
+        found = [torch.zeros(0, len(self.names))]
         for start in range(0, len(photos), IMAGE_BATCH):
             pixels = to_input(photos[start : start + IMAGE_BATCH], self.side).to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16):
                 cells = as_cells(tower(pixels))
-            found.append(tower.classifier(cells.float().mean(1)).cpu())  # type: ignore[operator]
+            found.append(tower.classifier(cells.float().mean(1)).cpu())
         return torch.cat(found)
 
     def draw(self, size: int) -> Iterator[NDArray[np.int64]]:
