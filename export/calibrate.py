@@ -179,6 +179,7 @@ def _ask(archive: Archive, one: Question) -> _Row:
             for candidate, standardised in zip(judged, z, strict=True)
         ],
         one.frames,
+        one.present,
         one.present and bool(once.moments) and _is_right(query, once.moments[0].video),
     )
 

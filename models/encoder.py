@@ -65,8 +65,10 @@ class Hubness(nn.Module):
 
     def __init__(self, size: int = 0) -> None:
         super().__init__()
-        self.bank = nn.Buffer(torch.zeros(size, JOINT))
-        self.average = nn.Buffer(torch.zeros(()))
+        self.bank: Tensor
+        self.average: Tensor
+        self.register_buffer("bank", torch.zeros(size, JOINT))
+        self.register_buffer("average", torch.zeros(()))
 
     def forward(self, vectors: Tensor) -> Tensor:
         if not len(self.bank):
