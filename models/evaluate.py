@@ -6,7 +6,9 @@
 R@k is the share of captions whose own photo is among the k nearest of the split's photos, in
 per cent, with a 95 % bootstrap interval over photos (all captions of a photo go together, as they
 are no independent samples). With ``--against`` the same resamples give the interval of the
-difference, and the cosines between both bundles' vectors are shown.
+difference, and the cosines between both bundles' vectors are shown, where they are of one space.
+``--without-hubness`` leaves out the last number of every vector (:class:`models.encoder.Hubness`),
+of bundles that have it.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.photos import load_captioned_photos, read_photo
+from models.data.photos import read_captions, read_photo
+from models.encoder import JOINT
 from vsr_edge.bundle.model import Bundle, load_bundle
 from vsr_edge.evaluation.bootstrap import Ratio, ratio_intervals
 
@@ -32,6 +35,7 @@ def parse() -> argparse.Namespace:
     p.add_argument("--against", help="a second bundle to compare with")
     p.add_argument("--data", type=Path, help="folder with captions.csv and images/")
     p.add_argument("--split", default="val")
+    p.add_argument("--without-hubness", action="store_true")
     p.add_argument("--class-photos", type=Path, help="folder of WNID_class_name.jpg photos")
     return p.parse_args()
 
@@ -40,27 +44,35 @@ def main() -> None:
     args = parse()
     names = [args.bundle, *([args.against] if args.against else [])]
     report: dict[str, Any] = {}
+    dims = JOINT if args.without_hubness else None
     if args.data:
-        data = load_captioned_photos(args.data, args.split)
-        owner = np.repeat(np.arange(len(data)), [len(group) for group in data.captions])
-        captions = [caption for group in data.captions for caption in group]
-        report[f"captions, {args.split}"] = measure(names, captions, list(data.photos), owner)
+        found = read_captions(args.data / "captions.csv", args.split)
+        photos = [read_photo(args.data / "images" / name) for name in sorted(found)]
+        owner = np.repeat(np.arange(len(found)), [len(found[name]) for name in sorted(found)])
+        captions = [caption for name in sorted(found) for caption in found[name]]
+        report[f"captions, {args.split}"] = measure(names, captions, photos, owner, dims)
     if args.class_photos:
         paths = sorted(args.class_photos.glob("*.jpg"))
         classes = [path.stem.split("_", 1)[1].replace("_", " ") for path in paths]
         photos = [read_photo(path) for path in paths]
-        report["class names"] = measure(names, classes, photos, np.arange(len(paths)))
+        report["class names"] = measure(names, classes, photos, np.arange(len(paths)), dims)
     print(json.dumps(report, indent=1))
 
 
 def measure(
-    names: list[str], texts: list[str], photos: list[NDArray[np.uint8]], owner: NDArray[np.int64]
+    names: list[str],
+    texts: list[str],
+    photos: list[NDArray[np.uint8]],
+    owner: NDArray[np.int64],
+    dims: int | None = None,
 ) -> dict[str, Any]:
-    """R@k of each bundle; with two, their difference and cosines as well."""
+    """R@k of each bundle, by the first ``dims`` numbers of its vectors; with two, their difference
+    and cosines as well.
+    """
     encoded = []
     for name in names:
         with load_bundle(name) as bundle:
-            encoded.append(encode(bundle, texts, photos))
+            encoded.append([part[:, :dims] for part in encode(bundle, texts, photos)])
     found = [hits(queries, gallery, owner) for queries, gallery in encoded]
     report: dict[str, Any] = {
         name: {f"R@{k}": interval(hit[k], owner) for k in CUTOFFS}
@@ -72,6 +84,7 @@ def measure(
         report["mean cosine"] = {
             side: round(float((a * b).sum(1).mean()), 5)
             for side, a, b in zip(("text", "image"), *encoded, strict=True)
+            if a.shape == b.shape
         }
     return report
 
