@@ -40,6 +40,7 @@ def load_encoder(checkpoint: Path) -> tuple[ImageEncoder, TextEncoder]:
     state = pretrained_state() | load_file(checkpoint)
     image = ImageEncoder(EfficientNetLite(), torch.zeros(CLASSES, JOINT))
     bank = state.setdefault("image.hubness.bank", torch.zeros(0, JOINT))
+    state.setdefault("image.hubness.shares", torch.zeros(0))
     state.setdefault("image.hubness.average", torch.zeros(()))
     image.hubness = Hubness(len(bank))
     text = TextEncoder(pretrained_minilm())

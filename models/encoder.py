@@ -18,6 +18,7 @@ picture's vector, and the last of a sentence's is what that is multiplied by: on
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -57,31 +58,62 @@ class AttentionPool(nn.Module):
 
 
 class Hubness(nn.Module):
-    """Unit vectors [..., J] of pictures → a · log mean_j exp(β t_j · x) / β over the bank's
+    """Unit vectors [..., J] of pictures → a · log Σ_j w_j exp(β t_j · x) / β over a bank of
     sentences t_j, less what pictures have on average, [..., 1].
+
+    The bank stands for many more sentences than it has entries: an entry is the mean of a group of
+    them, w_j the group's share.
     """
 
-    SHARPNESS, WEIGHT = 20.0, 0.6
+    SHARPNESS, WEIGHT = 20.0, 0.7
 
     def __init__(self, size: int = 0) -> None:
         super().__init__()
         self.bank: Tensor
+        self.shares: Tensor
         self.average: Tensor
         self.register_buffer("bank", torch.zeros(size, JOINT))
+        self.register_buffer("shares", torch.zeros(size))
         self.register_buffer("average", torch.zeros(()))
 
     def forward(self, vectors: Tensor) -> Tensor:
         if not len(self.bank):
             return torch.zeros_like(vectors[..., :1])
-        near = torch.logsumexp(self.SHARPNESS * (vectors @ self.bank.T), -1, keepdim=True)
-        return self.WEIGHT * (near - math.log(len(self.bank))) / self.SHARPNESS - self.average
+        alike = self.SHARPNESS * (vectors @ self.bank.T) + self.shares.log()
+        near = torch.logsumexp(alike, -1, keepdim=True)
+        return self.WEIGHT / self.SHARPNESS * near - self.average
 
-    def learn(self, sentences: Tensor, pictures: Tensor) -> None:
-        """Take unit vectors of sentences [m, J] for the bank, and the average of pictures'
-        [n, J].
+    def learn(self, kinds: Sequence[Tensor], sizes: Sequence[int], pictures: Tensor) -> None:
+        """Make a bank of several kinds of sentences, unit vectors [n, J] each, which count alike
+        whatever their numbers; ``sizes`` are the entries of each. The average is that of pictures'
+        vectors [n, J].
         """
-        self.bank, self.average = sentences, torch.zeros(())
+        groups = [
+            grouped(kind, min(size, len(kind))) for kind, size in zip(kinds, sizes, strict=True)
+        ]
+        self.bank = torch.cat([means for means, _ in groups])
+        self.shares = torch.cat([shares / len(groups) for _, shares in groups])
+        self.average = torch.zeros_like(self.average)
         self.average = torch.cat([self(part) for part in pictures.split(256)]).mean()
+
+
+def grouped(vectors: Tensor, count: int, steps: int = 8) -> tuple[Tensor, Tensor]:
+    """k-means: the means [count, J] of groups of vectors [n, J], and each group's share [count]."""
+    drawn = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(0))[:count]
+    means = vectors[drawn.to(vectors.device)]
+    for _ in range(steps):
+        nearest = torch.cat(
+            [
+                (part @ means.T - (means * means).sum(1) / 2).argmax(1)
+                for part in vectors.split(4096)
+            ]
+        )
+        sizes = torch.bincount(nearest, minlength=count)
+        sums = torch.zeros_like(means).index_add_(0, nearest, vectors)
+        means = torch.where(sizes[:, None] > 0, sums / sizes[:, None].clamp(min=1), means)
+    # An empty group would have the logarithm of nothing.
+    shares = sizes.clamp(min=0.5) / sizes.clamp(min=0.5).sum()
+    return means, shares
 
 
 def with_hubness(joint: Tensor, hubness: Tensor) -> Tensor:

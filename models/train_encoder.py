@@ -44,6 +44,8 @@ from models.training import one_cycle, take_step
 
 # Photos without captions a batch: they teach class names alone.
 OTHERS = 96
+# So many of the sentences beside the captions are read.
+BANK_LINES = 8000
 
 
 def parse() -> argparse.Namespace:
@@ -240,16 +242,26 @@ def open_cells(trainer: PairTrainer, early: Tensor) -> Tensor:
 
 @torch.no_grad()
 def add_bank(trainer: PairTrainer, averaged: Running) -> None:
-    """Step 4. As many captions of each source, and of the sentences beside them."""
+    """Step 4. Captions of each source, and other sentences; the more of a kind, the more entries,
+    by the square root of their numbers.
+    """
     args, random = trainer.args, np.random.default_rng(0)
     kinds = [[caption for group in one.captions for caption in group] for one in trainer.sources]
-    kinds += [] if args.bank is None else [read_lines(args.bank)]
-    drawn = [random.permutation(kind)[: args.bank_size // len(kinds)].tolist() for kind in kinds]
-    lines = [line for part in drawn for line in part]
+    if args.bank is not None:
+        kinds.append(random.permutation(read_lines(args.bank))[:BANK_LINES].tolist())
     image, text = averaged.image.eval(), averaged.text.eval()
-    parts = (lines[i : i + TEXT_BATCH] for i in range(0, len(lines), TEXT_BATCH))
-    bank = torch.cat([trainer.encode_text(part, text) for part in parts])
-    image.hubness.learn(bank, trainer.embed(image, trainer.train.photos))
+    vectors = [
+        torch.cat(
+            [
+                trainer.encode_text(kind[i : i + TEXT_BATCH], text)
+                for i in range(0, len(kind), TEXT_BATCH)
+            ]
+        )
+        for kind in kinds
+    ]
+    roots = np.sqrt([len(kind) for kind in kinds])
+    sizes = (args.bank_size * roots / roots.sum()).astype(int).tolist()
+    image.hubness.learn(vectors, sizes, trainer.embed(image, trainer.train.photos))
 
 
 if __name__ == "__main__":
