@@ -43,7 +43,7 @@ from vsr_edge.store.rows import (
 from vsr_edge.store.shadow import LocalShadowArchive, unfinished_reindex
 from vsr_edge.store.vectors import CACHE_FILES, VectorFile
 from vsr_edge.store.writer import LocalWriter
-from vsr_edge.types import Clip, ClipHit, FrameFeatures, StoredVideo, Vectors
+from vsr_edge.types import Clip, ClipHit, FrameFeatures, HalfVectors, StoredVideo, Vectors
 
 _LAST = 2**62
 
@@ -195,6 +195,12 @@ class LocalStore:
         scores = (vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
         best = np.argsort(-scores, kind="stable")[:k]
         return [ClipHit(clip(rows[i][:-1]), float(scores[i])) for i in best]
+
+    def sample(self, count: int) -> HalfVectors:
+        if count < 1:
+            raise ValueError(f"count must be at least 1, not {count}")
+        with self._reading(to_search=True) as connection:
+            return self._vectors.sample(connection, count)
 
     def frames(
         self,
