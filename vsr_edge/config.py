@@ -52,6 +52,7 @@ class Settings:
     clip_stride: float = DEFAULT_SAMPLING.clip_stride
     regions: bool = DEFAULT_SAMPLING.regions
     granularity: str = DEFAULT_SAMPLING.granularity
+    fold: bool = DEFAULT_SAMPLING.fold
     exact_limit: int = 500_000
     include_system: bool = False
 

@@ -67,10 +67,14 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class FrameBatch:
-    """Decoded frames: ``times`` float64 [n], ``pixels`` uint8 [n, H, W, 3] RGB, upright."""
+    """Decoded frames: ``times`` float64 [n], ``pixels`` uint8 [n, H, W, 3] RGB, upright.
+
+    ``repeats`` int64 [m]: there are only m pictures, and so many frames in a row show each.
+    """
 
     times: Times
     pixels: Pixels
+    repeats: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.times)
@@ -126,6 +130,7 @@ class Sampling:
 
     ``granularity`` says what one clip, the unit of retrieval, stands for: a frame, windows of
     ``clip_seconds`` every ``clip_stride`` (which count only then), a scene, or the video.
+    ``fold``: a frame that looks like the one before it is not encoded, and has its vectors.
     """
 
     fps: float = 1.0
@@ -134,6 +139,7 @@ class Sampling:
     clip_stride: Seconds = 2.0
     regions: bool = True
     granularity: Granularity = "frame"
+    fold: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +154,19 @@ class FrameFeatures:
 
     def __len__(self) -> int:
         return len(self.times)
+
+    def after(self, other: FrameFeatures | None) -> FrameFeatures:
+        """Both as one, the other's frames first; regions only where both have them."""
+        if other is None:
+            return self
+        regions = None
+        if self.regions is not None and other.regions is not None:
+            regions = np.concatenate([other.regions, self.regions])
+        return FrameFeatures(
+            np.concatenate([other.times, self.times]),
+            np.concatenate([other.vectors, self.vectors]),
+            regions,
+        )
 
     @property
     def changes(self) -> NDArray[np.bool_]:

@@ -58,14 +58,16 @@ def test_it_answers_as_before_and_its_cache_is_replaced(former: Path) -> None:
             assert store.check() == []
             assert store.notices == []
     assert vector_file(former).suffix == ".vectors"
-    assert rows(former, "PRAGMA user_version") == [(4,)]
+    assert rows(former, "PRAGMA user_version") == [(5,)]
 
 
 def test_it_takes_new_videos_and_loses_old_ones(former: Path, tmp_path: Path) -> None:
     fill(former, "/v/d.mp4", "/v/b.mp4")
     fill(tmp_path / "new", "/v/d.mp4", "/v/b.mp4")
     with open_archive(tmp_path / "new") as new, new.writer() as writer:
-        store_footage(writer, replace(footage("/v/c.mp4"), sampling=Sampling(granularity="clip")))
+        store_footage(
+            writer, replace(footage("/v/c.mp4"), sampling=Sampling(granularity="clip", fold=False))
+        )
     assert content(former) == content(tmp_path / "new")
     assert vector_file(former).suffix == ".vectors"
     with open_store(former) as store:

@@ -79,6 +79,10 @@ def index(
         bool | None,
         option("Store region features beside the global ones.", "--regions/--no-regions"),
     ] = None,
+    fold: Annotated[
+        bool | None,
+        option("Do not encode frames anew that look like the one before.", "--fold/--no-fold"),
+    ] = None,
     decoding: DecodingOptions,
     json_output: JsonOption = False,
 ) -> None:
@@ -91,6 +95,7 @@ def index(
     """
     clips = {"clip_seconds": clip_seconds, "clip_stride": clip_stride}
     sampling = {"fps": fps, "granularity": granularity, **clips, "regions": regions}
+    sampling["fold"] = fold
     given = {**sampling, "include_system": include_system, **asdict(decoding)}
     with opened_archive(archive, **given) as opened, terminate_like_ctrl_c():
         with indexing_progress() as report:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, TypeVar
 
 from vsr_edge.errors import MediaError, wanted_memory
+from vsr_edge.ingest.fold import fold
 from vsr_edge.ingest.scan import FoundFile
 from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.opening import streams_of
@@ -135,7 +136,7 @@ class Reader:
                 left_out = plan.index.left_out if self.stream is None else None
                 with self.decode(plan, source=source) as frames:
                     yield Started(file, plan.video, len(plan), left_out)
-                    yield from frames
+                    yield from fold(frames) if self.sampling.fold else frames
             self._scheduled.add(content)
             yield Ended(frames.partial)
         except Exception as error:

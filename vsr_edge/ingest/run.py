@@ -209,7 +209,7 @@ class Run:
                         event.pixels, regions=sampling.regions
                     )
                     halves = None if regions is None else regions.astype(np.float16)
-                    features = FrameFeatures(event.times, found.astype(np.float16), halves)
+                    features = _of_frames(event, found.astype(np.float16), halves)
                     target.add_frames(features)
                     times.append(features.times)
                     vectors.append(features.vectors)
@@ -311,6 +311,16 @@ class Run:
         except Exception as error:
             self._other_error = error
             raise
+
+
+def _of_frames(
+    batch: FrameBatch, vectors: HalfVectors, regions: HalfVectors | None
+) -> FrameFeatures:
+    """What was encoded, a row a picture, for every frame that shows it."""
+    if batch.repeats is not None:
+        vectors = np.repeat(vectors, batch.repeats, axis=0)
+        regions = None if regions is None else np.repeat(regions, batch.repeats, axis=0)
+    return FrameFeatures(batch.times, vectors, regions)
 
 
 def _copy(store: Store, writer: Writer, twin: StoredVideo, video: Video) -> None:

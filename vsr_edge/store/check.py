@@ -46,7 +46,8 @@ def _check_counts(connection: sqlite3.Connection) -> list[str]:
                 (SELECT max(number) + 1 FROM frames WHERE video_id = v.id), 0)
            OR clip_count <> (SELECT count(*) FROM clips WHERE video_id = v.id)
            OR (region_count > 0
-               AND frame_count <> (SELECT count(*) FROM regions WHERE video_id = v.id))
+               AND (SELECT count(*) FROM frames WHERE video_id = v.id AND vector <> x'')
+                <> (SELECT count(*) FROM regions WHERE video_id = v.id))
            OR EXISTS (SELECT 1 FROM clips WHERE video_id = v.id AND last_frame >= v.frame_count)
         """
     ).fetchmany(_SHOWN)
@@ -56,7 +57,7 @@ def _check_counts(connection: sqlite3.Connection) -> list[str]:
 def _check_vectors(connection: sqlite3.Connection, dim: int) -> list[str]:
     problems = []
     for table, count in (
-        ("frames", "1"),
+        ("frames", "(number = 0 OR vector <> x'')"),
         ("clips", "1"),
         ("regions", "(SELECT region_count FROM videos WHERE id = video_id)"),
     ):
@@ -65,7 +66,7 @@ def _check_vectors(connection: sqlite3.Connection, dim: int) -> list[str]:
         rows = connection.execute(f"SELECT video_id, {column}, {count} FROM {table}")
         for video_id, blob, vectors in rows:
             sound = isinstance(blob, bytes) and len(blob) == 2 * dim * (vectors or 0)
-            if not sound or not np.isfinite(np.frombuffer(blob, np.float16)).all():
+            if not sound or (blob and not np.isfinite(np.frombuffer(blob, np.float16)).all()):
                 bad.add(video_id)
         problems += [f"vectors in {table} of video {i} are unfit: {_REPAIR}" for i in sorted(bad)]
     return problems[:_SHOWN]

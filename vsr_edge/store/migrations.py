@@ -89,11 +89,14 @@ STEPS: dict[str, Steps] = {
     ),
     # The file of that cache, clips.usearch, is removed when the vector file is written.
     "0004_vector_segments": ("DROP TABLE search_cache", f"CREATE TABLE {SEGMENTS_TABLE}"),
+    # From here on a frame whose vector is x'' has that of the last one before it whose is not, and
+    # its regions, of which it has no row. Earlier versions would take that for damage.
+    "0005_folded_frames": (),
 }
 
 SCHEMA_VERSION = len(STEPS)
 
-# What can be searched where nothing can be written: the steps after it only add caches.
+# What can be searched where nothing can be written: the steps after it change no row.
 READABLE_VERSION = 3
 
 

@@ -95,6 +95,23 @@ def _gaps(runs: Ids) -> Ids:
     return np.flatnonzero(np.diff(runs[:, 3]) != runs[:-1, 2]) + 1
 
 
+def sample(parts: Sequence[Part], count: int) -> HalfVectors:
+    """At most ``count`` of the vectors that count, evenly spaced in the order of their clips."""
+    # Whichever part they lie in, and wherever in it.
+    runs = np.concatenate([np.insert(part.runs, 4, i, axis=1) for i, part in enumerate(parts)])
+    runs = runs[np.argsort(runs[:, 1], kind="stable")]
+    ends = np.cumsum(runs[:, 2])
+    total = int(ends[-1]) if len(ends) else 0
+    places = np.arange(min(count, total)) * total // max(min(count, total), 1)
+    run = np.searchsorted(ends, places, side="right")
+    rows = runs[run, 3] + places - (ends - runs[:, 2])[run]
+    found = np.empty((len(places), parts[0].vectors.shape[1]), np.float16)
+    for number, part in enumerate(parts):
+        here = runs[run, 4] == number
+        found[here] = part.vectors[rows[here]]
+    return found
+
+
 def nearest(blocks: Sequence[Part], query: Vectors, k: int, threads: int) -> Ids:
     """The clips that the ``k`` nearest to float32 [D] are surely among."""
     # Scaled, so that the margin holds and nothing overflows float16.

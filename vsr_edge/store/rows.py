@@ -23,7 +23,7 @@ VIDEO_COLUMNS = ", ".join(("id", *_VIDEO_FIELDS, *_STORED))
 CLIP_COLUMNS = "id, video_id, start_time, end_time, first_frame, last_frame"
 
 # What the settings that an archive of before does not know of were then.
-_FORMERLY = {"granularity": "clip"}
+_FORMERLY = {"granularity": "clip", "fold": False}
 
 # How far from 1 a clip vector's length may be: float16 rounding stays far within.
 _LENGTH_TOLERANCE = 0.02

@@ -43,7 +43,7 @@ from vsr_edge.store.rows import (
 from vsr_edge.store.shadow import LocalShadowArchive, unfinished_reindex
 from vsr_edge.store.vectors import CACHE_FILES, VectorFile
 from vsr_edge.store.writer import LocalWriter
-from vsr_edge.types import Clip, ClipHit, FrameFeatures, StoredVideo, Vectors
+from vsr_edge.types import Clip, ClipHit, FrameFeatures, HalfVectors, StoredVideo, Vectors
 
 _LAST = 2**62
 
@@ -196,6 +196,12 @@ class LocalStore:
         best = np.argsort(-scores, kind="stable")[:k]
         return [ClipHit(clip(rows[i][:-1]), float(scores[i])) for i in best]
 
+    def sample(self, count: int) -> HalfVectors:
+        if count < 1:
+            raise ValueError(f"count must be at least 1, not {count}")
+        with self._reading(to_search=True) as connection:
+            return self._vectors.sample(connection, count)
+
     def frames(
         self,
         video_id: int,
@@ -229,21 +235,38 @@ class LocalStore:
     def _frames(
         self, connection: sqlite3.Connection, span: tuple[int, int, int], regions: bool
     ) -> FrameFeatures:
+        video_id, first, _ = span
         within = "WHERE video_id = ? AND number BETWEEN ? AND ? ORDER BY number"
         rows = connection.execute(f"SELECT time, vector FROM frames {within}", span).fetchall()
         times = np.array([time for time, _ in rows], np.float64)
-        vectors = matrix([vector for _, vector in rows], self._dim)
+        stored = [vector for _, vector in rows]
+        if stored and not stored[0]:
+            # It has the vectors of the last frame before it that has any.
+            found = connection.execute(
+                "SELECT number, vector FROM frames WHERE video_id = ? AND number < ?"
+                " AND vector <> x'' ORDER BY number DESC LIMIT 1",
+                span[:2],
+            ).fetchone()
+            if found is None:
+                raise damaged(self._folder, f"vectors are missing for video {video_id}")
+            first, stored[0] = found
+        of_frame = np.cumsum([bool(vector) for vector in stored], dtype=np.int64) - 1
+        vectors = matrix([vector for vector in stored if vector], self._dim)
+        shared = len(vectors) < len(times)
         blobs = []
         if regions:
-            found = connection.execute(f"SELECT vectors FROM regions {within}", span)
-            blobs = [blob for (blob,) in found]
-        if not blobs:
-            return FrameFeatures(times, vectors, None)
-        count = len(blobs[0]) // (2 * self._dim)
-        flat = matrix(blobs, count * self._dim)
-        if len(flat) != len(times):
-            raise damaged(self._folder, f"regions are missing for video {span[0]}")
-        return FrameFeatures(times, vectors, flat.reshape(len(flat), count, self._dim))
+            places = (video_id, first, span[2])
+            read = connection.execute(f"SELECT vectors FROM regions {within}", places)
+            blobs = [blob for (blob,) in read]
+        cells = None
+        if blobs:
+            count = len(blobs[0]) // (2 * self._dim)
+            flat = matrix(blobs, count * self._dim)
+            if len(flat) != len(vectors):
+                raise damaged(self._folder, f"regions are missing for video {video_id}")
+            cells = flat.reshape(len(flat), count, self._dim)
+            cells = cells[of_frame] if shared else cells
+        return FrameFeatures(times, vectors[of_frame] if shared else vectors, cells)
 
     def frame_count(self, where: Filter | None = None) -> int:
         condition, parameters = where_video(where)

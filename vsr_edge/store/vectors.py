@@ -28,7 +28,7 @@ import numpy as np
 
 from vsr_edge.store.base import Filter
 from vsr_edge.store.connection import transaction
-from vsr_edge.store.nearest import Ids, Part, nearest
+from vsr_edge.store.nearest import Ids, Part, nearest, sample
 from vsr_edge.store.rows import matrix, where_video
 from vsr_edge.types import HalfVectors, Vectors
 
@@ -73,6 +73,7 @@ class VectorFile:
         self._rest = self._nothing = Part(
             np.empty((0, dim), np.float16), np.empty((0, 4), np.int64)
         )
+        self._sampled: tuple[tuple[int, int], int, HalfVectors] | None = None
         self._told: str | None = None
         self._unsaved = False
 
@@ -89,6 +90,15 @@ class VectorFile:
             parts = [part.of(videos) for part in parts]
         blocks = [block for part in parts for block in part.blocks()]
         return nearest(blocks, query, k, self._threads)
+
+    def sample(self, connection: sqlite3.Connection, count: int) -> HalfVectors:
+        """At most ``count`` vectors, evenly spaced by clip. Inside a read transaction."""
+        with self._guard:
+            state = self._present(connection)
+            if self._sampled is None or self._sampled[:2] != (state.key, count):
+                parts = [state.part, self._lacking(connection, state)]
+                self._sampled = (state.key, count, sample(parts, count))
+            return self._sampled[2]
 
     def behind(self, connection: sqlite3.Connection) -> bool:
         """Whether there is something to :meth:`save`. Inside a read transaction."""

@@ -16,6 +16,9 @@ from vsr_edge.store.connection import transaction, translate_errors
 from vsr_edge.store.rows import half, path_value, unit, video_values
 from vsr_edge.types import ClipWindow, FrameFeatures, HalfVectors, Sampling, Seconds, Video
 
+# A frame like the one before it shares its vectors, but not more than so many in a row: whoever
+# reads a few frames need not look far back.
+MOST_FOLDED = 256
 # So that open readers know that clips or paths have changed.
 _NEXT_GENERATION = "UPDATE meta SET generation = generation + 1"
 
@@ -80,6 +83,9 @@ class LocalVideoWriter:
         self._connection = connection
         self._dim = dim
         self._frames = 0
+        # The last frame, and how many in a row up to it share vectors.
+        self._last: FrameFeatures | None = None
+        self._folded = 0
         self._last_time = -np.inf
         self._region_count: int | None = None
         self._open = True
@@ -109,13 +115,16 @@ class LocalVideoWriter:
         regions = self._check_regions(features)
         if not count:
             return
+        full = self._full(FrameFeatures(times, vectors, regions))
         numbers = range(self._frames, self._frames + count)
         with translate_errors(self._folder):
             self._connection.executemany(
                 "INSERT INTO frames (video_id, number, time, vector) VALUES (?, ?, ?, ?)",
                 (
-                    (self._video_id, number, time, vector.tobytes())
-                    for number, time, vector in zip(numbers, times.tolist(), vectors, strict=True)
+                    (self._video_id, number, time, vector.tobytes() if whole else b"")
+                    for number, time, vector, whole in zip(
+                        numbers, times.tolist(), vectors, full, strict=True
+                    )
                 ),
             )
             if regions is not None:
@@ -123,11 +132,22 @@ class LocalVideoWriter:
                     "INSERT INTO regions (video_id, number, vectors) VALUES (?, ?, ?)",
                     (
                         (self._video_id, number, of_frame.tobytes())
-                        for number, of_frame in zip(numbers, regions, strict=True)
+                        for number, of_frame, whole in zip(numbers, regions, full, strict=True)
+                        if whole
                     ),
                 )
         self._frames += count
         self._last_time = float(times[-1])
+
+    def _full(self, features: FrameFeatures) -> list[bool]:
+        """Which frames are stored with their vectors: the others have those of the one before."""
+        found = []
+        changes = features.after(self._last).changes.tolist()
+        for changed in changes[-len(features) :]:
+            self._folded = 0 if changed else (self._folded + 1) % MOST_FOLDED
+            found.append(self._folded == 0)
+        self._last = features[-1:]
+        return found
 
     def _check_regions(self, features: FrameFeatures) -> HalfVectors | None:
         given = 0 if features.regions is None else features.regions.shape[1]

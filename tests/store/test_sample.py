@@ -1,0 +1,71 @@
+"""A sample of the clips' vectors: evenly spaced, the same for one state, wherever they are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vsr_edge.store.base import Store
+
+from .archives import BUNDLE, DIM, change, fill, index, open_archive, rows, vector_file
+
+PATHS = [f"/v/{number}.mp4" for number in range(10)]
+
+
+def every(folder: Path) -> np.ndarray:
+    found = rows(folder, "SELECT vector FROM clips ORDER BY id")
+    return np.frombuffer(b"".join(blob for (blob,) in found), np.float16).reshape(-1, DIM)
+
+
+def sampled(store: Store, count: int) -> list[list[float]]:
+    vectors = store.sample(count)
+    assert vectors.dtype == np.float16
+    return [[float(value) for value in vector] for vector in vectors]
+
+
+def test_they_are_evenly_spaced_over_all_clips(tmp_path: Path) -> None:
+    fill(tmp_path, *PATHS)
+    stored = every(tmp_path).tolist()
+    assert len(stored) == 40
+    with open_archive(tmp_path) as store:
+        assert sampled(store, 4) == stored[::10]
+        assert sampled(store, 20) == stored[::2]
+        assert len(sampled(store, 39)) == 39
+        for count in (40, 41, 10_000):
+            assert sampled(store, count) == stored
+
+
+def test_one_state_has_one_sample_and_another_another(tmp_path: Path) -> None:
+    with open_archive(tmp_path) as store:
+        assert store.sample(5).shape == (0, DIM)
+        index(store, *PATHS[:5])
+        first = store.sample(5)
+        assert store.sample(5) is first
+        with open_archive(tmp_path) as other:
+            assert other.sample(5).tobytes() == first.tobytes()
+        index(store, *PATHS[5:])
+        assert sampled(store, 40) == every(tmp_path).tolist()
+        with store.writer() as writer:
+            writer.remove([stored.video_id for stored in store.videos()[2:5]])
+        assert sampled(store, 40) == every(tmp_path).tolist()
+        assert sampled(store, 7) == every(tmp_path)[np.arange(7) * 28 // 7].tolist()
+
+
+def test_it_is_the_same_without_the_file(tmp_path: Path) -> None:
+    """Which lacks some or all of them where it could not be written."""
+    fill(tmp_path, *PATHS)
+    with open_archive(tmp_path) as store:
+        before = sampled(store, 7)
+    vector_file(tmp_path).unlink()
+    with open_archive(tmp_path) as store:
+        assert sampled(store, 7) == before
+    change(tmp_path, "DELETE FROM vector_segments WHERE id > 1")
+    with open_archive(tmp_path, bundle_id=BUNDLE) as store:
+        assert sampled(store, 7) == before
+
+
+def test_none_is_no_sample(tmp_path: Path) -> None:
+    with open_archive(tmp_path) as store, pytest.raises(ValueError, match="at least 1, not 0"):
+        store.sample(0)
