@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vsr_edge.store.base import Store
+from vsr_edge.store.base import Filter, Store
 
 from .archives import BUNDLE, DIM, change, fill, index, open_archive, rows, vector_file
 
@@ -69,3 +69,15 @@ def test_it_is_the_same_without_the_file(tmp_path: Path) -> None:
 def test_none_is_no_sample(tmp_path: Path) -> None:
     with open_archive(tmp_path) as store, pytest.raises(ValueError, match="at least 1, not 0"):
         store.sample(0)
+
+
+def test_a_filter_is_sampled_as_if_it_were_the_archive(tmp_path: Path) -> None:
+    fill(tmp_path, *PATHS)
+    stored = every(tmp_path).tolist()
+    with open_archive(tmp_path) as store:
+        some = Filter((PATHS[2], PATHS[7]))
+        found = store.sample(100, some).tolist()
+        assert found == [*stored[8:12], *stored[28:32]]
+        assert len(store.sample(3, some)) == 3
+        assert store.sample(100).tolist() == stored
+        assert store.sample(100, Filter(("nowhere",))).shape == (0, DIM)

@@ -139,7 +139,7 @@ class Asked:
 
     @cached_property
     def _usual(self) -> Vectors:
-        parts = (self.store.sample(SAMPLE), self.bundle.background)
+        parts = (self.store.sample(SAMPLE, self.where), self.bundle.background)
         return np.concatenate([part.astype(np.float32) @ self.vector for part in parts])
 
     def around(self, windows: Sequence[Window]) -> list[Callable[[], ScoredFrames]]:

@@ -216,9 +216,10 @@ class Store(Protocol):
             ValueError: a vector that is not finite or of another dimension, or ``k`` below 1.
         """
 
-    def sample(self, count: int) -> HalfVectors:
-        """At most ``count`` clip vectors [n, D], evenly spaced over the archive in the order in
-        which they were stored; all of them where there are no more.
+    def sample(self, count: int, where: Filter | None = None) -> HalfVectors:
+        """At most ``count`` clip vectors [n, D], evenly spaced over the archive, or over the videos
+        that the filter lets through, in the order in which they were stored; all of them where
+        there are no more.
 
         One state of the archive has one sample of a size, which is kept: do not change it.
 

@@ -196,11 +196,11 @@ class LocalStore:
         best = np.argsort(-scores, kind="stable")[:k]
         return [ClipHit(clip(rows[i][:-1]), float(scores[i])) for i in best]
 
-    def sample(self, count: int) -> HalfVectors:
+    def sample(self, count: int, where: Filter | None = None) -> HalfVectors:
         if count < 1:
             raise ValueError(f"count must be at least 1, not {count}")
         with self._reading(to_search=True) as connection:
-            return self._vectors.sample(connection, count)
+            return self._vectors.sample(connection, count, where)
 
     def frames(
         self,

@@ -73,7 +73,7 @@ class VectorFile:
         self._rest = self._nothing = Part(
             np.empty((0, dim), np.float16), np.empty((0, 4), np.int64)
         )
-        self._sampled: tuple[tuple[int, int], int, HalfVectors] | None = None
+        self._sampled: tuple[tuple[Any, ...], HalfVectors] | None = None
         self._told: str | None = None
         self._unsaved = False
 
@@ -81,6 +81,25 @@ class VectorFile:
         self, connection: sqlite3.Connection, query: Vectors, k: int, where: Filter | None
     ) -> Ids:
         """The clips that the ``k`` nearest are surely among. Inside a read transaction."""
+        _, parts = self._parts(connection, where)
+        blocks = [block for part in parts for block in part.blocks()]
+        return nearest(blocks, query, k, self._threads)
+
+    def sample(
+        self, connection: sqlite3.Connection, count: int, where: Filter | None
+    ) -> HalfVectors:
+        """At most ``count`` vectors, evenly spaced by clip. Inside a read transaction."""
+        with self._guard:
+            state, parts = self._parts(connection, where)
+            asked = (state.key, count, where)
+            if self._sampled is None or self._sampled[0] != asked:
+                self._sampled = (asked, sample(parts, count))
+            return self._sampled[1]
+
+    def _parts(
+        self, connection: sqlite3.Connection, where: Filter | None
+    ) -> tuple[_State, list[Part]]:
+        """The present state, and what it has of the videos that count."""
         with self._guard:
             state = self._present(connection)
             parts = [state.part, self._lacking(connection, state)]
@@ -88,17 +107,7 @@ class VectorFile:
             condition, parameters = where_video(where)
             videos = _ids(connection, f"SELECT id FROM videos WHERE {condition}", parameters)
             parts = [part.of(videos) for part in parts]
-        blocks = [block for part in parts for block in part.blocks()]
-        return nearest(blocks, query, k, self._threads)
-
-    def sample(self, connection: sqlite3.Connection, count: int) -> HalfVectors:
-        """At most ``count`` vectors, evenly spaced by clip. Inside a read transaction."""
-        with self._guard:
-            state = self._present(connection)
-            if self._sampled is None or self._sampled[:2] != (state.key, count):
-                parts = [state.part, self._lacking(connection, state)]
-                self._sampled = (state.key, count, sample(parts, count))
-            return self._sampled[2]
+        return state, parts
 
     def behind(self, connection: sqlite3.Connection) -> bool:
         """Whether there is something to :meth:`save`. Inside a read transaction."""
