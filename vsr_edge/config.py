@@ -14,7 +14,7 @@ from typing import Any, get_args
 import platformdirs
 
 from vsr_edge.errors import UsageError
-from vsr_edge.types import Granularity, Sampling
+from vsr_edge.types import Granularity, Keyframes, Sampling
 
 APPLICATION = "vsr-edge"
 ENVIRONMENT_PREFIX = "VSR_EDGE_"
@@ -29,7 +29,8 @@ MAX_SECONDS = 1e9
 MAX_OVERLAP = 100
 DEFAULT_SAMPLING = Sampling()
 # The settings that are one of a few words.
-CHOICES = {"granularity": get_args(Granularity)}
+CHOICES = {"granularity": get_args(Granularity), "keyframes": get_args(Keyframes)}
+_LENGTHS = ("clip_seconds", "clip_stride", "keyframe_seconds")
 CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
@@ -53,6 +54,8 @@ class Settings:
     regions: bool = DEFAULT_SAMPLING.regions
     granularity: str = DEFAULT_SAMPLING.granularity
     fold: bool = DEFAULT_SAMPLING.fold
+    keyframes: str = DEFAULT_SAMPLING.keyframes
+    keyframe_seconds: float = DEFAULT_SAMPLING.keyframe_seconds
     exact_limit: int = 500_000
     include_system: bool = False
 
@@ -77,6 +80,8 @@ class Settings:
         given = {field.name: getattr(self, field.name) for field in fields(Sampling)}
         if self.granularity != "clip":
             del given["clip_seconds"], given["clip_stride"]
+        if self.keyframes != "auto":
+            del given["keyframe_seconds"]
         return Sampling(**given)
 
 
@@ -215,11 +220,11 @@ def _check(name: str, value: Any) -> None:
     if name in CHOICES and value not in CHOICES[name]:
         *most, last = CHOICES[name]
         raise UsageError(f"{name} must be {', '.join(most)} or {last}, not {value!r}")
-    if name in {"fps", "clip_seconds", "clip_stride"} and not 0 < value < float("inf"):
+    if name in {"fps", *_LENGTHS} and not 0 < value < float("inf"):
         raise UsageError(f"{name} must be a positive number, not {value}")
     if name == "fps" and not MIN_FPS <= value <= MAX_FPS:
         raise UsageError(f"fps must lie between {MIN_FPS:g} and {MAX_FPS:g}, not at {value}")
-    if name in {"clip_seconds", "clip_stride"} and value > MAX_SECONDS:
+    if name in _LENGTHS and value > MAX_SECONDS:
         raise UsageError(f"{name} must be at most {MAX_SECONDS:g}, not {value}")
     if name in {"min_frames", "threads", "exact_limit"} and value < 0:
         raise UsageError(f"{name} must not be negative, not {value}")

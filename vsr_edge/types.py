@@ -24,6 +24,7 @@ Vectors: TypeAlias = NDArray[np.float32]
 HalfVectors: TypeAlias = NDArray[np.float16]
 
 Decision: TypeAlias = Literal["match", "no_match", "unverified"]
+Keyframes: TypeAlias = Literal["off", "auto", "on"]
 RefinementMethod: TypeAlias = Literal["soft tokens", "rocchio"]
 Granularity: TypeAlias = Literal["frame", "clip", "scene", "video"]
 # Paths, folders and globs; of several, any may match.
@@ -131,6 +132,8 @@ class Sampling:
     ``granularity`` says what one clip, the unit of retrieval, stands for: a frame, windows of
     ``clip_seconds`` every ``clip_stride`` (which count only then), a scene, or the video.
     ``fold``: a frame that looks like the one before it is not encoded, and has its vectors.
+    ``keyframes``: "on", only keyframes are read, at most as many as ``fps`` asks for; "auto", where
+    they are at most ``keyframe_seconds`` apart (which counts only then), and there are enough.
     """
 
     fps: float = 1.0
@@ -140,6 +143,8 @@ class Sampling:
     regions: bool = True
     granularity: Granularity = "frame"
     fold: bool = True
+    keyframes: Keyframes = "off"
+    keyframe_seconds: Seconds = 2.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,13 @@ def index(
         bool | None,
         option("Do not encode frames anew that look like the one before.", "--fold/--no-fold"),
     ] = None,
+    keyframes: Annotated[
+        str | None,
+        option("Read keyframes alone: on, or auto, where they are dense enough. \\[default: off]"),
+    ] = None,
+    keyframe_seconds: Annotated[
+        float | None, option("How far apart they may be for auto. \\[default: 2]")
+    ] = None,
     decoding: DecodingOptions,
     json_output: JsonOption = False,
 ) -> None:
@@ -95,7 +102,7 @@ def index(
     """
     clips = {"clip_seconds": clip_seconds, "clip_stride": clip_stride}
     sampling = {"fps": fps, "granularity": granularity, **clips, "regions": regions}
-    sampling["fold"] = fold
+    sampling |= {"fold": fold, "keyframes": keyframes, "keyframe_seconds": keyframe_seconds}
     given = {**sampling, "include_system": include_system, **asdict(decoding)}
     with opened_archive(archive, **given) as opened, terminate_like_ctrl_c():
         with indexing_progress() as report:

@@ -65,11 +65,34 @@ def plan_video(
         MediaError: as :func:`probe`, which reads all its packets once.
     """
     video, index = probe(file, known_fingerprint=known_fingerprint)
-    fps, least, duration = sampling.fps, sampling.min_frames, index.duration
+    offered = offered_frames(index, sampling)
     chosen = choose_frames(
-        index.times, duration, fps=fps, min_frames=least, keyframes=index.keyframes
+        index.times[offered],
+        index.duration,
+        fps=sampling.fps,
+        min_frames=sampling.min_frames,
+        keyframes=index.keyframes[offered],
     )
-    return plan_frames(video, index, chosen, fps=fps)
+    return plan_frames(video, index, offered[chosen], fps=sampling.fps)
+
+
+def offered_frames(index: FrameIndex, sampling: Sampling) -> NDArray[np.int64]:
+    """Which frames may be read, as ``sampling.keyframes`` says: indices, increasing.
+
+    "off": all, and so where no keyframes are known. "on": the keyframes. "auto": the keyframes, and
+    all frames between two that are more than ``keyframe_seconds`` apart; but all, where fewer than
+    ``min_frames`` would be left.
+    """
+    every = np.arange(len(index.times))
+    marks = np.flatnonzero(index.keyframes)
+    if sampling.keyframes == "off" or not len(marks):
+        return every
+    if sampling.keyframes == "on":
+        return marks
+    bounds = np.concatenate(([-np.inf], index.times[marks], [index.duration]))
+    apart = np.diff(bounds) > sampling.keyframe_seconds + _EPSILON
+    offered = np.flatnonzero(index.keyframes | apart[np.cumsum(index.keyframes)])
+    return offered if len(offered) >= sampling.min_frames else every
 
 
 def plan_frames(
