@@ -46,7 +46,7 @@ def street() -> Pixels:
     """The first picture of real footage, as large as a camera's."""
     with av.open(str(demo_videos()[0])) as container:
         frame = next(container.decode(video=0))
-        return frame.reformat(*SIZE, "rgb24").to_ndarray()
+        return frame.reformat(*SIZE, "rgb24").to_ndarray().astype(np.uint8)
 
 
 def still(number: int, street: Pixels, noise: Pixels) -> Pixels:
@@ -57,7 +57,8 @@ def still(number: int, street: Pixels, noise: Pixels) -> Pixels:
         picture[400:520, x : x + 40] = (50, 55, 70)
     shift = number * 37 % 256
     noisy = picture.astype(np.int16) + noise[: SIZE[1], shift : shift + SIZE[0], None] - 8
-    return np.clip(noisy, 0, 255).astype(np.uint8)
+    seen: Pixels = np.clip(noisy, 0, 255).astype(np.uint8)
+    return seen
 
 
 def moving(number: int, street: Pixels) -> Pixels:
@@ -115,7 +116,7 @@ def test_folding_and_keyframes(footage: dict[str, Path], bundle: Bundle, tmp_pat
 def test_how_far_keyframes_move_what_is_sampled(footage: dict[str, Path]) -> None:
     for name, path in footage.items():
         for mode in ("auto", "on"):
-            plan = plan_video(path, Sampling(keyframes=mode))  # type: ignore[arg-type]
+            plan = plan_video(path, Sampling(keyframes=mode))
             wanted = np.arange(float(SECONDS))
             away = np.abs(plan.times[:, None] - wanted).min(axis=0)
             show(
