@@ -70,7 +70,7 @@ def test_doctor_finds_a_sound_archive_sound(demo_archive: Path) -> None:
     assert report["missing"] == 0
     assert report["problems"] == []
     assert report["bundle"].endswith(": sound")
-    assert report["archive_state"] == "3 videos, 7 clips"
+    assert report["archive_state"] == "3 videos, 21 clips"
     assert "cpu" in report["providers"]
     assert report["auto_provider"] in report["providers"]
     assert ended.err == ""

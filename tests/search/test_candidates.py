@@ -9,11 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.store.archives import a_video
 from vsr_edge import Archive, open_archive
 from vsr_edge.bundle.manifest import REACH
+from vsr_edge.bundle.model import Bundle
+from vsr_edge.ingest.clips import clip_vectors, cut
 from vsr_edge.search.candidates import Asked, footage
 from vsr_edge.search.spans import Window
-from vsr_edge.types import SearchOptions
+from vsr_edge.store import open_store
+from vsr_edge.store.base import Store
+from vsr_edge.types import FrameFeatures, Sampling, SearchOptions
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +108,50 @@ def test_a_search_sees_one_state_of_the_archive(demo_archive: Path, tmp_path: Pa
             found = query.candidates(hits)
         assert found[0].video == hits[0].video
         assert hits[0].video.video.path not in {m.video for m in archive.search("it").moments}
+
+
+def watched(bundle: Bundle, folder: Path, shown: np.ndarray) -> Store:
+    """One video whose frames are the less like the query the higher their number in ``shown``."""
+    query = bundle.encode_text(["a bicycle"])[0]
+    other = np.roll(query, 1) - (np.roll(query, 1) @ query) * query
+    turned = shown[:, None] / (2 * shown.max())
+    vectors = np.cos(turned) * query + np.sin(turned) * other / np.linalg.norm(other)
+    frames = FrameFeatures(
+        np.arange(float(len(shown))),
+        vectors.astype(np.float16),
+        np.zeros((len(shown), 9, bundle.dim), np.float16),
+    )
+    store = open_store(folder, bundle_id=bundle.encoders_id, dim=bundle.dim, create=True)
+    video = a_video("/v/still.mp4", duration=float(len(shown)))
+    with store.writer() as writer, writer.begin(video, Sampling()) as entry:
+        entry.add_frames(frames)
+        windows = cut(frames, video.duration, Sampling())
+        entry.finish(windows, clip_vectors(frames.vectors, windows))
+    return store
+
+
+def test_frames_that_are_all_much_alike_still_give_enough_candidates(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    """The nearest ones lie close together, and one stands for those within its reach."""
+    with watched(bundle, tmp_path, np.abs(np.arange(1000) - 500)) as store:
+        query = Asked(store, bundle, "a bicycle", SearchOptions())
+        found = query.candidates(query.retrieve(query.vector, 16))
+        assert not query.exhausted
+    best = sorted(window.best for window in found)
+    assert len(best) == SearchOptions().candidates
+    assert (np.diff(best) > REACH).all()
+    assert 500 - 25 * 16 < best[0] <= 500 <= best[-1] < 500 + 25 * 16
+
+
+def test_frames_that_share_a_vector_are_one_candidate_around_their_middle(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    shown = np.repeat([2, 0, 1], [100, 300, 5])
+    with watched(bundle, tmp_path, shown) as store:
+        query = Asked(store, bundle, "a bicycle", SearchOptions())
+        found = query.candidates(query.retrieve(query.vector, 16))
+        assert query.exhausted
+    assert [window.best for window in found] == [(100 + 399) // 2, 402, (0 + 99) // 2]
+    assert [window.unit_frames for window in found] == [1, 1, 1]
+    assert len(found[0].frames) == 2 * REACH + 1
