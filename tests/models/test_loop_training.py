@@ -128,8 +128,8 @@ def test_a_world_is_searched_and_its_truth_is_known(corpus: Corpus) -> None:
         assert not asked.shown_in(candidates)[~candidates.mask.bool()].any()
         assert asked.right_units().any(1).all()
         assert not Asked(episode, episode.absent, granularity).right_units().any()
-    frames = Asked(episode, episode.present, "frame")
-    assert frames.shown_in(frames.retrieve(1)).any(2).float().mean() > 0.5
+    by_frame = Asked(episode, episode.present, "frame")
+    assert by_frame.shown_in(by_frame.retrieve(1)).any(2).float().mean() > 0.5
 
 
 def test_losses_reward_what_they_should() -> None:

@@ -16,7 +16,6 @@ from skimage import data
 from models.checkpoint import load_encoder, pretrained_state
 from models.data.batches import augment
 from models.losses import class_name_loss, distillation_loss, info_nce
-from models.train_encoder import shuffled
 
 PHOTOS = {
     "astronaut": "an astronaut in an orange suit",
@@ -46,7 +45,8 @@ def test_training_saves_a_small_checkpoint_that_loads(captioned: Path, tmp_path:
     out = tmp_path / "run"
     arguments = [
         *("--data", captioned, "--out", out, "--head-passes", "1", "--tower-passes", "1"),
-        *("--views", "1", "--names-per-batch", "8"),
+        *("--views", "1", "--names-per-batch", "8", "--others", captioned / "images"),
+        *("--bank-size", "6", "--source-weights", "2"),
     ]
     command = [sys.executable, "-m", "models.train_encoder", *map(str, arguments)]
     subprocess.run(command, check=True, timeout=280, cwd=Path(__file__).parents[2])
@@ -58,7 +58,9 @@ def test_training_saves_a_small_checkpoint_that_loads(captioned: Path, tmp_path:
     opened = text.state_dict()["tower.layers.0.query.weight"]
     assert not torch.equal(opened, original["text.tower.layers.0.query.weight"])
     # Word vectors and the first blocks are not in it.
-    assert checkpoint.stat().st_size < 40e6
+    assert checkpoint.stat().st_size < 45e6
+    assert 0 < len(image.hubness.bank) <= 6
+    assert image.hubness.shares.sum().item() == pytest.approx(1, abs=1e-3)
     assert "saved_pass" in (out / "log.jsonl").read_text()
 
 
@@ -90,9 +92,3 @@ def test_augmented_photos_stay_in_range_and_differ() -> None:
     assert views.min() >= -1
     assert views.max() <= 1
     assert not torch.allclose(views[0], views[1])
-
-
-def test_batches_of_a_pass_do_not_overlap() -> None:
-    batches = list(shuffled(np.random.default_rng(0), 10, 4))
-    assert [len(batch) for batch in batches] == [4, 4]
-    assert len(set(np.concatenate(batches).tolist())) == 8

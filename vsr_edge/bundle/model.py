@@ -240,7 +240,7 @@ class Bundle:
             return np.empty((0, self.dim), np.float16)
         path = self.manifest.path(BACKGROUND)
         try:
-            vectors = np.load(path, allow_pickle=False)
+            vectors: HalfVectors = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise BundleDamaged(f"{path} holds no vectors: {error}") from error
         if vectors.dtype != np.float16 or vectors.shape[1:] != (self.dim,):

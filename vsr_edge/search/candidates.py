@@ -135,7 +135,8 @@ class Asked:
         of the archive's and, because that may be little and all alike, the bundle's background.
         """
         usual = self._usual
-        return (scores - usual.mean()) / max(float(usual.std()), LEAST_DEVIATION)
+        deviation = max(float(usual.std()), LEAST_DEVIATION)
+        return np.asarray((scores - float(usual.mean())) / deviation)
 
     @cached_property
     def _usual(self) -> Vectors:
