@@ -24,8 +24,10 @@ def test_vectors_have_unit_length(bundle: Bundle, photos: list[np.ndarray]) -> N
     texts, images = bundle.encode_text(SENTENCES), bundle.encode_images(photos)
     assert texts.shape == images.shape == (4, bundle.dim)
     assert texts.dtype == images.dtype == np.float32
-    for vectors in (texts, images):
-        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
+    np.testing.assert_allclose(np.linalg.norm(texts, axis=1), 1, atol=1e-3)
+    # A picture's last number is its hubness.
+    np.testing.assert_allclose(np.linalg.norm(images[:, :-1], axis=1), 1, atol=1e-3)
+    assert (np.abs(images[:, -1]) < 0.3).all()
 
 
 def test_a_cat_is_found_by_its_name(bundle: Bundle, photos: list[np.ndarray]) -> None:
@@ -39,7 +41,7 @@ def test_regions_are_unit_vectors_of_the_same_space(
     vectors, regions = bundle.encode_frames(photos)
     assert regions is not None
     assert regions.shape == (4, bundle.manifest.dimensions.regions, bundle.dim)
-    np.testing.assert_allclose(np.linalg.norm(regions, axis=2), 1, atol=1e-3)
+    np.testing.assert_allclose(np.linalg.norm(regions[..., :-1], axis=2), 1, atol=1e-3)
     # Parts of a picture are closer to it than to another picture.
     own = np.einsum("nrd,nd->n", regions, vectors)
     other = np.einsum("nrd,nd->n", regions, np.roll(vectors, 1, axis=0))

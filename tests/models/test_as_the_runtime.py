@@ -96,7 +96,7 @@ def fill(store: Store, world: World, granularity: Granularity) -> None:
                 world.regions[frames].numpy(),
             )
             video = a_video(f"/v/{number}.mp4", duration=float(end - begin + 1))
-            with writer.begin(video, Sampling()) as entry:
+            with writer.begin(video, Sampling(granularity=granularity)) as entry:
                 entry.add_frames(features)
                 entry.finish(
                     [ClipWindow(first, last + 1.0, first, last) for first, last in clips],
@@ -141,8 +141,8 @@ def test_candidates_are_those_of_a_search(
 def test_evidence_is_that_of_a_search(
     episode: Episode, granularity: Granularity, archive: Store
 ) -> None:
-    """Of clips, where no neighbour of the clip is more like the query than all of its own frames:
-    training takes the best frame of a candidate as evidence, the runtime that of its clip.
+    """Where no neighbour of what was retrieved is more like the query than all of its own frames:
+    training takes the best frame of a candidate as evidence, the runtime that of what it found.
     """
     world, asked = episode.world, AskedInTraining(episode, episode.present, granularity)
     rejected = asked.retrieve(EVIDENCE)

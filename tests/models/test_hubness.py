@@ -1,4 +1,4 @@
-"""A picture that is near everything that is said comes up less; averages of weights are averages."""
+"""A picture that is near everything that is said comes up less; an average of weights is one."""
 
 from __future__ import annotations
 

@@ -94,4 +94,4 @@ def test_a_program_without_an_error_stream_can_encode() -> None:
         "import vsr_edge; print(vsr_edge.load_bundle().encode_text(['a dog']).shape)"
     )
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
-    assert done.stdout.strip() == b"(1, 384)"
+    assert done.stdout.strip() == b"(1, 385)"

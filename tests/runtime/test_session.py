@@ -89,7 +89,7 @@ def test_options_go_to_onnxruntime(graph: Path) -> None:
     (choice,) = parse_provider("cpu: use_arena = 0")
     assert (choice.short, choice.options) == ("cpu", {"use_arena": "0"})
     session = open_session({"int8": graph}, provider="cpu:use_arena=0")
-    assert session.run(["vector"], pixels())[0].shape == (2, 384)
+    assert session.run(["vector"], pixels())[0].shape == (2, 385)
 
 
 @pytest.mark.parametrize("text", ["cpu:use_arena", "cpu:=1", "cpu:a=", "auto:device_id=1"])
@@ -121,7 +121,7 @@ def test_bound_outputs_are_those_of_a_plain_run(graph: Path) -> None:
     bound = session.run_bound(names, pixels(), "cpu")
     for a, b in zip(plain, bound, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
-    assert plain[0].shape == (2, 9, 384)
+    assert plain[0].shape == (2, 9, 385)
 
 
 def test_outputs_are_bound_to_the_device_that_is_used(graph: Path) -> None:
