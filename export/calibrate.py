@@ -142,13 +142,14 @@ def in_parts(
             kept = random.permutation(len(stored))[:size].tolist()
             there = [n for n, video in enumerate(of) if video in kept]
             others = [n for n, video in enumerate(of) if video not in kept]
-            most = max(min(len(there), len(others), left // 2), 1)
+            most = min(len(there), len(others) or len(there), left // 2)
             names = None if size == len(stored) else [str(stored[n].video.path) for n in kept]
             frames = sum(stored[n].frames for n in kept)
             for number in (n for part in (there, others) for n in random.permutation(part)[:most]):
                 present = of[number] in kept
                 yield Question(queries[number], names, size, frames, present)
-            left -= 2 * most
+            # The whole archive is one part, however few the questions to it.
+            left -= max(2 * most, 1) if names else ASKED
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from export.calibrate import Answers, Calibrated, fit, logit
+from export.calibrate import ASKED, Answers, Calibrated, fit, in_parts, logit
 from export.contract import CalibrationError
 from models.logistic import logistic_fit
+from tests.store.archives import a_video
 from vsr_edge.bundle.manifest import Calibration
+from vsr_edge.evaluation.records import Query
+from vsr_edge.types import Sampling, StoredVideo
 
 
 @given(st.floats(0.2, 3.0), st.floats(-2.0, 2.0), st.integers(0, 1000))
@@ -116,3 +119,35 @@ def test_heads_that_know_nothing_are_refused() -> None:
 @given(st.floats(-20, 20))
 def test_logits_come_back(x: float) -> None:
     assert logit(1 / (1 + np.exp(-x))) == pytest.approx(x, abs=1e-3)
+
+
+def stored(count: int) -> list[StoredVideo]:
+    return [
+        StoredVideo(n, a_video(f"/v/{n}.mp4"), Sampling(), 10, 10, None, "") for n in range(count)
+    ]
+
+
+def asking(present: int, absent: int) -> list[Query]:
+    there = [Query(f"p{n}", f"what {n} shows", f"{n}.mp4", ((0.0, 1.0),)) for n in range(present)]
+    return [*there, *(Query(f"a{n}", f"nothing {n}", None, ()) for n in range(absent))]
+
+
+def test_parts_of_every_size_are_asked_as_often_for_what_is_there_as_for_what_is_not() -> None:
+    asked = list(in_parts(stored(40), asking(40, 30)))
+    assert {one.size for one in asked} == {3, 10, 30, 40}
+    for size in (3, 10, 30):
+        some = [one for one in asked if one.size == size]
+        assert len(some) >= ASKED
+        assert sum(one.present for one in some) == len(some) / 2
+        assert {one.frames for one in some} == {10 * size}
+    for one in asked:
+        shown = one.videos is None or any(p.endswith(f"/{one.query.video}") for p in one.videos)
+        assert one.present == (one.query.video is not None and shown)
+    # Of the whole there is one part, which is not asked the same twice.
+    whole = [one.query.qid for one in asked if one.size == 40]
+    assert len(set(whole)) == len(whole) == 60
+
+
+def test_where_nothing_absent_is_asked_for_the_whole_is_asked_all_the_same() -> None:
+    asked = list(in_parts(stored(2), asking(2, 0)))
+    assert [(one.present, one.videos) for one in asked] == [(True, None)] * 2
