@@ -100,7 +100,7 @@ def test_a_search_answers_with_the_documented_keys(found: Ended, demo_clips: lis
     measured = {"latency_ms", "encoder_calls", "soft_tokens"}
     assert turn.keys() == {"turn", "action", "refinement", "then", *measured}
     assert (turn["turn"], turn["refinement"]) == (1, None)
-    assert turn["then"] == "match: all there is was judged"
+    assert turn["then"] == "match: sure enough"
     assert all(isinstance(ms, float) for ms in document["timing_ms"].values())
     assert found.err == ""
 

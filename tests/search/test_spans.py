@@ -67,20 +67,22 @@ def test_a_judged_span_is_only_ever_narrowed(
     span: tuple[float, float], run: tuple[float, float], cuts: set[int]
 ) -> None:
     changes = {run[place] for place in cuts}
-    start, end = narrowed(span, run, lambda time: time in changes)
+    start, end = narrowed(span, run, sorted(changes))
     assert span[0] <= start < end <= span[1]
 
 
 def test_a_run_inside_narrows_a_judged_span_where_the_picture_changes() -> None:
-    assert narrowed((2.0, 9.0), (4.5, 7.5), lambda _: True) == (4.5, 7.5)
-    assert narrowed((2.0, 9.0), (4.5, 7.5), lambda time: time > 5) == (2.0, 7.5)
-    assert narrowed((2.0, 9.0), (1.0, 7.5), lambda _: True) == (2.0, 7.5)
+    assert narrowed((2.0, 9.0), (4.5, 7.5), [4.5, 7.5]) == (4.5, 7.5)
+    assert narrowed((2.0, 9.0), (4.5, 7.5), [7.5]) == (2.0, 7.5)
+    assert narrowed((2.0, 9.0), (1.0, 7.5), [1.0, 7.5]) == (2.0, 7.5)
+    # The nearest change outside the run, and none within it.
+    assert narrowed((2.0, 9.0), (4.5, 7.5), [2.5, 3.5, 5.5, 8.0, 8.5]) == (3.5, 8.0)
 
 
 def test_a_run_outside_leaves_a_judged_span_alone() -> None:
     """The best frame may lie outside of what the grounder chose."""
     for run in ((9.0, 12.0), (10.5, 12.0), (0.0, 2.0), (0.0, 1.5)):
-        assert narrowed((2.0, 9.0), run, lambda _: True) == (2.0, 9.0)
+        assert narrowed((2.0, 9.0), run, [3.0, 5.0]) == (2.0, 9.0)
 
 
 def test_a_run_that_leaves_what_was_looked_at_does_not_begin_with_the_video() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain
 from typing import TypeAlias
 
@@ -204,20 +203,18 @@ def corrected(window: Window, frames: ScoredFrames) -> Window:
     It learned from cut footage. Where its span touches the edge of the judged footage and there is
     more, it found no boundary, as happens where nothing is cut and little moves: then the moment is
     where frames are about as much like the query as the best one. And where these end inside its
-    span at a change of the picture, the moment ends there.
+    span, the moment ends at the next change of the picture.
     """
     run = extent(frames, window.best - frames.first)
     span = window.start, window.end
-    start, end = run if window.open_ended else narrowed(span, run, partial(_changes_at, window))
+    start, end = run if window.open_ended else narrowed(span, run, _changes(window))
     return replace(window, start=start, end=end)
 
 
 def narrowed(
-    span: tuple[Seconds, Seconds],
-    run: tuple[Seconds, Seconds],
-    changes_at: Callable[[Seconds], bool],
+    span: tuple[Seconds, Seconds], run: tuple[Seconds, Seconds], changes: Sequence[Seconds]
 ) -> tuple[Seconds, Seconds]:
-    """A span, cut where a run of frames that score alike ends inside it at a change of the picture.
+    """A span, cut at the ``changes`` of the picture next to a run of frames that score alike.
 
     The run is the one around the best frame, which may lie outside the grounder's span: what ends
     there says nothing of the span, and it stays as it is.
@@ -226,18 +223,17 @@ def narrowed(
     if begins >= end or ends <= start:
         return span
     return (
-        begins if start < begins and changes_at(begins) else start,
-        ends if ends < end and changes_at(ends) else end,
+        max((time for time in changes if start < time <= begins), default=start),
+        min((time for time in changes if ends <= time < end), default=end),
     )
 
 
-def _changes_at(window: Window, time: Seconds) -> bool:
-    """Whether the judged frames before and after a time differ as those of two scenes do."""
-    after = int(np.searchsorted(window.frames.times, time))
-    if not 0 < after < len(window.frames):
-        return False
-    before, behind = window.frames.vectors[after - 1 : after + 1].astype(np.float32)
-    return float(before @ behind) < SAME_SCENE
+def _changes(window: Window) -> list[Seconds]:
+    """When the judged frames before and after differ as those of two scenes do."""
+    vectors, times = window.frames.vectors.astype(np.float32), window.frames.times
+    alike = (vectors[1:] * vectors[:-1]).sum(axis=1)
+    between = (times[1:] + times[:-1]) / 2
+    return [float(time) for time in between[alike < SAME_SCENE]]
 
 
 def extent(frames: ScoredFrames, peak: int) -> tuple[Seconds, Seconds]:
