@@ -29,6 +29,7 @@ from vsr_edge.types import SearchOptions, StoredVideo
 # that end a search early.
 ACCEPTED, SURE = 0.8, 0.9
 FEWEST_SURE = 20
+NOTHING_TO_LEARN = "the answers are all right or all wrong: ask more, and for what is not there too"
 # Beside match logits of a few units; scores differ by some 0.1.
 SCORE_WEIGHTS = tuple(float(weight) for weight in range(0, 41, 2))
 TIE = 0.005
@@ -187,6 +188,8 @@ def _ask(archive: Archive, one: Question) -> _Row:
 
 def _table(rows: Sequence[_Row]) -> Answers:
     rows = [row for row in rows if row.candidates]
+    if not rows:
+        raise CalibrationError(NOTHING_TO_LEARN)
     width = max(len(row.candidates) for row in rows)
 
     def table(column: int, missing: float) -> NDArray[Any]:
@@ -236,9 +239,7 @@ def fit(answers: Answers, accepted: float = ACCEPTED) -> Calibrated:
     weight = best[len(best) // 2]
     order, z, right = answers.first(weight)
     if right.all() or not right.any():
-        raise CalibrationError(
-            "the answers are all right or all wrong: ask more, and for what is not there too"
-        )
+        raise CalibrationError(NOTHING_TO_LEARN)
     slope, z_weight, size_weight, bias = _fitted(order, z, answers.frames, right)
     logits = slope * order + z_weight * z + bias - size_weight * np.log(answers.frames / 1000)
     probability = 1 / (1 + np.exp(-logits))
