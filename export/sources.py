@@ -15,7 +15,9 @@ from vsr_edge.bundle.manifest import IMAGE_ENCODER, TEXT_ENCODER
 from vsr_edge.runtime.preprocess import Preprocessing
 from vsr_edge.runtime.tokens import DEFAULT_TEXT
 
-LITE_LICENCE = "Apache-2.0; trained on Flickr8k (research use), see MODEL_CARD.md"
+LITE_LICENCE = (
+    "Apache-2.0; trained on Flickr8k, COCO (research use) and OpenStax, see MODEL_CARD.md"
+)
 
 
 def open_source(spec: str, *, revision: str | None = None, work: Path) -> Source:
@@ -60,6 +62,6 @@ def open_lite(checkpoint: Path) -> Source:
         provenance={
             "language": "en",
             "towers": ["EfficientNet-Lite2 (ImageNet)", "all-MiniLM-L6-v2"],
-            "trained_on": "Flickr8k, train split",
+            "trained_on": "Flickr8k, COCO and OpenStax, train splits",
         },
     )
