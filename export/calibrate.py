@@ -22,8 +22,9 @@ from models.logistic import logistic_fit
 from vsr_edge.archive import Archive
 from vsr_edge.evaluation.metrics import expected_calibration_error
 from vsr_edge.evaluation.records import Query, is_video
+from vsr_edge.query import SearchOptions
 from vsr_edge.search.candidates import Asked
-from vsr_edge.types import SearchOptions, StoredVideo
+from vsr_edge.types import StoredVideo
 
 # The share of right answers that the threshold lets through, and how often those must be right
 # that end a search early.

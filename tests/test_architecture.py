@@ -21,6 +21,7 @@ PROJECT = PACKAGE.parent
 ROOMS = (
     {"errors", "TELEMETRY_OFF_IN_TIME"},
     {"types"},
+    {"query"},
     {"config"},
     {"media"},
     {"runtime"},
@@ -29,7 +30,10 @@ ROOMS = (
     {"ingest", "search"},
     {"evaluation"},
     {"archive"},
+    {"hits"},
+    {"watch"},
     {"document_parts"},
+    {"document_hits"},
     {"documents"},
     {"cli"},
     {"__main__"},
@@ -47,14 +51,25 @@ ONLY_IN = {
     "jinja2": {"evaluation"},
     "huggingface_hub": {"bundle"},
     "tokenizers": {"runtime", "bundle"},
-    "pydantic": {"bundle", "document_parts", "documents"},
+    "pydantic": {"bundle", "document_parts", "document_hits", "documents"},
 }
 NEVER = {"torch", "transformers", "optimum", "models", "export", "tests"}
 # The command line is for people; of it the export uses the look of its help, and the demo's clips.
 OF_THE_COMMAND_LINE = {"vsr_edge.cli.demo", "vsr_edge.cli.options"}
 # Training reads and measures as the runtime does; it indexes nothing and speaks to no user.
 OPEN_TO_TRAINING = {
-    *("types", "errors", "config", "media", "runtime", "bundle", "store", "search", "evaluation"),
+    *(
+        "types",
+        "query",
+        "errors",
+        "config",
+        "media",
+        "runtime",
+        "bundle",
+        "store",
+        "search",
+        "evaluation",
+    ),
 }
 MAX_LINES = 400
 

@@ -36,21 +36,14 @@ if TYPE_CHECKING:
     from vsr_edge.bundle.model import Bundle, load_bundle
     from vsr_edge.config import Settings
     from vsr_edge.errors import VsrEdgeError
-    from vsr_edge.types import (
-        Candidate,
-        Moment,
-        SearchOptions,
-        SearchResult,
-        StoredVideo,
-        Turn,
-        Verdict,
-        Video,
-    )
+    from vsr_edge.query import Filter, SearchOptions
+    from vsr_edge.types import Candidate, Moment, SearchResult, StoredVideo, Turn, Verdict, Video
 
 __all__ = [
     "Archive",
     "Bundle",
     "Candidate",
+    "Filter",
     "Moment",
     "SearchOptions",
     "SearchResult",
@@ -70,8 +63,9 @@ _HOMES = {
     "config": ("Settings",),
     "errors": ("VsrEdgeError",),
     "bundle.model": ("Bundle", "load_bundle"),
+    "query": ("Filter", "SearchOptions"),
     "types": (
-        *("Candidate", "Moment", "SearchOptions", "SearchResult"),
+        *("Candidate", "Moment", "SearchResult"),
         *("StoredVideo", "Turn", "Verdict", "Video"),
     ),
 }

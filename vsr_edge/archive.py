@@ -14,18 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 from vsr_edge.config import Settings, load_settings
 from vsr_edge.errors import ArchiveError, UsageError
 from vsr_edge.ingest.scan import PruneSummary, is_gone, missing_videos, plan_prune
+from vsr_edge.query import SearchChanges, SearchOptions, VideoNames
 from vsr_edge.search.video_names import named
 from vsr_edge.store import open_store
 from vsr_edge.store.base import ArchiveStats, Store
-from vsr_edge.types import (
-    Pixels,
-    SearchChanges,
-    SearchOptions,
-    SearchResult,
-    Seconds,
-    StoredVideo,
-    VideoNames,
-)
+from vsr_edge.types import Pixels, SearchResult, Seconds, StoredVideo
 
 if TYPE_CHECKING:
     from vsr_edge.bundle.model import Bundle
@@ -152,7 +145,7 @@ class Archive:
 
         Args:
             options: how; the defaults if None.
-            changes: single fields of :class:`vsr_edge.types.SearchOptions`, such as ``top_k=3``,
+            changes: single fields of :class:`vsr_edge.query.SearchOptions`, such as ``top_k=3``,
                 in place of those in ``options``; None leaves a field as it is. ``video`` narrows
                 the search as in :meth:`videos`.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
@@ -46,6 +46,17 @@ class Part(BaseModel):
         populate_by_name=True,
         json_schema_serialization_defaults_required=True,
     )
+
+
+class Document(Part):
+    """A whole document."""
+
+    schema_: str = Field(alias="schema")
+
+
+def schema(name: str) -> Any:
+    """The field that says which document this is, and of which version."""
+    return Field(default=name, alias="schema")
 
 
 class Moment(Part):

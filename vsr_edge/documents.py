@@ -24,6 +24,7 @@ from vsr_edge.document_parts import (
     BundleName,
     ComparedFiles,
     Difference,
+    Document,
     EvalPath,
     EvalRun,
     EvaluatorTime,
@@ -34,7 +35,6 @@ from vsr_edge.document_parts import (
     Interval,
     ManifestFile,
     Moment,
-    Part,
     Probability,
     Registry,
     Text,
@@ -43,6 +43,7 @@ from vsr_edge.document_parts import (
     UnfinishedReindex,
     Video,
     rounded,
+    schema,
 )
 from vsr_edge.types import Decision
 
@@ -52,20 +53,10 @@ if TYPE_CHECKING:
     from vsr_edge.types import SearchResult
 
 
-def _schema(name: str) -> Any:
-    return Field(default=name, alias="schema")
-
-
-class Document(Part):
-    """A whole document."""
-
-    schema_: str = Field(alias="schema")
-
-
 class SearchDocument(Document):
     """The answer of `search`."""
 
-    schema_: Literal["vsr-edge/search/1"] = _schema("vsr-edge/search/1")
+    schema_: Literal["vsr-edge/search/1"] = schema("vsr-edge/search/1")
     query: Text
     verdict: Decision
     confidence: Probability | None = Field(
@@ -119,13 +110,13 @@ class _IndexCounts(Document):
 class IndexDocument(_IndexCounts):
     """What a run of `index` did."""
 
-    schema_: Literal["vsr-edge/index/1"] = _schema("vsr-edge/index/1")
+    schema_: Literal["vsr-edge/index/1"] = schema("vsr-edge/index/1")
 
 
 class ReindexDocument(_IndexCounts):
     """What a run of `reindex` did."""
 
-    schema_: Literal["vsr-edge/reindex/1"] = _schema("vsr-edge/reindex/1")
+    schema_: Literal["vsr-edge/reindex/1"] = schema("vsr-edge/reindex/1")
     bundle_id: Text = Field(description="Of the encoders that the archive is of after the run.")
     switched: bool
     up_to_date: bool
@@ -136,14 +127,14 @@ class ReindexDocument(_IndexCounts):
 class VideosDocument(Document):
     """What `videos` lists."""
 
-    schema_: Literal["vsr-edge/videos/1"] = _schema("vsr-edge/videos/1")
+    schema_: Literal["vsr-edge/videos/1"] = schema("vsr-edge/videos/1")
     videos: list[Video]
 
 
 class StatsDocument(Document):
     """What an archive holds."""
 
-    schema_: Literal["vsr-edge/stats/1"] = _schema("vsr-edge/stats/1")
+    schema_: Literal["vsr-edge/stats/1"] = schema("vsr-edge/stats/1")
     archive: Text
     videos: int
     partial_videos: int
@@ -167,14 +158,14 @@ class StatsDocument(Document):
 class RemoveDocument(Document):
     """What `remove` forgot."""
 
-    schema_: Literal["vsr-edge/remove/1"] = _schema("vsr-edge/remove/1")
+    schema_: Literal["vsr-edge/remove/1"] = schema("vsr-edge/remove/1")
     removed: list[Text]
 
 
 class PruneDocument(Document):
     """What `prune` forgot, or with `--dry-run` would."""
 
-    schema_: Literal["vsr-edge/prune/1"] = _schema("vsr-edge/prune/1")
+    schema_: Literal["vsr-edge/prune/1"] = schema("vsr-edge/prune/1")
     removed: list[Text]
     held_back: list[HeldBack]
     dry_run: bool
@@ -183,7 +174,7 @@ class PruneDocument(Document):
 class DemoDocument(Document):
     """What `demo` did: the documents of `index` and of each `search`."""
 
-    schema_: Literal["vsr-edge/demo/1"] = _schema("vsr-edge/demo/1")
+    schema_: Literal["vsr-edge/demo/1"] = schema("vsr-edge/demo/1")
     index: IndexDocument
     searches: list[SearchDocument]
 
@@ -191,7 +182,7 @@ class DemoDocument(Document):
 class DoctorDocument(Document):
     """What `doctor` found."""
 
-    schema_: Literal["vsr-edge/doctor/1"] = _schema("vsr-edge/doctor/1")
+    schema_: Literal["vsr-edge/doctor/1"] = schema("vsr-edge/doctor/1")
     python: Text
     platform: Text
     packages: dict[str, Text]
@@ -210,7 +201,7 @@ class DoctorDocument(Document):
 class ErrorDocument(Document):
     """Why there is no other document; the message is on stderr as well."""
 
-    schema_: Literal["vsr-edge/error/1"] = _schema("vsr-edge/error/1")
+    schema_: Literal["vsr-edge/error/1"] = schema("vsr-edge/error/1")
     kind: Text = Field(description="The error's class, such as UsageError or ArchiveNotFound.")
     message: Text = Field(description="What is wrong, and what to do next.")
     exit_code: int
@@ -223,7 +214,7 @@ class BundleShowDocument(Document):
     """
 
     model_config = ConfigDict(extra="allow")
-    schema_: Literal["vsr-edge/bundle-show/1"] = _schema("vsr-edge/bundle-show/1")
+    schema_: Literal["vsr-edge/bundle-show/1"] = schema("vsr-edge/bundle-show/1")
     folder: Text
     bundle_name: BundleName
     format: Literal["vsr-edge-bundle"]
@@ -238,7 +229,7 @@ class BundleShowDocument(Document):
 class BundleVerifyDocument(Document):
     """What was found to be sound."""
 
-    schema_: Literal["vsr-edge/bundle-verify/1"] = _schema("vsr-edge/bundle-verify/1")
+    schema_: Literal["vsr-edge/bundle-verify/1"] = schema("vsr-edge/bundle-verify/1")
     id: Text
     bundle_name: Text
     bytes: int
@@ -251,7 +242,7 @@ class BundleVerifyDocument(Document):
 class BundleListDocument(Document):
     """What `bundle list` knows."""
 
-    schema_: Literal["vsr-edge/bundle-list/1"] = _schema("vsr-edge/bundle-list/1")
+    schema_: Literal["vsr-edge/bundle-list/1"] = schema("vsr-edge/bundle-list/1")
     built_in: list[FoundBundle]
     installed: list[FoundBundle]
     registry: Registry
@@ -260,7 +251,7 @@ class BundleListDocument(Document):
 class BundlePackDocument(Document):
     """A packed bundle."""
 
-    schema_: Literal["vsr-edge/bundle-pack/1"] = _schema("vsr-edge/bundle-pack/1")
+    schema_: Literal["vsr-edge/bundle-pack/1"] = schema("vsr-edge/bundle-pack/1")
     file: Text
     bundle_id: Text
     sha256: Text = Field(description="Of the file.")
@@ -272,7 +263,7 @@ class BundlePackDocument(Document):
 class BundlePullDocument(Document):
     """An installed bundle."""
 
-    schema_: Literal["vsr-edge/bundle-pull/1"] = _schema("vsr-edge/bundle-pull/1")
+    schema_: Literal["vsr-edge/bundle-pull/1"] = schema("vsr-edge/bundle-pull/1")
     folder: Text
     bundle_id: Text
     bundle_name: BundleName
@@ -284,7 +275,7 @@ class BundlePullDocument(Document):
 class EvalDocument(Document):
     """What `eval` measured."""
 
-    schema_: Literal["vsr-edge/eval/1"] = _schema("vsr-edge/eval/1")
+    schema_: Literal["vsr-edge/eval/1"] = schema("vsr-edge/eval/1")
     run: EvalRun
     metrics: Figures
     intervals: dict[str, dict[str, Interval]] = Field(description="95 %, by bootstrap over videos.")
@@ -298,7 +289,7 @@ class EvalDocument(Document):
 class EvalCompareDocument(Document):
     """Two files of answers to the same queries."""
 
-    schema_: Literal["vsr-edge/eval-compare/1"] = _schema("vsr-edge/eval-compare/1")
+    schema_: Literal["vsr-edge/eval-compare/1"] = schema("vsr-edge/eval-compare/1")
     files: ComparedFiles
     a: Figures
     b: Figures
@@ -311,7 +302,7 @@ class EvalCompareDocument(Document):
 class EvalPredictionsDocument(Document):
     """A file of predictions, scored by the rules of its format and under its evaluator's names."""
 
-    schema_: Literal["vsr-edge/eval-predictions/1"] = _schema("vsr-edge/eval-predictions/1")
+    schema_: Literal["vsr-edge/eval-predictions/1"] = schema("vsr-edge/eval-predictions/1")
     metrics: dict[str, Any]
 
 
@@ -327,9 +318,9 @@ def schema_files() -> dict[str, str]:
     """The JSON Schema of every document by the name of its file."""
     files = {}
     for document in DOCUMENTS:
-        schema = _alike(document.model_json_schema(mode="serialization"))
-        name = schema["properties"]["schema"]["const"].split("/")[1]
-        whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+        found = _alike(document.model_json_schema(mode="serialization"))
+        name = found["properties"]["schema"]["const"].split("/")[1]
+        whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
         files[f"{name}.json"] = json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
     return files
 

@@ -7,15 +7,12 @@ float16 on disk, ``[n, D]``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypedDict, Unpack
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-
-from vsr_edge.errors import UsageError
 
 Seconds: TypeAlias = float
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -26,9 +23,9 @@ HalfVectors: TypeAlias = NDArray[np.float16]
 Decision: TypeAlias = Literal["match", "no_match", "unverified"]
 Keyframes: TypeAlias = Literal["off", "auto", "on"]
 RefinementMethod: TypeAlias = Literal["soft tokens", "rocchio"]
+# A video's time of recording is the container's, or in the file's name, or that of its last change.
+RecordedFrom: TypeAlias = Literal["container", "name", "file"]
 Granularity: TypeAlias = Literal["frame", "clip", "scene", "video"]
-# Paths, folders and globs; of several, any may match.
-VideoNames: TypeAlias = str | Path | Sequence[str | Path]
 
 # Neighbouring frames of one scene are more alike than this (cosine), those of two mostly less.
 SAME_SCENE = 0.7
@@ -113,6 +110,8 @@ class StoredVideo:
     """One row of the archive. ``partial`` says why only a part of the file could be read, if so.
 
     ``missing``: no file lies there any more; only who lists videos for people looks.
+    ``recorded_at`` is when the video began, in seconds since 1970 (UTC), ``recorded_from`` how that
+    is known; both None where nothing says it.
     """
 
     video_id: int
@@ -123,6 +122,9 @@ class StoredVideo:
     partial: str | None
     indexed_at: str
     missing: bool = False
+    recorded_at: float | None = None
+    recorded_from: RecordedFrom | None = None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,65 +192,6 @@ class FrameFeatures:
         return FrameFeatures(self.times[part], self.vectors[part], regions)
 
 
-class SearchChanges(TypedDict, total=False):
-    """What may be said of a search, by name (:class:`SearchOptions`); None says nothing."""
-
-    top_k: int | None
-    min_score: float | None
-    video: VideoNames | None
-    max_turns: int | None
-    candidates: int | None
-    max_ms: float | None
-    one_shot: bool | None
-    rocchio: bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class SearchOptions:
-    """How to search.
-
-    Args:
-        top_k: at most so many moments.
-        min_score: leave out clips with a lower inner product, in [−1, 1].
-        video: search only these videos.
-        max_turns: retrieve at most so often, each time with a query refined anew.
-        candidates: so many are verified in each turn.
-        max_ms: begin no turn after so many milliseconds.
-        one_shot: retrieve once and verify nothing.
-        rocchio: refine by pushing the query's vector away from what was rejected, the classical
-            relevance feedback, instead of by soft tokens.
-
-    Raises:
-        UsageError: a limit that cannot be.
-    """
-
-    top_k: int = 10
-    min_score: float | None = None
-    video: VideoNames | None = None
-    max_turns: int = 3
-    candidates: int = 16
-    max_ms: float | None = None
-    one_shot: bool = False
-    rocchio: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("top_k", "max_turns", "candidates"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.min_score is not None and not -1 <= self.min_score <= 1:
-            raise UsageError(f"min_score must lie between -1 and 1, not at {self.min_score}")
-        if self.max_ms is not None and not 0 < self.max_ms < float("inf"):
-            raise UsageError(f"max_ms must be a number above 0, not {self.max_ms}")
-
-    def changed(self, **given: Unpack[SearchChanges]) -> SearchOptions:
-        """These options, but for those that are given and not None."""
-        said: dict[str, Any] = {
-            name: getattr(self, name, None) if value is None else value
-            for name, value in given.items()
-        }
-        return replace(self, **said)
-
-
 def stretch(
     times: Times, first: int, last: int, begin: Seconds, end: Seconds
 ) -> tuple[Seconds, Seconds]:
@@ -304,6 +247,7 @@ class Moment:
     ``score`` is the inner product of query and clip, or of query and best frame where a verifier
     has judged; ``match_probability``, how likely this is what was asked for, is None where none
     has. ``missing``: no file lies at ``video`` any more (or its drive is not mounted).
+    ``recorded_at``: when its start was recorded, in seconds since 1970 (UTC), where that is known.
 
     Raises:
         ValueError: a span that ends before it starts, or starts before the video does.
@@ -316,6 +260,7 @@ class Moment:
     score: float
     match_probability: float | None = None
     missing: bool = False
+    recorded_at: float | None = None
 
     def __post_init__(self) -> None:
         check_span(self.start, self.end)

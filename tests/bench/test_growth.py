@@ -20,8 +20,9 @@ import numpy as np
 import pytest
 
 from tests.bench.figures import percentiles, show
+from vsr_edge.query import Filter
 from vsr_edge.store import open_store
-from vsr_edge.store.base import Filter, Store
+from vsr_edge.store.base import Store
 from vsr_edge.types import ClipWindow, FrameFeatures, Sampling, Vectors, Video
 
 DIM, CLIPS = 384, 1000

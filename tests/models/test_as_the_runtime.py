@@ -27,12 +27,13 @@ from models.episodes import Asked as AskedInTraining
 from models.episodes import Corpus, Episode, best_span
 from tests.store.archives import a_video
 from vsr_edge.bundle.manifest import EVIDENCE
+from vsr_edge.query import SearchOptions
 from vsr_edge.runtime.heads import Judgements, TextEncoding, refiner_inputs
 from vsr_edge.search.candidates import Asked, footage
 from vsr_edge.search.spans import Window
 from vsr_edge.store import open_store
 from vsr_edge.store.base import Store
-from vsr_edge.types import ClipWindow, FrameFeatures, Sampling, SearchOptions
+from vsr_edge.types import ClipWindow, FrameFeatures, Sampling
 
 DIM, PHOTOS, VIEWS, QUERIES, CANDIDATES = 32, 80, 4, 12, 8
 

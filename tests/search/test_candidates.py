@@ -14,11 +14,12 @@ from vsr_edge import Archive, open_archive
 from vsr_edge.bundle.manifest import REACH
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.ingest.clips import clip_vectors, cut
+from vsr_edge.query import SearchOptions
 from vsr_edge.search.candidates import Asked, footage
 from vsr_edge.search.spans import Window
 from vsr_edge.store import open_store
 from vsr_edge.store.base import Store
-from vsr_edge.types import FrameFeatures, Sampling, SearchOptions
+from vsr_edge.types import FrameFeatures, Sampling
 
 
 @pytest.fixture(scope="module")

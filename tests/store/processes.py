@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from vsr_edge.errors import VsrEdgeError
+from vsr_edge.query import Filter
 from vsr_edge.store import open_store
-from vsr_edge.store.base import Filter
 
 from .archives import (
     BUNDLE,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.store.archives import a_query, index
-from vsr_edge.store.base import Filter, Store
+from vsr_edge.query import Filter
+from vsr_edge.store.base import Store
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vsr_edge.store.base import Filter, Store
+from vsr_edge.query import Filter
+from vsr_edge.store.base import Store
 from vsr_edge.types import Sampling
 
 from .archives import (

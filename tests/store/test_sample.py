@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vsr_edge.store.base import Filter, Store
+from vsr_edge.query import Filter
+from vsr_edge.store.base import Store
 
 from .archives import BUNDLE, DIM, change, fill, index, open_archive, rows, vector_file
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vsr_edge.store.base import Filter
+from vsr_edge.query import Filter
 
 from .archives import (
     DIM,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vsr_edge.archive import Archive
     from vsr_edge.evaluation.evaluate import Run
     from vsr_edge.evaluation.figures import TextTable
-    from vsr_edge.types import SearchOptions
+    from vsr_edge.query import SearchOptions
 
 _LONGEST_FILE_NAME = 24
 
@@ -82,7 +82,7 @@ def evaluate(
     from vsr_edge.evaluation.evaluate import check_format, run_queries, save_run
     from vsr_edge.evaluation.figures import evaluation_summary, evaluation_tables
     from vsr_edge.evaluation.report.page import check_extra, write_report
-    from vsr_edge.types import SearchOptions
+    from vsr_edge.query import SearchOptions
 
     with opened_archive(archive, **asdict(models)) as opened:
         if report is not None:

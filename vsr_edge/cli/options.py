@@ -85,7 +85,7 @@ class DecodingOptions:
 
 @dataclass(frozen=True, slots=True)
 class LoopOptions:
-    """How to search, of :class:`vsr_edge.types.SearchOptions`; None where it was not given."""
+    """How to search, of :class:`vsr_edge.query.SearchOptions`; None where it was not given."""
 
     max_turns: Annotated[
         int | None,

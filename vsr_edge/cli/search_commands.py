@@ -58,10 +58,13 @@ def search(
 
     Example: [bold]vsr-edge search "a man puts a red box on the shelf" --top-k 5[/bold]
     """
+    from vsr_edge.hits.last import keep_last
+
     with opened_archive(archive, **asdict(models)) as opened:
         found = opened.search(
             " ".join(query), top_k=top_k, min_score=min_score, video=video, **asdict(loop)
         )
+        keep_last(opened.settings.archive, found)
         for notice in found.notices:
             say(notice)
         answer(

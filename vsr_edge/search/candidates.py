@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from vsr_edge.bundle.manifest import REACH, Calibration
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UsageError
+from vsr_edge.query import SearchOptions
 from vsr_edge.runtime.heads import Footage
 from vsr_edge.search.explain import Clock
 from vsr_edge.search.spans import ScoredFrames, Window
 from vsr_edge.search.video_names import named
 from vsr_edge.store.base import Store
-from vsr_edge.types import FrameFeatures, SearchOptions, StoredVideo, Vectors, stretch
+from vsr_edge.types import FrameFeatures, StoredVideo, Vectors, stretch
 
 # Enough clips that overlapping ones, which merge, still leave the moments or candidates wanted.
 CLIPS_PER_MOMENT = 8

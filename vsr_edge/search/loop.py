@@ -14,6 +14,7 @@ import numpy as np
 
 from vsr_edge.bundle.manifest import EVIDENCE, REFINER, Calibration
 from vsr_edge.bundle.model import Bundle
+from vsr_edge.query import SearchOptions
 from vsr_edge.search.candidates import Asked, footage, likeliest_first
 from vsr_edge.search.explain import notices_about, refinement
 from vsr_edge.search.one_shot import one_shot
@@ -23,7 +24,6 @@ from vsr_edge.types import (
     Moment,
     Refinement,
     RefinementMethod,
-    SearchOptions,
     SearchResult,
     Turn,
     Vectors,

@@ -9,8 +9,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from vsr_edge.errors import UsageError
-from vsr_edge.store.base import Filter, Store
-from vsr_edge.types import StoredVideo, VideoNames
+from vsr_edge.query import Filter, VideoNames
+from vsr_edge.store.base import Store
+from vsr_edge.types import StoredVideo
 
 # What a mistyped name is compared with, and what of it is shown.
 _SEARCHED_NAMES, _NAMED, _LIKENESS = 5_000, 3, 0.6

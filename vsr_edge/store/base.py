@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
+from vsr_edge.query import Filter
 from vsr_edge.types import (
     Clip,
     ClipHit,
@@ -24,19 +25,6 @@ from vsr_edge.types import (
     Vectors,
     Video,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which videos count: those that any of the patterns matches; without any, all.
-
-    A pattern is a GLOB (``*`` any characters, also ``/``; ``?`` one; ``[a-z]`` a range; case
-    matters), or stands for itself. It matches the whole stored path, its last components, or a
-    folder that the path lies in: ``*.mp4``, ``cam1/*``, ``cam1`` and ``door.mkv`` find
-    ``/archive/cam1/door.mkv`` files wherever they lie. With a slash at its end it is a folder.
-    """
-
-    videos: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

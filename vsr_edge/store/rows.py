@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr_edge.errors import printable
-from vsr_edge.store.base import Filter
+from vsr_edge.query import Filter
 from vsr_edge.types import Clip, ClipWindow, HalfVectors, Sampling, StoredVideo, Video
 
 _VIDEO_FIELDS = tuple(field.name for field in fields(Video))

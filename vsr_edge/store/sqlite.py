@@ -15,7 +15,8 @@ import numpy as np
 
 from vsr_edge.config import usable_threads
 from vsr_edge.errors import ArchiveError, BundleMismatch, UsageError
-from vsr_edge.store.base import ArchiveStats, Filter
+from vsr_edge.query import Filter
+from vsr_edge.store.base import ArchiveStats
 from vsr_edge.store.check import check_rows
 from vsr_edge.store.connection import (
     DATABASE_FILE,

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from vsr_edge.store.base import Filter
+from vsr_edge.query import Filter
 from vsr_edge.store.connection import transaction
 from vsr_edge.store.nearest import Ids, Part, nearest, sample
 from vsr_edge.store.rows import matrix, where_video
