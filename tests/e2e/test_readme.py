@@ -269,5 +269,11 @@ def test_the_picture_is_of_a_real_search(tmp_path: Path) -> None:
     assert words(made) == words(DOCS / "search.svg")
 
 
+@EVERY_TEXT
+def test_no_figure_is_left_to_be_filled_in(page: Path) -> None:
+    sentences = BLOCK.sub("", text(page))
+    assert not re.findall(r"\b(?:[A-Z]{3,}\d*|X+) (?:ms|s|MB|%|×)(?!\w)", sentences)
+
+
 def test_the_readme_is_read_in_a_minute_or_two() -> None:
     assert len(text(PROJECT / "README.md").splitlines()) <= 150
