@@ -19,10 +19,6 @@ from vsr_edge.config import ENVIRONMENT_PREFIX, load_settings
 settings.register_profile("timeless", deadline=None)
 settings.load_profile("timeless")
 
-# How long an example takes says how busy the machine is.
-settings.register_profile("timeless", deadline=None)
-settings.load_profile("timeless")
-
 # Which model files to test is the tester's to choose; all else is the tests'.
 _KEPT = f"{ENVIRONMENT_PREFIX}BUNDLE"
 # These make a pipe look like a terminal to the command.
