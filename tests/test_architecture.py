@@ -22,6 +22,7 @@ ROOMS = (
     {"errors", "TELEMETRY_OFF_IN_TIME"},
     {"types"},
     {"query"},
+    {"times"},
     {"config"},
     {"media"},
     {"runtime"},
@@ -61,6 +62,7 @@ OPEN_TO_TRAINING = {
     *(
         "types",
         "query",
+        "times",
         "errors",
         "config",
         "media",

@@ -18,10 +18,12 @@ from vsr_edge.query import SearchChanges, SearchOptions, VideoNames
 from vsr_edge.search.video_names import named
 from vsr_edge.store import open_store
 from vsr_edge.store.base import ArchiveStats, Store
+from vsr_edge.times import tag_of
 from vsr_edge.types import Pixels, SearchResult, Seconds, StoredVideo
 
 if TYPE_CHECKING:
     from vsr_edge.bundle.model import Bundle
+    from vsr_edge.ingest.recorded import Site
     from vsr_edge.ingest.reindex import ReindexSummary
     from vsr_edge.ingest.run import IngestSummary, Progress
     from vsr_edge.media.hwaccel import Device
@@ -58,6 +60,7 @@ class Archive:
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         stream: int | Literal["all"] | None = None,
+        tags: Iterable[str] = (),
         on_progress: Callable[[Progress], None] | None = None,
     ) -> IngestSummary:
         """Bring the archive up to date with files and folders (:mod:`vsr_edge.ingest.run`).
@@ -65,11 +68,12 @@ class Archive:
         Args:
             stream: which video stream of files that have several, counted from 0, or "all", each
                 as a video of its own, ``path#1``; None is the one that the file alone means.
+            tags: given to all videos that are named, known or new.
 
         Raises:
             ArchiveLocked: another process is writing.
             BundleMismatch: the archive was encoded with another bundle.
-            UsageError: a path that is the address of a stream.
+            UsageError: a path that is the address of a stream, or what cannot be a tag.
             ArchiveError: the archive was removed or replaced meanwhile.
         """
         from vsr_edge.ingest.run import ingest
@@ -89,6 +93,8 @@ class Archive:
                 exclude=exclude,
                 include_system=self.settings.include_system,
                 stream=stream,
+                site=self._site(),
+                tags=[tag_of(tag) for tag in tags],
                 on_progress=on_progress,
             )
 
@@ -122,10 +128,17 @@ class Archive:
                     threads=self.settings.threads,
                     device=device,
                     drop_missing=drop_missing,
+                    site=self._site(),
                     on_progress=on_progress,
                 )
         finally:
             self._close_store()
+
+    def _site(self) -> Site:
+        """How recordings are named here."""
+        from vsr_edge.ingest.recorded import Site
+
+        return Site(self.settings.time_zone, self.settings.recorded_pattern)
 
     @contextmanager
     def _decoding(self) -> Iterator[Device]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import operator
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -14,6 +15,7 @@ from typing import Any, get_args
 import platformdirs
 
 from vsr_edge.errors import UsageError
+from vsr_edge.times import zone_of
 from vsr_edge.types import Granularity, Keyframes, Sampling
 
 APPLICATION = "vsr-edge"
@@ -38,7 +40,10 @@ CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 class Settings:
     """All that a run may be told. ``threads`` 0 means: as many as this process may use.
 
-    ``include_system``: index what storage systems keep beside the videos too. ``exact_limit`` is
+    ``include_system``: index what storage systems keep beside the videos too. ``time_zone`` is that
+    of the clocks that people and recorders go by, an IANA name; empty is the machine's own.
+    ``recorded_pattern``: how file names say when a recording began (:mod:`vsr_edge.ingest.recorded`
+    knows those of the common recorders). ``exact_limit`` is
     deprecated: it is accepted and has no effect, as every search is exhaustive.
     """
 
@@ -58,6 +63,8 @@ class Settings:
     keyframe_seconds: float = DEFAULT_SAMPLING.keyframe_seconds
     exact_limit: int = 500_000
     include_system: bool = False
+    time_zone: str = ""
+    recorded_pattern: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -93,6 +100,7 @@ _KINDS = {
     "bool": "yes or no",
     "int": "a whole number",
     "float": "a number",
+    "tuple[str, ...]": "text, or a list of texts",
 }
 _WORDS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
     ("0", "false", "no", "off"), False
@@ -228,6 +236,8 @@ def _check(name: str, value: Any) -> None:
         raise UsageError(f"{name} must be at most {MAX_SECONDS:g}, not {value}")
     if name in {"min_frames", "threads", "exact_limit"} and value < 0:
         raise UsageError(f"{name} must not be negative, not {value}")
+    if name == "time_zone":
+        zone_of(value)
     if name == "threads" and value > MAX_THREADS:
         raise UsageError(f"threads must be at most {MAX_THREADS}, not {value}")
 
@@ -238,7 +248,12 @@ def _convert(value: Any, kind: str) -> Any:
         return Path(value).expanduser()
     if kind == "str" and isinstance(text := os.fspath(value), str):
         return text
-    if kind == "bool":
+    if kind.startswith("tuple"):
+        # Of several in one text, as in the environment, each has a line or ends with a semicolon.
+        parts = re.split(r"[;\n]", value) if isinstance(value, str) else list(value)
+        if all(isinstance(part, str) for part in parts):
+            return tuple(part.strip() for part in parts if part.strip())
+    elif kind == "bool":
         found = _WORDS.get(value.strip().lower()) if isinstance(value, str) else value
         if isinstance(found, bool):
             return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict, Unpack
 
@@ -14,16 +15,60 @@ VideoNames: TypeAlias = str | Path | Sequence[str | Path]
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """Which videos count: those that any of the patterns matches; without any, all.
+class Daily:
+    """A time of day: from ``since`` up to ``until``, in seconds since midnight (0 to 86400) by the
+    clocks of ``zone``, an IANA name, or the machine's own if empty; over midnight where ``until``
+    is the earlier one.
+    """
 
-    A pattern is a GLOB (``*`` any characters, also ``/``; ``?`` one; ``[a-z]`` a range; case
-    matters), or stands for itself. It matches the whole stored path, its last components, or a
-    folder that the path lies in: ``*.mp4``, ``cam1/*``, ``cam1`` and ``door.mkv`` find
-    ``/archive/cam1/door.mkv`` files wherever they lie. With a slash at its end it is a folder.
+    since: int
+    until: int
+    zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which footage counts: what meets every condition that is given; without any, all.
+
+    ``videos``: any of the patterns matches. A pattern is a GLOB (``*`` any characters, also ``/``;
+    ``?`` one; ``[a-z]`` a range; case matters), or stands for itself. It matches the whole stored
+    path, its last components, or a folder that the path lies in: ``*.mp4``, ``cam1/*``, ``cam1``
+    and ``door.mkv`` find ``/archive/cam1/door.mkv`` files wherever they lie. With a slash at its
+    end it is a folder.
+
+    ``after``, ``before`` (seconds since 1970, UTC) and ``between`` are of when footage was
+    recorded: one instant of it lies at or after the one, before the other, and at that time of day.
+    They hold for each clip that is searched, not only for its video, which may be hours long.
+
+    ``min_duration`` and ``max_duration`` (seconds, both included) and ``tags`` are of videos: they
+    have all these tags, and none of those with a ``-`` before them.
     """
 
     videos: tuple[str, ...] = ()
+    after: float | None = None
+    before: float | None = None
+    between: Daily | None = None
+    min_duration: float | None = None
+    max_duration: float | None = None
+    tags: tuple[str, ...] = ()
+
+    @property
+    def timed(self) -> bool:
+        """Whether it counts when footage was recorded."""
+        return any(one is not None for one in (self.after, self.before, self.between))
+
+
+class FilterWords(TypedDict, total=False):
+    """The conditions of a :class:`Filter` as people say them (:mod:`vsr_edge.times`); None says
+    nothing. Numbers are seconds, of ``after`` and ``before`` since 1970.
+    """
+
+    after: str | date | datetime | float | None
+    before: str | date | datetime | float | None
+    between: str | None
+    min_duration: str | float | None
+    max_duration: str | float | None
+    tags: str | Sequence[str] | None
 
 
 class SearchChanges(TypedDict, total=False):
@@ -32,6 +77,7 @@ class SearchChanges(TypedDict, total=False):
     top_k: int | None
     min_score: float | None
     video: VideoNames | None
+    where: Filter | None
     max_turns: int | None
     candidates: int | None
     max_ms: float | None
@@ -47,6 +93,7 @@ class SearchOptions:
         top_k: at most so many moments.
         min_score: leave out clips with a lower inner product, in [−1, 1].
         video: search only these videos.
+        where: search only this footage; the videos of ``video``, where both are given.
         max_turns: retrieve at most so often, each time with a query refined anew.
         candidates: so many are verified in each turn.
         max_ms: begin no turn after so many milliseconds.
@@ -61,6 +108,7 @@ class SearchOptions:
     top_k: int = 10
     min_score: float | None = None
     video: VideoNames | None = None
+    where: Filter | None = None
     max_turns: int = 3
     candidates: int = 16
     max_ms: float | None = None

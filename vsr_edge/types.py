@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,13 @@ class Video:
     audio_streams: int
 
 
+class Recorded(NamedTuple):
+    """When a video began, in seconds since 1970 (UTC), and how that is known."""
+
+    at: float
+    source: RecordedFrom
+
+
 @dataclass(frozen=True, slots=True)
 class FrameBatch:
     """Decoded frames: ``times`` float64 [n], ``pixels`` uint8 [n, H, W, 3] RGB, upright.
@@ -111,7 +118,7 @@ class StoredVideo:
 
     ``missing``: no file lies there any more; only who lists videos for people looks.
     ``recorded_at`` is when the video began, in seconds since 1970 (UTC), ``recorded_from`` how that
-    is known; both None where nothing says it.
+    is known; a store always says both.
     """
 
     video_id: int
@@ -247,7 +254,8 @@ class Moment:
     ``score`` is the inner product of query and clip, or of query and best frame where a verifier
     has judged; ``match_probability``, how likely this is what was asked for, is None where none
     has. ``missing``: no file lies at ``video`` any more (or its drive is not mounted).
-    ``recorded_at``: when its start was recorded, in seconds since 1970 (UTC), where that is known.
+    ``recorded_at``: when its start was recorded, in seconds since 1970 (UTC), where that is known;
+    ``recorded_from`` is how, as in :class:`StoredVideo`.
 
     Raises:
         ValueError: a span that ends before it starts, or starts before the video does.
@@ -261,6 +269,7 @@ class Moment:
     match_probability: float | None = None
     missing: bool = False
     recorded_at: float | None = None
+    recorded_from: RecordedFrom | None = None
 
     def __post_init__(self) -> None:
         check_span(self.start, self.end)

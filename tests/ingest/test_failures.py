@@ -53,7 +53,7 @@ def test_a_time_stamp_of_any_year_is_stored_and_known_again(
         assert stored.video.modified_ns == min(kept, 2**63 - 1)
         # Known without being read.
         found = FoundFile(videos / "a.mp4", 1)
-        assert list(Reader([found], store, stored.sampling, FrameReader)) == [Known(found)]
+        assert list(Reader([found], store, stored.sampling, FrameReader)) == [Known(found, stored)]
 
 
 def failing(how: Exception) -> Any:

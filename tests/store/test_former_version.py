@@ -14,6 +14,7 @@ import pytest
 
 from vsr_edge.store import open_store
 from vsr_edge.store.base import Store
+from vsr_edge.store.migrations import SCHEMA_VERSION
 from vsr_edge.types import Sampling
 
 from .archives import (
@@ -58,7 +59,7 @@ def test_it_answers_as_before_and_its_cache_is_replaced(former: Path) -> None:
             assert store.check() == []
             assert store.notices == []
     assert vector_file(former).suffix == ".vectors"
-    assert rows(former, "PRAGMA user_version") == [(5,)]
+    assert rows(former, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
 
 
 def test_it_takes_new_videos_and_loses_old_ones(former: Path, tmp_path: Path) -> None:

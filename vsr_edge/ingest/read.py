@@ -13,17 +13,19 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Literal, TypeAlias, TypeVar
 
 from vsr_edge.errors import MediaError, wanted_memory
 from vsr_edge.ingest.fold import fold
+from vsr_edge.ingest.recorded import container_time
 from vsr_edge.ingest.scan import FoundFile
 from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.opening import streams_of
 from vsr_edge.media.plan import plan_video
 from vsr_edge.media.source import SourceFile, size_and_age, split_stream
 from vsr_edge.store.base import Store
-from vsr_edge.types import FrameBatch, Sampling, Video
+from vsr_edge.types import FrameBatch, Sampling, StoredVideo, Video
 
 QUEUE_EVENTS = 6
 POLL_SECONDS = 0.2
@@ -38,6 +40,7 @@ class Known:
     """Nothing to do: stored with this size, time stamp and sampling."""
 
     file: FoundFile
+    stored: StoredVideo
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,15 @@ class SameContent:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Batches of this video follow. ``left_out``: further video streams in its file, if any."""
+    """Batches of this video follow. ``left_out``: further video streams in its file, if any;
+    ``created``: when its container says that it was made.
+    """
 
     file: FoundFile
     video: Video
     planned_frames: int
     left_out: str | None
+    created: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,7 @@ class Reader:
             if stored is not None:
                 before = (stored.video.size_bytes, stored.video.modified_ns, stored.sampling)
                 if before == (*size_and_age(status), self.sampling):
-                    yield Known(file)
+                    yield Known(file, stored)
                     return
             with SourceFile(file.path) as source:
                 content = source.fingerprint()
@@ -132,10 +138,11 @@ class Reader:
                     yield SameContent(file, content, source.modified_ns)
                     return
                 reading = True
+                created = container_time(source)
                 plan = plan_video(source, self.sampling, known_fingerprint=content)
                 left_out = plan.index.left_out if self.stream is None else None
                 with self.decode(plan, source=source) as frames:
-                    yield Started(file, plan.video, len(plan), left_out)
+                    yield Started(file, plan.video, len(plan), left_out, created)
                     yield from fold(frames) if self.sampling.fold else frames
             self._scheduled.add(content)
             yield Ended(frames.partial)

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vsr_edge.bundle.model import Bundle
+from vsr_edge.ingest.recorded import Site
 from vsr_edge.ingest.run import FileReport, IngestSummary, Progress, Run
 from vsr_edge.ingest.scan import FoundFile, scan
 from vsr_edge.media.hwaccel import Device
 from vsr_edge.store.base import ShadowArchive, Store
-from vsr_edge.types import Sampling
+from vsr_edge.types import Recorded, Sampling
 
 
 @dataclass(slots=True)
@@ -44,6 +45,7 @@ def reindex(
     threads: int = 0,
     device: Device | None = None,
     drop_missing: bool = False,
+    site: Site = Site(),  # noqa: B008 — frozen
     on_progress: Callable[[Progress], None] | None = None,
 ) -> ReindexSummary:
     """Replace what ``store`` holds by the same videos, each with its sampling, of ``bundle``.
@@ -66,7 +68,7 @@ def reindex(
             summary.up_to_date = True
         else:
             try:
-                run = Run(bundle, summary, threads, device, on_progress)
+                run = Run(bundle, summary, threads, device, on_progress, site)
                 _replace(store, shadow, run, summary, drop_missing)
             except KeyboardInterrupt:
                 summary.interrupted = True
@@ -95,6 +97,7 @@ def _replace(
             return
         wanted = {one.video.path for one in stored}
         encoded = {one.video.path: one.video_id for one in successor.videos()}
+        _bring_over(store, successor, encoded)
         # Removed from the archive since an unfinished run encoded them.
         obsolete = [video_id for path, video_id in encoded.items() if path not in wanted]
         if obsolete:
@@ -111,6 +114,25 @@ def _replace(
         return
     summary.dropped = missing
     shadow.switch()
+
+
+def _bring_over(store: Store, successor: Store, encoded: Mapping[Path, int]) -> None:
+    """What is known of the videos beside what they show: when they were recorded, their tags.
+
+    Containers that were not asked before were now, to encode them.
+    """
+    kept = [one for one in store.videos() if one.video.path in encoded]
+    unasked = {one.video_id for one in store.untimed()}
+    times = {
+        encoded[one.video.path]: Recorded(one.recorded_at, one.recorded_from)
+        for one in kept
+        if one.video_id not in unasked
+        if one.recorded_at is not None and one.recorded_from is not None
+    }
+    with successor.writer() as writer:
+        writer.record(times)
+        for tags in {one.tags for one in kept if one.tags}:
+            writer.tag([encoded[one.video.path] for one in kept if one.tags == tags], tags)
 
 
 def _file(path: Path) -> FoundFile:

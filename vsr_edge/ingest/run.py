@@ -28,6 +28,7 @@ from vsr_edge.ingest.read import (
     ahead,
     unexpected,
 )
+from vsr_edge.ingest.recorded import Site, ask_containers
 from vsr_edge.ingest.scan import FoundFile, is_gone, scan
 from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.hwaccel import Device
@@ -36,6 +37,7 @@ from vsr_edge.types import (
     FrameBatch,
     FrameFeatures,
     HalfVectors,
+    Recorded,
     Sampling,
     Seconds,
     StoredVideo,
@@ -104,12 +106,15 @@ def ingest(
     exclude: Sequence[str] = (),
     include_system: bool = False,
     stream: Streams = None,
+    site: Site = Site(),  # noqa: B008 — frozen
+    tags: Sequence[str] = (),
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IngestSummary:
     """Bring the archive up to date with the files; what is known and unchanged is skipped.
 
     An interruption (Ctrl-C) is no error: the video in progress is dropped, all before it are kept,
-    and the summary says so. ``stream`` is that of :meth:`vsr_edge.archive.Archive.index`.
+    and the summary says so. ``stream`` is that of :meth:`vsr_edge.archive.Archive.index`. ``site``
+    says when videos were recorded, ``tags`` are given to all that is named, known or new.
 
     Raises:
         ArchiveLocked: another process is writing.
@@ -120,7 +125,9 @@ def ingest(
         scan(paths, include, exclude, include_system=include_system, passed_over=passed_over)
     )
     summary = IngestSummary(passed_over=dict(passed_over.most_common()))
-    Run(bundle, summary, threads, device, on_progress).encode(store, [(sampling, files)], stream)
+    ask_containers(store, site)
+    run = Run(bundle, summary, threads, device, on_progress, site, tuple(tags))
+    run.encode(store, [(sampling, files)], stream)
     return summary
 
 
@@ -133,6 +140,8 @@ class Run:
     threads: int
     device: Device | None
     on_progress: Callable[[Progress], None] | None
+    site: Site = field(default_factory=Site)
+    tags: Sequence[str] = ()
     _started: float = field(default_factory=time.monotonic)
     _done_files: int = 0
     _total_files: int = 0
@@ -175,6 +184,7 @@ class Run:
             match event:
                 case Known():
                     self.summary.skipped += 1
+                    self._note(event.stored, writer)
                 case SameContent():
                     known = True
                     with self._failing(event.file.path):
@@ -200,7 +210,10 @@ class Run:
         video = started.video
         event: Event | None = None
         with self._failing(video.path):
-            with writer.begin(video, sampling) as target:
+            recorded = self.site.recorded(
+                video.path, video.modified_ns, video.duration, started.created
+            )
+            with writer.begin(video, sampling, recorded=recorded, tags=self.tags) as target:
                 times: list[Times] = []
                 vectors: list[HalfVectors] = []
                 read = 0
@@ -266,25 +279,46 @@ class Run:
         False: it is stored no longer. The reader is ahead, and what it saw has been replaced
         since, as where recordings rotate and each file now holds what the one before it held.
         """
-        path = event.file.path
+        path, modified_ns = event.file.path, event.modified_ns
         alike = store.find_fingerprint(event.fingerprint)
         twins = [stored for stored in alike if stored.sampling == sampling]
         if not twins:
             return False
-        stamp = {"size_bytes": event.file.size_bytes, "modified_ns": event.modified_ns}
+        stamp = {"size_bytes": event.file.size_bytes, "modified_ns": modified_ns}
         here = next((v for v in twins if v.video.path == path), None)
         gone = next((v for v in twins if is_gone(v.video.path)), None)
         if here is not None:
             writer.touch(here.video_id, **stamp)
+            self._note(here, writer, path, modified_ns)
             self.summary.skipped += 1
         elif gone is not None:
             writer.rename(gone.video_id, path, **stamp)
+            self._note(gone, writer, path, modified_ns)
             self.summary.moved += 1
         else:
-            video = replace(twins[0].video, path=path, modified_ns=event.modified_ns)
-            _copy(store, writer, twins[0], video)
+            video = replace(twins[0].video, path=path, modified_ns=modified_ns)
+            recorded = self.site.again(twins[0], path, modified_ns)
+            _copy(store, writer, twins[0], video, recorded, self.tags)
             self.summary.copied += 1
         return True
+
+    def _note(
+        self,
+        stored: StoredVideo,
+        writer: Writer,
+        path: Path | None = None,
+        modified_ns: int | None = None,
+    ) -> None:
+        """Bring up when a stored video was recorded, as a file of perhaps another name or age, and
+        its tags.
+        """
+        video = stored.video
+        age = video.modified_ns if modified_ns is None else modified_ns
+        recorded = self.site.again(stored, path or video.path, age)
+        if recorded != (stored.recorded_at, stored.recorded_from):
+            writer.record({stored.video_id: recorded})
+        if not set(self.tags) <= set(stored.tags):
+            writer.tag([stored.video_id], self.tags)
 
     def _tell(self, path: Path, started: Started | None = None, read: int = 0) -> None:
         """Say how far the run is; of the video in hand so many frames are read."""
@@ -323,12 +357,19 @@ def _of_frames(
     return FrameFeatures(batch.times, vectors, regions)
 
 
-def _copy(store: Store, writer: Writer, twin: StoredVideo, video: Video) -> None:
+def _copy(
+    store: Store,
+    writer: Writer,
+    twin: StoredVideo,
+    video: Video,
+    recorded: Recorded,
+    tags: Sequence[str],
+) -> None:
     """Store what is stored of one video for another of the same content."""
     vectors: list[HalfVectors] = []
     windows = [clip.window for clip in store.clips(twin.video_id)]
     regions = twin.sampling.regions
-    with writer.begin(video, twin.sampling) as target:
+    with writer.begin(video, twin.sampling, recorded=recorded, tags=tags) as target:
         for first in range(0, twin.frames, COPIED_FRAMES):
             last = first + COPIED_FRAMES - 1
             features = store.frames(twin.video_id, first, last, regions=regions)

@@ -153,6 +153,16 @@ def open_video(file: Path | SourceFile, device: Device | None = None) -> Iterato
             yield OpenVideo(source, container, stream)
 
 
+def container_tags(file: Path | SourceFile) -> dict[str, str]:
+    """What a container says of itself, by name in small letters.
+
+    Raises:
+        MediaError: as :func:`open_video`, but for what is wrong with its streams.
+    """
+    with opened(file) as source, _container(source) as container:
+        return {name.lower(): str(value) for name, value in container.metadata.items()}
+
+
 def streams_of(path: Path, wanted: int | Literal["all"] = "all") -> list[Path]:
     """Paths of a file's video streams, or of one, counted from 0; its own means the main one.
 

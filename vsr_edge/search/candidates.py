@@ -55,7 +55,7 @@ class Asked:
         with self.clock.stage("encode"):
             self.text = bundle.encode_queries([query])
         self.vector: Vectors = self.text.vectors[0]
-        self.where = named(store, self.options.video)
+        self.where = named(store, self.options.video, self.options.where)
         self._videos: dict[int, StoredVideo] = {}
         # The best frames of each clip, with their scores; those that were candidates, by video.
         self._peaks: dict[int, list[tuple[int, float]]] = {}

@@ -62,13 +62,17 @@ def search(
         else:  # nothing to be verified, or to verify it by
             verdict = Verdict("unverified")
             found, turns = one_shot(asked, hits)
-    told = (window.told() for window in found)
+    told = ((one.told(), one.video.recorded_at, one.video.recorded_from) for one in found)
     return SearchResult(
         query=query,
         verdict=verdict,
         moments=tuple(
-            Moment(rank, one.video, one.start, one.end, one.score, one.match_probability)
-            for rank, one in enumerate(told, 1)
+            Moment(
+                *(rank, one.video, one.start, one.end, one.score, one.match_probability),
+                recorded_at=None if at is None else at + one.start,
+                recorded_from=source,
+            )
+            for rank, (one, at, source) in enumerate(told, 1)
         ),
         turns=tuple(turns),
         timing_ms=clock.milliseconds(),

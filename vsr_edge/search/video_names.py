@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -17,21 +18,28 @@ from vsr_edge.types import StoredVideo
 _SEARCHED_NAMES, _NAMED, _LIKENESS = 5_000, 3, 0.6
 
 
-def named(store: Store, video: VideoNames | None, *, required: bool = True) -> Filter | None:
-    """The filter that paths, folders and globs mean; None does not narrow.
+def named(
+    store: Store,
+    video: VideoNames | None,
+    where: Filter | None = None,
+    *,
+    required: bool = True,
+) -> Filter | None:
+    """The filter that paths, folders and globs mean, with the other conditions of ``where``; None
+    does not narrow.
 
     Raises:
         UsageError: one that is ``required`` to match something matches nothing; the message names
         what is called nearly so.
     """
     if video is None:
-        return None
+        return where
     names = [os.fspath(name) for name in ([video] if isinstance(video, str | Path) else video)]
     patterns = tuple(_pattern(store, name) for name in names)
     for name, pattern in zip(names, patterns, strict=True):
         if required and not store.frame_count(Filter((pattern,))):
             raise _unmatched(store, name)
-    return Filter(patterns)
+    return replace(where or Filter(), videos=patterns)
 
 
 def _unmatched(store: Store, name: str) -> UsageError:

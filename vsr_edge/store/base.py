@@ -6,7 +6,7 @@ other rooms use of it is written here; importing this module loads no database a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from vsr_edge.types import (
     ClipWindow,
     FrameFeatures,
     HalfVectors,
+    Recorded,
     Sampling,
     Seconds,
     StoredVideo,
@@ -98,14 +99,32 @@ class VideoWriter(Protocol):
 class Writer(Protocol):
     """The one process that may change an archive. Each call is one transaction."""
 
-    def begin(self, video: Video, sampling: Sampling) -> VideoWriter:
-        """Start to store a video; one that lies at the same path is replaced when it finishes."""
+    def begin(
+        self,
+        video: Video,
+        sampling: Sampling,
+        *,
+        recorded: Recorded | None = None,
+        tags: Iterable[str] = (),
+    ) -> VideoWriter:
+        """Start to store a video; one that lies at the same path is replaced when it finishes.
+
+        Its tags go over to this one if it has the same content.
+        """
 
     def rename(self, video_id: int, path: Path, *, size_bytes: int, modified_ns: int) -> None:
         """The same content now lies at ``path``; a video stored for that path is removed."""
 
     def touch(self, video_id: int, *, size_bytes: int, modified_ns: int) -> None:
         """The same content at the same path, with a new time stamp."""
+
+    def record(self, times: Mapping[int, Recorded]) -> None:
+        """When videos were recorded, by id."""
+
+    def tag(
+        self, video_ids: Iterable[int], add: Iterable[str] = (), drop: Iterable[str] = ()
+    ) -> None:
+        """Give videos tags, and take some from them."""
 
     def remove(self, video_ids: Iterable[int]) -> int:
         """Forget videos with their frames and clips; returns how many there were."""
@@ -186,6 +205,12 @@ class Store(Protocol):
     def videos(self, where: Filter | None = None) -> list[StoredVideo]:
         """All videos, or those that the filter lets through, ordered by path."""
 
+    def untimed(self) -> list[StoredVideo]:
+        """The videos whose containers were not asked yet when they were recorded, by path."""
+
+    def tags(self) -> dict[str, int]:
+        """How many videos have each tag, by name."""
+
     def videos_of(self, video_ids: Iterable[int]) -> dict[int, StoredVideo]:
         """The videos of these ids, read at once; those that are not there are left out."""
 
@@ -235,7 +260,9 @@ class Store(Protocol):
         """:meth:`frames` of each (video id, first, last), all read at once from one state."""
 
     def frame_count(self, where: Filter | None = None) -> int:
-        """How many frames all videos have, or those that the filter lets through."""
+        """How many frames all videos have, or those that the filter lets through; of a video that
+        it lets through in part, those of the clips that count.
+        """
 
     def clips(self, video_id: int) -> list[Clip]:
         """The clips of a video in time order."""

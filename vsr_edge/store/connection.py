@@ -13,9 +13,9 @@ from vsr_edge.errors import ArchiveDamaged, ArchiveError, ArchiveLocked, Archive
 from vsr_edge.store.lock import UPKEEP, WriterLock
 from vsr_edge.store.migrations import (
     APPLICATION_ID,
+    READABLE_BY,
     READABLE_VERSION,
     SCHEMA_VERSION,
-    SEGMENTS_TABLE,
     migrate,
 )
 
@@ -143,7 +143,9 @@ def _upgrade(connection: sqlite3.Connection, folder: Path, version: int, read_on
         )
     if read_only:
         connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute(f"CREATE TEMP TABLE {SEGMENTS_TABLE}")
+        for step, statements in READABLE_BY.items():
+            for statement in statements if step > version else ():
+                connection.execute(statement)
         return
     with WriterLock(folder, UPKEEP):
         if _version(connection, folder) < SCHEMA_VERSION:
@@ -190,7 +192,7 @@ def encoded_with(connection: sqlite3.Connection) -> tuple[str, int] | None:
 
 
 def generation(connection: sqlite3.Connection) -> int:
-    """A number that grows with each change of clips or paths."""
+    """A number that grows with each change of clips, or of what filters ask of videos."""
     return int(connection.execute("SELECT generation FROM meta").fetchone()[0])
 
 

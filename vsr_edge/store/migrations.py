@@ -23,6 +23,13 @@ SEGMENTS_TABLE = """
     )
 """
 
+TAGS_TABLE = """
+    tags (
+        video_id INTEGER NOT NULL REFERENCES videos (id) ON DELETE CASCADE, tag TEXT NOT NULL,
+        PRIMARY KEY (video_id, tag)
+    )
+"""
+
 Steps = tuple[str, ...]
 
 # A path is TEXT, or a BLOB of its bytes where those are not UTF-8. AUTOINCREMENT: the id of a
@@ -92,12 +99,34 @@ STEPS: dict[str, Steps] = {
     # From here on a frame whose vector is x'' has that of the last one before it whose is not, and
     # its regions, of which it has no row. Earlier versions would take that for damage.
     "0005_folded_frames": (),
+    # recorded_from is NULL until the container was asked; see RECORDED in vsr_edge/store/rows.py.
+    # The index holds all that a filter by time asks of a clip, which otherwise lies apart by the
+    # size of a vector.
+    "0006_times_and_tags": (
+        "ALTER TABLE videos ADD COLUMN recorded_at REAL",
+        "ALTER TABLE videos ADD COLUMN recorded_from TEXT",
+        f"CREATE TABLE {TAGS_TABLE} WITHOUT ROWID",
+        "CREATE INDEX tags_tag ON tags (tag)",
+        "CREATE INDEX clips_times ON clips"
+        " (video_id, start_time, end_time, first_frame, last_frame)",
+    ),
 }
 
 SCHEMA_VERSION = len(STEPS)
 
-# What can be searched where nothing can be written: the steps after it change no row.
+# What can be searched where nothing can be written: the steps after it change no row, and what they
+# add stands in for itself there (READABLE_BY).
 READABLE_VERSION = 3
+# Of the steps from some version on: what a connection that may only read needs in their place.
+# Names of temporary tables and views come before those of the file.
+READABLE_BY: dict[int, Steps] = {
+    4: (f"CREATE TEMP TABLE {SEGMENTS_TABLE}",),
+    6: (
+        "CREATE TEMP VIEW videos AS"
+        " SELECT *, NULL AS recorded_at, NULL AS recorded_from FROM main.videos",
+        f"CREATE TEMP TABLE {TAGS_TABLE.replace('REFERENCES videos (id) ON DELETE CASCADE', '')}",
+    ),
+}
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -51,9 +51,27 @@ class Part:
     vectors: HalfVectors
     runs: Ids
 
-    def of(self, videos: Ids) -> Part:
-        """What belongs to these videos."""
-        return Part(self.vectors, self.runs[np.isin(self.runs[:, 0], videos)])
+    def of(self, videos: Ids, clips: Ids | None = None) -> Part:
+        """What belongs to these videos, or are these clips (ascending) of others."""
+        runs = self.runs[np.isin(self.runs[:, 0], videos)]
+        if clips is not None and len(clips):
+            both = np.concatenate([runs, self._runs_of(clips)])
+            runs = both[np.argsort(both[:, 3], kind="stable")]
+        return Part(self.vectors, runs)
+
+    def _runs_of(self, clips: Ids) -> Ids:
+        """The runs of these clips, as far as they are here."""
+        runs = self.runs[self.runs[:, 2] > 0]
+        runs = runs[np.argsort(runs[:, 1], kind="stable")]
+        place = np.searchsorted(runs[:, 1], clips, side="right") - 1
+        here = (place >= 0) & (clips < (runs[:, 1] + runs[:, 2])[place] if len(runs) else False)
+        clips, place = clips[here], place[here]
+        begins = np.diff(clips, prepend=-2) != 1
+        begins |= np.diff(place, prepend=-1) != 0
+        firsts = np.flatnonzero(begins)
+        of, first = runs[place[firsts]], clips[firsts]
+        counts = np.diff(firsts, append=len(clips))
+        return np.column_stack([of[:, 0], first, counts, of[:, 3] + first - of[:, 1]])
 
     def blocks(self) -> Iterator[Part]:
         """The same in parts of about ``BLOCK`` vectors that count.

@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr_edge.errors import printable
-from vsr_edge.query import Filter
 from vsr_edge.types import Clip, ClipWindow, HalfVectors, Sampling, StoredVideo, Video
 
 _VIDEO_FIELDS = tuple(field.name for field in fields(Video))
 _STORED = ("sampling", "frame_count", "clip_count", "partial", "indexed_at")
-VIDEO_COLUMNS = ", ".join(("id", *_VIDEO_FIELDS, *_STORED))
+# When a video began, in seconds since 1970. A file was last changed when its recording ended: that
+# is what is known of one whose container was not asked yet, as when an earlier version indexed it.
+RECORDED = "coalesce(recorded_at, modified_ns / 1e9 - duration)"
+_TIMES_AND_TAGS = (
+    *(RECORDED, "coalesce(recorded_from, 'file')"),
+    "(SELECT group_concat(tag, ' ') FROM tags WHERE video_id = videos.id)",
+)
+VIDEO_COLUMNS = ", ".join(("id", *_VIDEO_FIELDS, *_STORED, *_TIMES_AND_TAGS))
 CLIP_COLUMNS = "id, video_id, start_time, end_time, first_frame, last_frame"
 
 # What the settings that an archive of before does not know of were then.
@@ -54,49 +60,18 @@ def stored_video(row: Sequence[Any]) -> StoredVideo:
     """From the columns ``VIDEO_COLUMNS``."""
     video_id, path, *values = row
     video = Video(Path(os.fsdecode(path)), *values[: len(_VIDEO_FIELDS) - 1])
-    sampling, *rest = values[len(_VIDEO_FIELDS) - 1 :]
+    sampling, *rest, recorded_at, recorded_from, tags = values[len(_VIDEO_FIELDS) - 1 :]
     known = {field.name for field in fields(Sampling)}
     settings = {name: value for name, value in json.loads(sampling).items() if name in known}
-    return StoredVideo(video_id, video, Sampling(**(_FORMERLY | settings)), *rest)
+    stored = StoredVideo(video_id, video, Sampling(**(_FORMERLY | settings)), *rest)
+    every = tuple(sorted((tags or "").split()))
+    return replace(stored, recorded_at=recorded_at, recorded_from=recorded_from, tags=every)
 
 
 def clip(row: Sequence[Any]) -> Clip:
     """From the columns ``CLIP_COLUMNS``."""
     clip_id, video_id, start, end, first, last = row
     return Clip(clip_id, video_id, ClipWindow(start, end, first, last))
-
-
-def where_video(where: Filter | None) -> tuple[str, list[bytes]]:
-    """The SQL condition on ``videos`` for a filter, with its parameters."""
-    if where is None or not where.videos:
-        return "1", []
-    conditions, parameters = [], []
-    for pattern in where.videos:
-        condition, values = _matches(pattern)
-        conditions.append(condition)
-        parameters += values
-    return f"({' OR '.join(conditions)})", parameters
-
-
-def _matches(pattern: str) -> tuple[str, list[bytes]]:
-    text = "CAST(path AS TEXT)"
-    if os.name == "nt":
-        pattern, text = pattern.replace("\\", "/"), "replace(CAST(path AS TEXT), '\\', '/')"
-    name = pattern.rstrip("/").removeprefix("./")
-    if not name:
-        return ("1" if pattern else "0"), []
-    # Parameters are bytes cast to text: a pattern, like a path, need not be UTF-8.
-    this = "CAST(? AS TEXT)"
-    itself = [f"{text} GLOB {this}", f"{text} GLOB '*/' || {this}", f"{text} = {this}"]
-    inside = [f"{text} GLOB {this} || '/*'", f"{text} GLOB '*/' || {this} || '/*'"]
-    # Whatever brackets mean in a glob, a folder with brackets in its name means itself.
-    inside.append(
-        f"substr({text}, 1, length({this}) + 1) = {this} || '/'"
-        if os.path.isabs(name)  # noqa: PTH117 — a pattern is no path
-        else f"instr({text}, '/' || {this} || '/') > 0"
-    )
-    condition = " OR ".join(inside if pattern.endswith("/") else [*itself, *inside])
-    return f"({condition})", [os.fsencode(name)] * condition.count("?")
 
 
 def half(vectors: NDArray[Any], what: str, shape: tuple[int, ...]) -> HalfVectors:

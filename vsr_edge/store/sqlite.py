@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from bisect import bisect_right
@@ -22,7 +23,6 @@ from vsr_edge.store.connection import (
     DATABASE_FILE,
     connect,
     create_archive,
-    damaged,
     encoded_with,
     generation,
     moved,
@@ -31,6 +31,8 @@ from vsr_edge.store.connection import (
     transaction,
     translate_errors,
 )
+from vsr_edge.store.filters import where_video
+from vsr_edge.store.frames import read_frames
 from vsr_edge.store.lock import UPKEEP, WriterLock
 from vsr_edge.store.rows import (
     CLIP_COLUMNS,
@@ -39,7 +41,6 @@ from vsr_edge.store.rows import (
     matrix,
     path_value,
     stored_video,
-    where_video,
 )
 from vsr_edge.store.shadow import LocalShadowArchive, unfinished_reindex
 from vsr_edge.store.vectors import CACHE_FILES, VectorFile
@@ -153,7 +154,20 @@ class LocalStore:
         return status.st_dev, status.st_ino
 
     def videos(self, where: Filter | None = None) -> list[StoredVideo]:
-        return self._videos(*where_video(where))
+        if where is None or where.between is None:
+            return self._videos(*where_video(where))
+        with self._reading() as connection:
+            kept = self._vectors.filters.kept(connection, where)
+            found = self.videos_of([*kept.videos.tolist(), *kept.partly.tolist()])
+        return sorted(found.values(), key=lambda stored: os.fsencode(stored.video.path))
+
+    def untimed(self) -> list[StoredVideo]:
+        return self._videos("recorded_from IS NULL", [])
+
+    def tags(self) -> dict[str, int]:
+        with self._reading() as connection:
+            counted = connection.execute("SELECT tag, count(*) FROM tags GROUP BY tag ORDER BY tag")
+            return dict(counted.fetchall())
 
     def videos_of(self, video_ids: Iterable[int]) -> dict[int, StoredVideo]:
         wanted = json.dumps(sorted(set(video_ids)))
@@ -225,7 +239,7 @@ class LocalStore:
                 last = max(last, end)
             whole.append((video_id, first, last))
         with self._reading() as connection:
-            read = [self._frames(connection, span, regions) for span in whole]
+            read = [read_frames(connection, span, regions, self._dim) for span in whole]
         found = []
         for video_id, first, last in spans:
             place = bisect_right(whole, (video_id, first, _LAST)) - 1
@@ -233,45 +247,11 @@ class LocalStore:
             found.append(read[place][start : start + last - first + 1])
         return found
 
-    def _frames(
-        self, connection: sqlite3.Connection, span: tuple[int, int, int], regions: bool
-    ) -> FrameFeatures:
-        video_id, first, _ = span
-        within = "WHERE video_id = ? AND number BETWEEN ? AND ? ORDER BY number"
-        rows = connection.execute(f"SELECT time, vector FROM frames {within}", span).fetchall()
-        times = np.array([time for time, _ in rows], np.float64)
-        stored = [vector for _, vector in rows]
-        if stored and not stored[0]:
-            # It has the vectors of the last frame before it that has any.
-            found = connection.execute(
-                "SELECT number, vector FROM frames WHERE video_id = ? AND number < ?"
-                " AND vector <> x'' ORDER BY number DESC LIMIT 1",
-                span[:2],
-            ).fetchone()
-            if found is None:
-                raise damaged(self._folder, f"vectors are missing for video {video_id}")
-            first, stored[0] = found
-        of_frame = np.cumsum([bool(vector) for vector in stored], dtype=np.int64) - 1
-        vectors = matrix([vector for vector in stored if vector], self._dim)
-        shared = len(vectors) < len(times)
-        blobs = []
-        if regions:
-            places = (video_id, first, span[2])
-            read = connection.execute(f"SELECT vectors FROM regions {within}", places)
-            blobs = [blob for (blob,) in read]
-        cells = None
-        if blobs:
-            count = len(blobs[0]) // (2 * self._dim)
-            flat = matrix(blobs, count * self._dim)
-            if len(flat) != len(vectors):
-                raise damaged(self._folder, f"regions are missing for video {video_id}")
-            cells = flat.reshape(len(flat), count, self._dim)
-            cells = cells[of_frame] if shared else cells
-        return FrameFeatures(times, vectors[of_frame] if shared else vectors, cells)
-
     def frame_count(self, where: Filter | None = None) -> int:
         condition, parameters = where_video(where)
         with self._reading() as connection:
+            if where is not None and where.timed:
+                return self._vectors.filters.kept(connection, where).frames
             row = connection.execute(
                 f"SELECT coalesce(sum(frame_count), 0) FROM videos WHERE {condition}", parameters
             ).fetchone()

@@ -28,8 +28,9 @@ import numpy as np
 
 from vsr_edge.query import Filter
 from vsr_edge.store.connection import transaction
+from vsr_edge.store.filters import FilterCache
 from vsr_edge.store.nearest import Ids, Part, nearest, sample
-from vsr_edge.store.rows import matrix, where_video
+from vsr_edge.store.rows import matrix
 from vsr_edge.types import HalfVectors, Vectors
 
 # The files of all versions; at most one is in use. The user may keep a clips.mp4 beside them.
@@ -74,6 +75,7 @@ class VectorFile:
             np.empty((0, dim), np.float16), np.empty((0, 4), np.int64)
         )
         self._sampled: tuple[tuple[Any, ...], HalfVectors] | None = None
+        self.filters = FilterCache()
         self._told: str | None = None
         self._unsaved = False
 
@@ -103,10 +105,9 @@ class VectorFile:
         with self._guard:
             state = self._present(connection)
             parts = [state.part, self._lacking(connection, state)]
-        if where is not None and where.videos:
-            condition, parameters = where_video(where)
-            videos = _ids(connection, f"SELECT id FROM videos WHERE {condition}", parameters)
-            parts = [part.of(videos) for part in parts]
+        if where is not None and where != Filter():
+            kept = self.filters.kept(connection, where)
+            parts = [part.of(kept.videos, kept.clips) for part in parts]
         return state, parts
 
     def behind(self, connection: sqlite3.Connection) -> bool:

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from vsr_edge.errors import printable
 from vsr_edge.store.connection import transaction, translate_errors
 from vsr_edge.store.rows import half, path_value, unit, video_values
-from vsr_edge.types import ClipWindow, FrameFeatures, HalfVectors, Sampling, Seconds, Video
+from vsr_edge.types import (
+    ClipWindow,
+    FrameFeatures,
+    HalfVectors,
+    Recorded,
+    Sampling,
+    Seconds,
+    Video,
+)
 
 # A frame like the one before it shares its vectors, but not more than so many in a row: whoever
 # reads a few frames need not look far back.
 MOST_FOLDED = 256
-# So that open readers know that clips or paths have changed.
+# So that open readers know that clips, or what filters ask of videos, have changed.
 _NEXT_GENERATION = "UPDATE meta SET generation = generation + 1"
+_TAG = "INSERT OR IGNORE INTO tags (video_id, tag) VALUES (?, ?)"
 
 
 class LocalWriter:
@@ -31,10 +40,20 @@ class LocalWriter:
         self._connection = connection
         self._dim = dim
 
-    def begin(self, video: Video, sampling: Sampling) -> LocalVideoWriter:
+    def begin(
+        self,
+        video: Video,
+        sampling: Sampling,
+        *,
+        recorded: Recorded | None = None,
+        tags: Iterable[str] = (),
+    ) -> LocalVideoWriter:
         if self._connection.in_transaction:
             raise RuntimeError("the video before this one was neither finished nor given up")
-        return LocalVideoWriter(self._folder, self._connection, self._dim, video, sampling)
+        values = video_values(video, sampling)
+        if recorded is not None:
+            values |= {"recorded_at": recorded.at, "recorded_from": recorded.source}
+        return LocalVideoWriter(self._folder, self._connection, self._dim, values, tags)
 
     def rename(self, video_id: int, path: Path, *, size_bytes: int, modified_ns: int) -> None:
         with self._change() as connection:
@@ -45,8 +64,30 @@ class LocalWriter:
             connection.execute(_NEXT_GENERATION)
 
     def touch(self, video_id: int, *, size_bytes: int, modified_ns: int) -> None:
-        with self._change():
+        with self._change() as connection:
             self._touch(video_id, size_bytes, modified_ns)
+            connection.execute(_NEXT_GENERATION)
+
+    def record(self, times: Mapping[int, Recorded]) -> None:
+        with self._change() as connection:
+            connection.executemany(
+                "UPDATE videos SET recorded_at = ?, recorded_from = ? WHERE id = ?",
+                [(*recorded, video_id) for video_id, recorded in times.items()],
+            )
+            connection.execute(_NEXT_GENERATION)
+
+    def tag(
+        self, video_ids: Iterable[int], add: Iterable[str] = (), drop: Iterable[str] = ()
+    ) -> None:
+        added, dropped = list(add), list(drop)
+        with self._change() as connection:
+            for video_id in video_ids:
+                connection.executemany(_TAG, [(video_id, tag) for tag in added])
+                connection.executemany(
+                    "DELETE FROM tags WHERE video_id = ? AND tag = ?",
+                    [(video_id, tag) for tag in dropped],
+                )
+            connection.execute(_NEXT_GENERATION)
 
     def remove(self, video_ids: Iterable[int]) -> int:
         with self._change() as connection:
@@ -76,8 +117,8 @@ class LocalVideoWriter:
         folder: Path,
         connection: sqlite3.Connection,
         dim: int,
-        video: Video,
-        sampling: Sampling,
+        values: dict[str, Any],
+        tags: Iterable[str],
     ) -> None:
         self._folder = folder
         self._connection = connection
@@ -90,18 +131,25 @@ class LocalVideoWriter:
         self._region_count: int | None = None
         self._open = True
         # What is filled in when the video is finished; until then nobody else sees the row.
-        values = video_values(video, sampling)
         values |= {"frame_count": 0, "clip_count": 0, "indexed_at": ""}
         insert = f"INSERT INTO videos ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
         with translate_errors(folder):
             connection.execute("BEGIN IMMEDIATE")
             try:
-                connection.execute("DELETE FROM videos WHERE path = ?", [values["path"]])
+                path, content = values["path"], values["fingerprint"]
+                former = connection.execute(
+                    "SELECT tag FROM tags JOIN videos ON id = video_id"
+                    " WHERE path = ? AND fingerprint = ?",
+                    [path, content],
+                ).fetchall()
+                connection.execute("DELETE FROM videos WHERE path = ?", [path])
                 cursor = connection.execute(insert, list(values.values()))
+                self._video_id = int(cursor.lastrowid or 0)
+                every = {*(tag for (tag,) in former), *tags}
+                connection.executemany(_TAG, [(self._video_id, tag) for tag in sorted(every)])
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
-        self._video_id = int(cursor.lastrowid or 0)
 
     def add_frames(self, features: FrameFeatures) -> None:
         self._check_open()
