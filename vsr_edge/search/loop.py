@@ -62,13 +62,13 @@ def search(
         else:  # nothing to be verified, or to verify it by
             verdict = Verdict("unverified")
             found, turns = one_shot(asked, hits)
-    told = (window.told() for window in found)
+    told = ((window.told(), window.peak) for window in found)
     return SearchResult(
         query=query,
         verdict=verdict,
         moments=tuple(
-            Moment(rank, one.video, one.start, one.end, one.score, one.match_probability)
-            for rank, one in enumerate(told, 1)
+            Moment(rank, one.video, one.start, one.end, one.score, one.match_probability, best=peak)
+            for rank, (one, peak) in enumerate(told, 1)
         ),
         turns=tuple(turns),
         timing_ms=clock.milliseconds(),
