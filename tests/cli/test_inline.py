@@ -1,10 +1,16 @@
-"""Which terminals draw pictures, by what they say in the environment."""
+"""Which terminals draw pictures: by what they say in the environment, or when they are asked."""
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 
+from tests.e2e.terminal import in_terminal
 from vsr_edge.cli.inline import by_environment
+
+ASK = (sys.executable, "-c", "from vsr_edge.cli.inline import detected; print(detected())")
 
 
 @pytest.mark.parametrize(
@@ -28,3 +34,22 @@ def test_a_terminal_is_known_by_its_environment(
     environment: dict[str, str], protocol: str | None
 ) -> None:
     assert by_environment(environment) == protocol
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(
+    ("answer", "able"),
+    [
+        (b"\x1b[?62;4;6c", True),
+        (b"typed\x1b[?62;1;4c", True),
+        (b"\x1b[?62;14c", False),
+        (b"\x1b[?4c", False),
+        (b"no answer", False),
+        (b"", False),
+    ],
+)
+def test_other_terminals_are_asked_for_sixel(answer: bytes, able: bool) -> None:
+    shown, _ = in_terminal(ASK, {"COLUMNS": "60"}, answer=answer)
+    assert shown.count("\x1b[c") == 1
+    expected = "Terminal(protocol='sixel', columns=60, cell=(10, 20))" if able else "None"
+    assert shown.strip().endswith(expected)

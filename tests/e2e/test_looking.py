@@ -6,19 +6,21 @@ import base64
 import os
 import re
 import shutil
-import subprocess
 import sys
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from tests.e2e.command import COMMAND, TIMEOUT, run, succeed
+from tests.e2e.command import COMMAND, run, succeed
+from tests.e2e.terminal import in_terminal
+from tests.hits.conftest import answer as answer
 from tests.hits.conftest import numbered_archive as numbered_archive
 from tests.hits.pictures import number_at, opened
 from tests.hits.sixel import decoded
 from tests.media_files import number_of
+from vsr_edge.hits.last import keep_last, last_answer
+from vsr_edge.types import SearchResult
 
 QUERY = "black and white blocks"
 POSIX = pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal or scripts")
@@ -26,11 +28,16 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal or s
 
 @pytest.fixture
 def folder(numbered_archive: Path, tmp_path: Path) -> Path:
-    """The videos and an archive of them, not shared."""
-    root = tmp_path / "numbered"
-    shutil.copytree(numbered_archive, root)
-    # The same paths as in the archive.
-    return root
+    """With an archive of its own, of the shared videos."""
+    shutil.copytree(numbered_archive / "archive", tmp_path / "archive")
+    return tmp_path
+
+
+@pytest.fixture
+def asked(folder: Path, answer: SearchResult) -> Path:
+    """The same, and it was searched."""
+    keep_last(folder / "archive", answer)
+    return folder
 
 
 def search(root: Path, *options: str | Path) -> tuple[list[dict[str, object]], str]:
@@ -41,10 +48,16 @@ def search(root: Path, *options: str | Path) -> tuple[list[dict[str, object]], s
 
 def test_a_sheet_and_a_page_are_written_beside_the_answer(folder: Path) -> None:
     sheet, page = folder / "out.jpg", folder / "out.html"
-    moments, said = search(folder, "--sheet", sheet, "--html", page)
+    sheet.write_bytes(b"mine")
+    ended = run("search", QUERY, "-a", folder / "archive", "--sheet", sheet)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"{sheet} is there already: name another, or say --force" in ended.err
+    assert sheet.read_bytes() == b"mine"
+    moments, said = search(folder, "--sheet", sheet, "--html", page, "--pictures", "--force")
     assert f"contact sheet: {sheet}" in said
     assert f"page: {page}" in said
-    assert Image.open(sheet).format == "JPEG"
+    assert "--pictures shows nothing with --json" in said
+    assert opened(sheet.read_bytes()).shape[1] > 800
     pictures = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page.read_text("utf-8"))
     assert [number_of(opened(base64.b64decode(one))) for one in pictures] == [
         number_at(Path(str(m["video"])), float(str(m["best"]))) for m in moments
@@ -55,90 +68,22 @@ def test_a_sheet_and_a_page_are_written_beside_the_answer(folder: Path) -> None:
     assert list((folder / "archive" / "thumbnails").iterdir()) == []
 
 
-def test_nothing_is_cut_unless_it_is_asked_for(folder: Path) -> None:
-    search(folder)
+def test_nothing_is_cut_for_a_pipe_and_unless_it_is_asked_for(folder: Path) -> None:
+    ended = run("search", QUERY, "-a", folder / "archive", "--pictures")
+    assert "\x1b" not in ended.out
+    assert "this terminal shows no pictures" in ended.err
     assert not (folder / "archive" / "thumbnails").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--sheet", "there.jpg"), "there.jpg is there already: name another, or say --force"),
-        (("--html", "there.jpg"), "there.jpg is there already"),
-        (("--sheet", "out.gif"), "a contact sheet's name ends in .jpg"),
-        (("--html", "no/out.html"), "name a file in a folder that is there"),
-        (("--html", "."), "cannot be written"),
-        (("--html", "a.jpg", "--sheet", "a.jpg"), "both name a.jpg"),
-    ],
-)
-def test_what_cannot_be_written_is_said_before_the_search(
-    options: tuple[str, ...], message: str, folder: Path
-) -> None:
-    (folder / "there.jpg").write_bytes(b"mine")
-    ended = run("search", QUERY, "-a", folder / "archive", *options, cwd=folder)
-    assert (ended.code, ended.out) == (2, "")
-    assert message in ended.err
-    assert (folder / "there.jpg").read_bytes() == b"mine"
-
-
-def test_force_overwrites(folder: Path) -> None:
-    (folder / "there.jpg").write_bytes(b"mine")
-    search(folder, "--sheet", folder / "there.jpg", "--force")
-    assert Image.open(folder / "there.jpg").format == "JPEG"
-
-
-def in_terminal(
-    environment: Mapping[str, str], *arguments: object, answer: bytes = b""
-) -> tuple[str, str]:
-    """What the command shows on a terminal, which gives this answer when it is asked what it is;
-    and what it says on stderr.
-    """
-    import pty
-
-    ours, theirs = pty.openpty()
-    clean = {k: v for k, v in os.environ.items() if k not in {"TMUX", "TERM_PROGRAM"}}
-    with subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=subprocess.PIPE,
-        env=clean | {"COLUMNS": "60", "TERM": "xterm"} | environment,
-        start_new_session=True,
-        preexec_fn=lambda: _controlled_by(theirs),
-    ) as process:
-        os.close(theirs)
-        shown = b""
-        try:
-            while chunk := os.read(ours, 65536):
-                shown += chunk
-                if answer and b"\x1b[c" in chunk:
-                    os.write(ours, answer)
-        except OSError:
-            pass  # how Linux says that the other end is closed
-        assert process.stderr is not None
-        said = process.stderr.read().decode("utf-8")
-        process.wait(TIMEOUT)
-    os.close(ours)
-    assert process.returncode in (0, 3), said
-    return shown.decode("utf-8"), said
-
-
-def _controlled_by(terminal: int) -> None:
-    import fcntl
-    import termios
-
-    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
 
 @POSIX
 def test_kitty_shows_the_moments_under_the_table(folder: Path) -> None:
-    at = ("-a", folder / "archive", "-k", "2", "--pictures")
-    shown, _ = in_terminal({"TERM": "xterm-kitty"}, "search", QUERY, *at)
+    command = (*COMMAND, "search", QUERY, "-a", str(folder / "archive"), "-k", "2", "--pictures")
+    shown, _ = in_terminal(command, {"COLUMNS": "60", "TERM": "xterm-kitty"})
     data = "".join(re.findall(r"\x1b_G[^;]*;([^\x1b]*)\x1b", shown))
     strip = opened(base64.b64decode(data))
     # Two tiles of 26 characters and a gap of 2, each 10 pixels wide where nothing else is said.
     assert strip.shape == (140, 540, 3)
-    moments, _ = search(folder)
+    moments = last_answer(folder / "archive")["moments"]
     for place, moment in enumerate(moments):
         left = place * 280 + (260 - 233) // 2
         number = number_at(Path(str(moment["video"])), float(str(moment["best"])))
@@ -148,35 +93,10 @@ def test_kitty_shows_the_moments_under_the_table(folder: Path) -> None:
 
 
 @POSIX
-@pytest.mark.parametrize(
-    ("answer", "able"),
-    [(b"\x1b[?62;4;6c", True), (b"typed\x1b[?62;1;4c", True), (b"\x1b[?62;14c", False)],
-)
-def test_a_terminal_is_asked_for_sixel(answer: bytes, able: bool, folder: Path) -> None:
-    at = ("-a", folder / "archive", "-k", "2", "--pictures")
-    shown, said = in_terminal({}, "search", QUERY, *at, answer=answer)
-    assert shown.count("\x1b[c") == 1
-    if able:
-        assert decoded(shown).shape == (140, 540, 4)
-    else:
-        assert "\x1bP" not in shown
-        assert "this terminal shows no pictures" in said
-    assert "score" in shown
-
-
-@POSIX
-def test_a_terminal_that_does_not_answer_gets_the_table(folder: Path) -> None:
-    shown, said = in_terminal({}, "search", QUERY, "-a", folder / "archive", "--pictures")
-    assert "this terminal shows no pictures" in said
-    assert "score" in shown
-
-
-def test_a_pipe_and_json_get_no_pictures(folder: Path) -> None:
-    ended = run("search", QUERY, "-a", folder / "archive", "--pictures")
-    assert "\x1b" not in ended.out
-    assert "this terminal shows no pictures" in ended.err
-    _, said = search(folder, "--pictures")
-    assert "--pictures shows nothing with --json" in said
+def test_a_terminal_that_says_so_gets_sixel(folder: Path) -> None:
+    command = (*COMMAND, "search", QUERY, "-a", str(folder / "archive"), "-k", "2", "--pictures")
+    shown, _ = in_terminal(command, {"COLUMNS": "60"}, answer=b"\x1b[?62;4c")
+    assert decoded(shown).shape == (140, 540, 4)
 
 
 @pytest.fixture
@@ -216,33 +136,32 @@ def played(folder: Path) -> list[str]:
     ],
 )
 def test_a_hit_is_played_at_its_second(
-    there: tuple[str, ...], arguments: list[str], folder: Path, players: Path
+    there: tuple[str, ...], arguments: list[str], asked: Path, players: Path, answer: SearchResult
 ) -> None:
     for name in there:
         put_player(players, name)
-    moments, _ = search(folder)
-    for moment in moments:
-        ended = succeed(
-            *("open", str(moment["rank"]), "-a", folder / "archive", "--json"),
-            environment={"PATH": str(players)},
-        )
-        assert played(players) == [argument.format(**moment) for argument in arguments]
-        document = ended.document
-        assert document["at_start"] == (len(arguments) == 3)
-        assert {k: document[k] for k in ("rank", "video", "start", "end")} == {
-            k: moment[k] for k in ("rank", "video", "start", "end")
-        }
-        assert ("cannot be told where to begin" in ended.err) == (len(arguments) == 2)
-        assert "playing" in ended.err
+    moment = answer.moments[1]
+    ended = succeed(
+        *("open", "2", "-a", asked / "archive", "--json"), environment={"PATH": str(players)}
+    )
+    assert played(players) == [
+        argument.format(start=moment.start, video=moment.video) for argument in arguments
+    ]
+    document = ended.document
+    assert document["command"][1:] == played(players)[1:]
+    assert document["at_start"] == (len(arguments) == 3)
+    assert (document["rank"], document["video"]) == (2, str(moment.video))
+    assert (document["start"], document["end"]) == (round(moment.start, 3), round(moment.end, 3))
+    assert ("cannot be told where to begin" in ended.err) == (len(arguments) == 2)
+    assert "playing" in ended.err
 
 
 @POSIX
-def test_the_player_is_chosen_by_option_or_environment(folder: Path, players: Path) -> None:
+def test_the_player_is_chosen_by_option_or_environment(asked: Path, players: Path) -> None:
     for name in ("mpv", "vlc", "my player"):
         put_player(players, name)
-    search(folder)
     path = {"PATH": str(players)}
-    at = ("open", "-a", folder / "archive")
+    at = ("open", "-a", asked / "archive")
     succeed(*at, environment=path | {"VSR_EDGE_PLAYER": "vlc"})
     assert played(players)[0] == "vlc"
     succeed(*at, "--player", "mpv --fs", environment=path | {"VSR_EDGE_PLAYER": "vlc"})
@@ -256,34 +175,34 @@ def test_the_player_is_chosen_by_option_or_environment(folder: Path, players: Pa
 
 
 @POSIX
-def test_odd_names_reach_the_player_as_they_are(folder: Path, players: Path) -> None:
+def test_odd_names_reach_the_player_as_they_are(
+    asked: Path, players: Path, answer: SearchResult
+) -> None:
     put_player(players, "mpv")
     odd = os.fsdecode(b"-caf\xe9 $(touch x); 'a' \"b\".mp4")
-    source = folder / "videos" / "a.mp4"
-    place = folder / "odd"
+    place = asked / "odd"
     place.mkdir()
-    shutil.copy(source, place / odd)
-    succeed("index", place, "-a", folder / "other")
-    run("search", QUERY, "-a", folder / "other")
-    succeed("open", "-a", folder / "other", environment={"PATH": str(players)}, cwd=place)
+    (place / odd).touch()
+    moment = replace(answer.moments[0], video=place / odd)
+    keep_last(asked / "archive", replace(answer, moments=(moment,)))
+    succeed("open", "-a", asked / "archive", environment={"PATH": str(players)}, cwd=place)
     assert played(players)[-1] == str(place / odd)
     assert [one.name for one in place.iterdir()] == [odd]
 
 
 @POSIX
-def test_what_cannot_be_played_says_why(folder: Path, players: Path) -> None:
-    at = ("open", "-a", folder / "archive")
+def test_what_cannot_be_played_says_why(asked: Path, players: Path, answer: SearchResult) -> None:
+    at = ("open", "-a", asked / "archive")
     path = {"PATH": str(players)}
-    (folder / "archive" / "last-answer.json").unlink(missing_ok=True)
+    (kept := asked / "archive" / "last-answer.json").rename(asked / "kept")
     ended = run(*at)
     assert ended.code == 2
     assert "ask first, with vsr-edge search" in ended.err
-    moments, _ = search(folder)
-    ended = run(*at[:1], "9", *at[1:], environment=path)
+    (asked / "kept").rename(kept)
+    ended = run("open", "9", *at[1:], environment=path)
     assert ended.code == 2
-    assert (
-        f"there is no hit 9 in the last answer of {folder / 'archive'}: its last is 2" in ended.err
-    )
+    last = len(answer.moments)
+    assert f"no hit 9 in the last answer of {asked / 'archive'}: its last is {last}" in ended.err
     ended = run(*at, environment=path)
     assert ended.code == 2
     assert "no player was found: install mpv or VLC" in ended.err
@@ -291,11 +210,8 @@ def test_what_cannot_be_played_says_why(folder: Path, players: Path) -> None:
     ended = run(*at, environment=path)
     assert ended.code == 1
     assert "ended with exit code 3" in ended.err
-    gone = Path(str(moments[0]["video"]))
-    moved = gone.rename(gone.with_suffix(".away"))
-    try:
-        ended = run(*at, "--json", environment=path)
-        assert (ended.code, ended.document["kind"]) == (1, "UnreadableMedia")
-        assert "the file is gone" in ended.err
-    finally:
-        moved.rename(gone)
+    moment = replace(answer.moments[0], video=asked / "gone.mp4")
+    keep_last(asked / "archive", replace(answer, moments=(moment,)))
+    ended = run(*at, "--json", environment=path)
+    assert (ended.code, ended.document["kind"]) == (1, "UnreadableMedia")
+    assert "the file is gone" in ended.err

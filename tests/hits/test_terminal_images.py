@@ -46,23 +46,22 @@ def test_a_strip_is_pictures_side_by_side(image: Pixels) -> None:
     check(image)
 
 
-def test_kitty_gets_it_in_pieces(image: Pixels) -> None:
+@pytest.mark.parametrize("what", ["strip", "noise"])
+def test_kitty_gets_it_in_pieces(what: str, image: Pixels) -> None:
+    if what == "noise":  # which takes more than one piece
+        image = np.random.default_rng(0).integers(0, 256, (64, 64, 4), np.uint8)
     text = drawn(image, "kitty", 110, 7)
     pieces = re.findall(r"\x1b_G([^;]*);([A-Za-z0-9+/=]*)\x1b\\", text)
     assert "".join(f"\x1b_G{head};{data}\x1b\\" for head, data in pieces) == text
-    assert pieces[0][0] == f"a=T,f=100,q=2,c=110,r=7,m={int(len(pieces) > 1)}"
-    assert [head for head, _ in pieces[1:]] == ["m=1"] * (len(pieces) - 2) + ["m=0"]
+    assert len(pieces) == (6 if what == "noise" else 1)
+    heads = ["a=T,f=100,q=2,c=110,r=7,", *[""] * (len(pieces) - 1)]
+    more = ["m=1"] * (len(pieces) - 1) + ["m=0"]
+    assert [head for head, _ in pieces] == [one + two for one, two in zip(heads, more, strict=True)]
     assert all(len(data) <= 4096 and len(data) % 4 == 0 for _, data in pieces)
     content = base64.b64decode("".join(data for _, data in pieces), validate=True)
     shown = Image.open(io.BytesIO(content))
     assert (shown.format, shown.mode) == ("PNG", "RGBA")
     assert (np.asarray(shown) == image).all()
-
-
-def test_a_small_picture_is_one_piece() -> None:
-    text = drawn(np.full((2, 2, 4), 255, np.uint8), "kitty", 1, 1)
-    assert text.count("\x1b_G") == 1
-    assert ",m=0;" in text
 
 
 def test_iterm2_gets_it_inline(image: Pixels) -> None:
