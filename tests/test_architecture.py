@@ -48,6 +48,7 @@ ONLY_IN = {
     "sqlite_utils": {"store"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "PIL": {"hits"},
     "matplotlib": {"evaluation"},
     "jinja2": {"evaluation"},
     "huggingface_hub": {"bundle"},

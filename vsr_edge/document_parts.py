@@ -71,6 +71,9 @@ class Moment(Part):
         description="How likely this shows what was asked for; null where nothing was verified."
     )
     missing: Missing = False
+    best: Seconds | None = Field(
+        default=None, description="The time of the frame in it that is most like the query."
+    )
 
 
 class Candidate(Part):

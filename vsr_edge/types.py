@@ -255,7 +255,8 @@ class Moment:
     has judged; ``match_probability``, how likely this is what was asked for, is None where none
     has. ``missing``: no file lies at ``video`` any more (or its drive is not mounted).
     ``recorded_at``: when its start was recorded, in seconds since 1970 (UTC), where that is known;
-    ``recorded_from`` is how, as in :class:`StoredVideo`.
+    ``recorded_from`` is how, as in :class:`StoredVideo`. ``best``: the time of the frame within
+    that is most like the query, where one was looked at.
 
     Raises:
         ValueError: a span that ends before it starts, or starts before the video does.
@@ -270,6 +271,12 @@ class Moment:
     missing: bool = False
     recorded_at: float | None = None
     recorded_from: RecordedFrom | None = None
+    best: Seconds | None = None
+
+    @property
+    def shown_at(self) -> Seconds:
+        """Of which time a picture stands for it: its best frame's, or its middle."""
+        return (self.start + self.end) / 2 if self.best is None else self.best
 
     def __post_init__(self) -> None:
         check_span(self.start, self.end)

@@ -22,6 +22,7 @@ from vsr_edge.cli.doctor import doctor
 from vsr_edge.cli.eval_commands import evaluate, evaluate_predictions
 from vsr_edge.cli.export_command import PASS_ON, export
 from vsr_edge.cli.index_commands import index, prune, reindex, remove
+from vsr_edge.cli.open_command import open_hit
 from vsr_edge.cli.options import App
 
 app = App(
@@ -70,6 +71,7 @@ for command in (
     doctor,
 ):
     app.command()(command)
+app.command("open")(open_hit)
 app.command("eval")(evaluate)
 app.command("eval-predictions")(evaluate_predictions)
 app.command("export", context_settings=PASS_ON)(export)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from vsr_edge.archive import Archive
     from vsr_edge.ingest.reindex import ReindexSummary
     from vsr_edge.ingest.run import IngestSummary
+    from vsr_edge.types import StoredVideo
 
 SHOWN_KINDS = 8
 # Who forgets a larger share of an archive than one in so many is asked.
@@ -240,6 +242,7 @@ def remove(
         if chosen > 1 and not yes:
             _ask_if_many(chosen, opened)
         removed = opened.remove(names)
+        _forget_pictures(opened, removed)
         answer(json_output, lambda of: of.RemoveDocument.model_validate({"removed": removed}))
     for stored in removed:
         say(f"removed {stored.video.path}")
@@ -266,6 +269,7 @@ def prune(
             if not yes:
                 _ask_if_many(len(done.removed), opened)
             done = opened.prune()
+            _forget_pictures(opened, done.removed)
         answer(json_output, lambda of: of.PruneDocument.model_validate(done))
     for stored in done.removed:
         say(f"{'would remove' if dry_run else 'removed'} {stored.video.path}")
@@ -276,6 +280,14 @@ def prune(
         )
     if not done.removed and not done.held_back:
         say("no file is missing")
+
+
+def _forget_pictures(archive: Archive, removed: Iterable[StoredVideo]) -> None:
+    """Remove the thumbnails of what was forgotten."""
+    from vsr_edge.hits.thumbnails import Thumbnails
+
+    contents = {stored.video.fingerprint for stored in removed}
+    Thumbnails(archive.settings.archive).forget(contents)
 
 
 def _ask_if_many(count: int, archive: Archive) -> None:

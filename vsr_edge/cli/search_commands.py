@@ -19,6 +19,7 @@ from vsr_edge.cli.options import (
     option,
 )
 from vsr_edge.cli.tables import Column, Table, megabytes, pairs, print_tables
+from vsr_edge.cli.view_options import ViewOptions
 
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive
@@ -49,6 +50,7 @@ def search(
     turns: Annotated[
         bool, option("Every candidate of every turn, in the JSON too.", "--turns")
     ] = False,
+    view: ViewOptions,
     models: ModelOptions,
     json_output: JsonOption = False,
 ) -> None:
@@ -60,6 +62,7 @@ def search(
     """
     from vsr_edge.hits.last import keep_last
 
+    view.check()
     with opened_archive(archive, **asdict(models)) as opened:
         found = opened.search(
             " ".join(query), top_k=top_k, min_score=min_score, video=video, **asdict(loop)
@@ -76,6 +79,7 @@ def search(
                 else None
             ),
         )
+        view.show(opened, found, as_json=json_output)
         if not found.moments:
             say(_why_nothing(opened, min_score))
         if not found.moments or found.verdict.decision == "no_match":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,3 +30,22 @@ def picture_at(path: Path, time: Seconds, width: int | None = None) -> Pixels:
         with FrameReader(plan, source=source, size=size, batch_frames=1) as batches:
             picture: Pixels = next(iter(batches)).pixels[0]
     return picture
+
+
+def pictures_at(path: Path, times: Sequence[Seconds], within: tuple[int, int]) -> list[Pixels]:
+    """Of each time the nearest frame, upright, no larger than ``within`` (width, height), its shape
+    kept; the file is gone through once for all of them.
+
+    Raises:
+        MediaError: the file is gone, or no frame can be read.
+    """
+    with SourceFile(path.absolute()) as source:
+        video, index = probe(source, known_fingerprint="none")
+        share = min(1.0, within[0] / video.width, within[1] / video.height)
+        size = max(1, round(video.width * share)), max(1, round(video.height * share))
+        nearest = [int(np.abs(index.times - time).argmin()) for time in times]
+        plan = plan_frames(video, index, np.unique(nearest))
+        with FrameReader(plan, source=source, size=size, batch_frames=1) as batches:
+            read = [(float(batch.times[0]), batch.pixels[0]) for batch in batches]
+    # A damaged file may have fewer.
+    return [min(read, key=lambda one: abs(one[0] - index.times[at]))[1] for at in nearest]

@@ -125,6 +125,11 @@ def read_picture(path: Path) -> Pixels:
         raise UnreadableMedia(path, f"the file cannot be opened ({reason})") from error
     if not content:
         raise UnreadableMedia(path, "the file is empty")
+    return picture_of(content, path)
+
+
+def picture_of(content: bytes, path: Path) -> Pixels:
+    """As :func:`read_picture`, of a file's content; errors name ``path``."""
     try:
         # By its content alone: FFmpeg takes a "%" in a picture's name for a numbered sequence.
         with av.open(io.BytesIO(content), mode="r") as container:
@@ -184,16 +189,35 @@ def _tag(tiff: bytes) -> int:
     return 1
 
 
+def scaled(pixels: Pixels, width: int, height: int) -> Pixels:
+    """A picture, uint8 [H, W, 3] RGB, stretched to another size."""
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+    frame = frame.reformat(width=width, height=height, interpolation=_INTERPOLATION)
+    return np.asarray(frame.to_ndarray(), np.uint8)
+
+
 def jpeg(pixels: Pixels) -> bytes:
     """A picture, uint8 [H, W, 3] RGB, as a JPEG file."""
-    codec = av.CodecContext.create("mjpeg", "w")
+    # With halved colours FFmpeg up to 7 puts noise into the last column and row of an odd size.
+    options = {"qmin": str(_QUALITY), "qmax": str(_QUALITY)}
+    return _encoded(pixels, "rgb24", "mjpeg", "yuvj444p", options)
+
+
+def png(pixels: Pixels) -> bytes:
+    """A picture, uint8 [H, W, 4] RGBA, as a PNG file."""
+    return _encoded(pixels, "rgba", "png", "rgba", {})
+
+
+def _encoded(
+    pixels: Pixels, given: str, encoder: str, pixel_format: str, options: dict[str, str]
+) -> bytes:
+    codec = av.CodecContext.create(encoder, "w")
     assert isinstance(codec, VideoCodecContext)
     codec.height, codec.width = pixels.shape[:2]
-    # With halved colours FFmpeg up to 7 puts noise into the last column and row of an odd size.
-    codec.pix_fmt = "yuvj444p"
+    codec.pix_fmt = pixel_format
     codec.time_base = Fraction(1, 1)
-    codec.options = {"qmin": str(_QUALITY), "qmax": str(_QUALITY)}
-    frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+    codec.options = options
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=given)
     frame.pts = 0
     packets = [*codec.encode(frame), *codec.encode(None)]
     return b"".join(bytes(packet) for packet in packets)

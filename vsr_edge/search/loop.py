@@ -21,7 +21,6 @@ from vsr_edge.search.one_shot import one_shot
 from vsr_edge.search.spans import Window, moments
 from vsr_edge.store.base import Store
 from vsr_edge.types import (
-    Moment,
     Refinement,
     RefinementMethod,
     SearchResult,
@@ -62,18 +61,10 @@ def search(
         else:  # nothing to be verified, or to verify it by
             verdict = Verdict("unverified")
             found, turns = one_shot(asked, hits)
-    told = ((one.told(), one.video.recorded_at, one.video.recorded_from) for one in found)
     return SearchResult(
         query=query,
         verdict=verdict,
-        moments=tuple(
-            Moment(
-                *(rank, one.video, one.start, one.end, one.score, one.match_probability),
-                recorded_at=None if at is None else at + one.start,
-                recorded_from=source,
-            )
-            for rank, (one, at, source) in enumerate(told, 1)
-        ),
+        moments=tuple(window.moment(rank) for rank, window in enumerate(found, 1)),
         turns=tuple(turns),
         timing_ms=clock.milliseconds(),
         bundle=bundle.bundle_id,

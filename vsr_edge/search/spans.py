@@ -15,6 +15,7 @@ from vsr_edge.types import (
     Candidate,
     ClipHit,
     FrameFeatures,
+    Moment,
     Seconds,
     StoredVideo,
     Times,
@@ -40,7 +41,7 @@ class Window:
     verifier sees its ``frames``, and says how likely they match: ``match`` is the logit, ``order``
     what candidates are ordered by (see :class:`vsr_edge.bundle.manifest.Calibration`). ``start``
     and ``end`` are the clip's, then what the grounder chose (``open_ended`` if that ends where the
-    footage does not), then the moment's.
+    footage does not), then the moment's. ``peak`` is the time of the best frame of a moment.
 
     Raises:
         ValueError: it ends before it starts, or starts before the video.
@@ -60,6 +61,7 @@ class Window:
     order: float = 0.0
     probability: float | None = None
     open_ended: bool = False
+    peak: Seconds | None = None
 
     def __post_init__(self) -> None:
         check_span(self.start, self.end)
@@ -96,6 +98,16 @@ class Window:
         video = self.video.video
         span = inside(self.start, self.end, video.duration)
         return Candidate(video.path, *span, self.score, self.probability)
+
+    def moment(self, rank: int) -> Moment:
+        """As the answer's so-and-so many-th."""
+        one, recorded_at = self.told(), self.video.recorded_at
+        return Moment(
+            *(rank, one.video, one.start, one.end, one.score, one.match_probability),
+            recorded_at=None if recorded_at is None else recorded_at + one.start,
+            recorded_from=self.video.recorded_from,
+            best=self.peak,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,7 +174,8 @@ def fit_hits(hits: Sequence[Window], around: Around, limit: int) -> list[Window]
         if not any(span.score - fitted.score > WAVERING for span in touching):
             one = [fitted, *touching]
             start, end = min(span.start for span in one), max(span.end for span in one)
-            whole = replace(fitted, start=start, end=end, score=max(span.score for span in one))
+            best = max(one, key=lambda span: span.score)
+            whole = replace(fitted, start=start, end=end, score=best.score, peak=best.peak)
             spans = [*(span for span in spans if span not in touching), whole]
     return sorted(spans, key=lambda span: -span.score)
 
@@ -193,8 +206,9 @@ def fit(hit: Window, frames: ScoredFrames) -> Window:
     within = np.flatnonzero((frames.times >= hit.start) & (frames.times <= hit.end))
     if not len(within):
         return hit
-    start, end = extent(frames, int(within[frames.scores[within].argmax()]))
-    return replace(hit, start=start, end=end)
+    peak = int(within[frames.scores[within].argmax()])
+    start, end = extent(frames, peak)
+    return replace(hit, start=start, end=end, peak=float(frames.times[peak]))
 
 
 def corrected(window: Window, frames: ScoredFrames) -> Window:
@@ -208,7 +222,13 @@ def corrected(window: Window, frames: ScoredFrames) -> Window:
     run = extent(frames, window.best - frames.first)
     span = window.start, window.end
     start, end = run if window.open_ended else narrowed(span, run, _changes(window))
-    return replace(window, start=start, end=end)
+    return replace(window, start=start, end=end, peak=best_time(frames, start, end))
+
+
+def best_time(frames: ScoredFrames, start: Seconds, end: Seconds) -> Seconds | None:
+    """The time of the frame in a span that scores best; None if there is none in it."""
+    within = np.flatnonzero((frames.times >= start) & (frames.times <= end))
+    return float(frames.times[within[frames.scores[within].argmax()]]) if len(within) else None
 
 
 def narrowed(

@@ -1,0 +1,54 @@
+"""An answer in words, as pages and sheets say it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from vsr_edge.types import Moment, SearchResult, Seconds, clock
+
+
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.0%}"
+
+
+def verdict_in_words(found: SearchResult) -> str:
+    """What was decided, as a sentence."""
+    if not found.moments:
+        return "Nothing matched."
+    likely = percent(found.moments[0].match_probability)
+    if found.verdict.decision == "match":
+        return f"Found: the first moment is right with a probability of {likely}."
+    if found.verdict.decision == "no_match":
+        return (
+            "Nothing found that is likely enough; these are the nearest guesses. The likeliest is "
+            f"right with a probability of {likely}, and a match begins at "
+            f"{percent(found.verdict.threshold)}."
+        )
+    return "Nothing was verified: the score orders the moments, it is no probability."
+
+
+def is_guess(found: SearchResult, moment: Moment) -> bool:
+    """Whether it is less likely than what counts as a match."""
+    threshold = found.verdict.threshold
+    return threshold is not None and (moment.match_probability or 0.0) < threshold
+
+
+def likelihood(moment: Moment) -> str:
+    """Its probability, or its score where nothing was verified."""
+    if moment.match_probability is None:
+        return f"score {moment.score:.3f}"
+    return percent(moment.match_probability)
+
+
+def recorded(at: Seconds | None) -> str:
+    """A time since 1970 on this machine's clock, to the second; empty if it is not known."""
+    if at is None:
+        return ""
+    try:
+        return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    except (OverflowError, OSError, ValueError):  # the clock of a camera may say anything
+        return ""
+
+
+def span(moment: Moment) -> str:
+    return f"{clock(moment.start)}–{clock(moment.end)}"
