@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
-from vsr_edge.types import RefinementMethod, StoredVideo
+from vsr_edge.types import RefinementMethod, StoredVideo, TextSource, Whence
 
 
 def _text(value: object) -> str:
@@ -71,6 +71,13 @@ class Moment(Part):
         description="How likely this shows what was asked for; null where nothing was verified."
     )
     missing: Missing = False
+    source: Whence = Field(
+        default="seen",
+        description="What led to it: pictures, words that are said or written there, or both. "
+        "The score of what words alone led to is 0.",
+    )
+    text: Text | None = Field(default=None, description="These words.")
+    text_source: TextSource | None = Field(default=None, description="Where they were read.")
 
 
 class Candidate(Part):

@@ -58,7 +58,7 @@ def test_it_answers_as_before_and_its_cache_is_replaced(former: Path) -> None:
             assert store.check() == []
             assert store.notices == []
     assert vector_file(former).suffix == ".vectors"
-    assert rows(former, "PRAGMA user_version") == [(5,)]
+    assert rows(former, "PRAGMA user_version") == [(6,)]
 
 
 def test_it_takes_new_videos_and_loses_old_ones(former: Path, tmp_path: Path) -> None:

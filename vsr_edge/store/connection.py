@@ -13,6 +13,7 @@ from vsr_edge.errors import ArchiveDamaged, ArchiveError, ArchiveLocked, Archive
 from vsr_edge.store.lock import UPKEEP, WriterLock
 from vsr_edge.store.migrations import (
     APPLICATION_ID,
+    CUES_TABLE,
     READABLE_VERSION,
     SCHEMA_VERSION,
     SEGMENTS_TABLE,
@@ -143,7 +144,10 @@ def _upgrade(connection: sqlite3.Connection, folder: Path, version: int, read_on
         )
     if read_only:
         connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute(f"CREATE TEMP TABLE {SEGMENTS_TABLE}")
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema")}
+        for table in (SEGMENTS_TABLE, CUES_TABLE):
+            if table.split()[0] not in tables:
+                connection.execute(f"CREATE TEMP TABLE {table}")
         return
     with WriterLock(folder, UPKEEP):
         if _version(connection, folder) < SCHEMA_VERSION:
@@ -210,6 +214,11 @@ def _translated(folder: Path, error: sqlite3.Error) -> ArchiveError:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     if code == sqlite3.SQLITE_READONLY_DBMOVED:
         return moved(folder)
+    if "no such module: fts5" in str(error):
+        return ArchiveError(
+            f"the SQLite of this Python ({sqlite3.sqlite_version}) was built without FTS5, which "
+            f"{folder} needs for words: use another build of Python, such as python.org's"
+        )
     code &= 0xFF
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}:
         return damaged(folder, str(error))

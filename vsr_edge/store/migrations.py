@@ -23,6 +23,14 @@ SEGMENTS_TABLE = """
     )
 """
 
+CUES_TABLE = """
+    cues (
+        id INTEGER PRIMARY KEY,
+        video_id INTEGER NOT NULL REFERENCES videos (id) ON DELETE CASCADE,
+        source TEXT NOT NULL, start_time REAL NOT NULL, end_time REAL NOT NULL, text TEXT NOT NULL
+    )
+"""
+
 Steps = tuple[str, ...]
 
 # A path is TEXT, or a BLOB of its bytes where those are not UTF-8. AUTOINCREMENT: the id of a
@@ -92,6 +100,25 @@ STEPS: dict[str, Steps] = {
     # From here on a frame whose vector is x'' has that of the last one before it whose is not, and
     # its regions, of which it has no row. Earlier versions would take that for damage.
     "0005_folded_frames": (),
+    # Words with their times, and which were read with which stamp. A row of passages is a cue with
+    # the one behind it, so that a sentence over two is found: what is searched can be made anew
+    # from the cues.
+    "0006_texts": (
+        f"CREATE TABLE {CUES_TABLE}",
+        "CREATE INDEX cues_video ON cues (video_id, source)",
+        """
+        CREATE TABLE texts (
+            video_id INTEGER NOT NULL REFERENCES videos (id) ON DELETE CASCADE,
+            source TEXT NOT NULL, stamp TEXT NOT NULL, PRIMARY KEY (video_id, source)
+        )
+        """,
+        "CREATE VIRTUAL TABLE passages USING fts5 (text, tokenize = 'porter unicode61')",
+        """
+        CREATE TRIGGER cues_forgotten AFTER DELETE ON cues BEGIN
+            DELETE FROM passages WHERE rowid = old.id;
+        END
+        """,
+    ),
 }
 
 SCHEMA_VERSION = len(STEPS)

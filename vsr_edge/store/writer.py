@@ -12,9 +12,19 @@ from typing import Self
 import numpy as np
 
 from vsr_edge.errors import printable
+from vsr_edge.store.base import Texts
 from vsr_edge.store.connection import transaction, translate_errors
 from vsr_edge.store.rows import half, path_value, unit, video_values
-from vsr_edge.types import ClipWindow, FrameFeatures, HalfVectors, Sampling, Seconds, Video
+from vsr_edge.store.texts import write_texts
+from vsr_edge.types import (
+    ClipWindow,
+    FrameFeatures,
+    HalfVectors,
+    Sampling,
+    Seconds,
+    TextSource,
+    Video,
+)
 
 # A frame like the one before it shares its vectors, but not more than so many in a row: whoever
 # reads a few frames need not look far back.
@@ -55,6 +65,10 @@ class LocalWriter:
             if removed:
                 connection.execute(_NEXT_GENERATION)
         return removed
+
+    def set_texts(self, video_id: int, source: TextSource, texts: Texts | None) -> None:
+        with self._change() as connection:
+            write_texts(connection, video_id, source, texts)
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
