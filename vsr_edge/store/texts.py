@@ -21,11 +21,15 @@ from vsr_edge.types import Cue, Seconds, TextHit, TextSource, check_span
 GOES_ON: Seconds = 3.0
 _ONE_FLOW = frozenset({"sidecar", "embedded", "speech"})
 _BEGIN, _END, _NEXT = "\x02", "\x03", "\n"
+_MARKED = re.compile(f"{_BEGIN}([^{_END}]*){_END}")
+# Forms of a word begin alike: of words that differ in these letters, each is another one.
+_STEM = 4
 _PART = re.compile(r'"([^"]*)"?|([^\s"]+)')
 
 
-def expressions(query: str) -> list[str]:
-    """A person's query as FTS5 takes it, the strictest reading first; none if it holds no word.
+def expressions(query: str) -> list[tuple[str, int]]:
+    """A person's query as FTS5 takes it, the strictest reading first, each with the number of its
+    words and phrases; none if it holds no word.
 
     ``fire door`` is read as the phrase, then as both words; a ``"fire door"`` stays a phrase, and
     ``fire*`` is a prefix. Everything is quoted: no word is an operator.
@@ -36,8 +40,8 @@ def expressions(query: str) -> list[str]:
         if any(c.isalnum() for c in text):
             parts.append(f'"{text}"{"*" if word.endswith("*") else ""}')
             plain.append(word if word and not word.endswith("*") else "")
-    together = [f'"{" ".join(plain)}"'] if len(plain) > 1 and all(plain) else []
-    return [*together, " AND ".join(parts)] if parts else []
+    together = [(f'"{" ".join(plain)}"', 1)] if len(plain) > 1 and all(plain) else []
+    return [*together, (" AND ".join(parts), len(set(parts)))] if parts else []
 
 
 def find_text(
@@ -47,13 +51,13 @@ def find_text(
     found: list[TextHit] = []
     if not _has_any(connection):
         return found
-    for expression in expressions(query):
+    for expression, words in expressions(query):
         limit = 4 * k
         while len(found) < k:
-            matches = list(_matches(connection, expression, limit, where))
+            matches = list(_matches(connection, expression, words, limit, where))
             hits = list(found)
             for hit in matches:
-                _add(hits, hit)
+                _add(hits, hit, len(found))
             if len(hits) >= k or len(matches) < limit:
                 found = hits
                 break
@@ -62,7 +66,7 @@ def find_text(
 
 
 def _matches(
-    connection: sqlite3.Connection, expression: str, limit: int, where: Filter | None
+    connection: sqlite3.Connection, expression: str, words: int, limit: int, where: Filter | None
 ) -> Iterator[TextHit | None]:
     """What matches, best first; None for each passage that is another one's."""
     condition, parameters = where_video(where)
@@ -81,19 +85,24 @@ def _matches(
         first, _, second = marked.partition(_NEXT)
         # A phrase over both cues is marked once, from one into the other.
         here, there = _BEGIN in first, _END in second
+        if len({word.lower()[:_STEM] for word in _MARKED.findall(first)}) >= words:
+            there = there and first.count(_BEGIN) > first.count(_END)
         text = f"{first} {second}" if there else first
         plain = text.replace(_BEGIN, "").replace(_END, "")
         until = max(end, next_end) if there else end
         yield TextHit(video_id, start, until, plain, source, -rank) if here else None
 
 
-def _add(hits: list[TextHit], new: TextHit | None) -> None:
-    """Add a hit, unless one of the same words is there; the narrower of two stays."""
+def _add(hits: list[TextHit], new: TextHit | None, settled: int) -> None:
+    """Add a hit, unless one of the same words is there; the narrower of two stays, but for the
+    first so many, which were found by a stricter reading.
+    """
     if new is None:
         return
     for place, old in enumerate(hits):
         if old.video_id == new.video_id and old.start < new.end and new.start < old.end:
-            if old.start <= new.start and new.end <= old.end and old.source == new.source:
+            within = old.start <= new.start and new.end <= old.end and old.source == new.source
+            if within and place >= settled:
                 hits[place] = new
             return
     hits.append(new)
