@@ -42,6 +42,8 @@ ROOMS = (
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 ONLY_IN = {
     "av": {"media"},
+    "charset_normalizer": {"media"},
+    "pysubs2": {"media"},
     "onnxruntime": {"runtime"},
     "usearch": {"store"},
     "sqlite3": {"store"},

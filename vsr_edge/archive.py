@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vsr_edge.ingest.recorded import Site
     from vsr_edge.ingest.reindex import ReindexSummary
     from vsr_edge.ingest.run import IngestSummary, Progress
+    from vsr_edge.ingest.texts import Listener
     from vsr_edge.media.hwaccel import Device
 
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|heif|avif)$", re.IGNORECASE)
@@ -61,6 +62,7 @@ class Archive:
         exclude: Sequence[str] = (),
         stream: int | Literal["all"] | None = None,
         tags: Iterable[str] = (),
+        listeners: Sequence[Listener] = (),
         on_progress: Callable[[Progress], None] | None = None,
     ) -> IngestSummary:
         """Bring the archive up to date with files and folders (:mod:`vsr_edge.ingest.run`).
@@ -69,6 +71,7 @@ class Archive:
             stream: which video stream of files that have several, counted from 0, or "all", each
                 as a video of its own, ``path#1``; None is the one that the file alone means.
             tags: given to all videos that are named, known or new.
+            listeners: what finds words beside those of subtitles (:mod:`vsr_edge.ingest.listen`).
 
         Raises:
             ArchiveLocked: another process is writing.
@@ -95,6 +98,7 @@ class Archive:
                 stream=stream,
                 site=self._site(),
                 tags=[tag_of(tag) for tag in tags],
+                listeners=listeners,
                 on_progress=on_progress,
             )
 
@@ -169,10 +173,8 @@ class Archive:
             UsageError: a query that is empty or no text, a limit that cannot be, or a ``video``
             that matches nothing; the message names what is called nearly so.
         """
-        from vsr_edge.search.loop import search
-
         options = (options or SearchOptions()).changed(**changes)
-        if _is_picture(query.strip()):
+        if not options.text and _is_picture(query.strip()):
             raise UsageError(
                 f"{query.strip()} names a picture, and only sentences are searched for as yet: say "
                 "in words what is to be seen"
@@ -183,11 +185,22 @@ class Archive:
             raise UsageError(
                 "the query is not valid UTF-8: type it anew, or set the terminal to UTF-8"
             ) from error
-        store = self._encoded_store(create=False)
-        found = search(store, self.bundle, query, options)
+        found = self._found(query, options)
         gone = {path: is_gone(path) for path in {moment.video for moment in found.moments}}
         moments = tuple(replace(moment, missing=gone[moment.video]) for moment in found.moments)
         return replace(found, moments=moments)
+
+    def _found(self, query: str, options: SearchOptions) -> SearchResult:
+        """By pictures, words or both."""
+        from vsr_edge.search.texts import text_search, with_texts
+
+        if options.text:
+            return text_search(self.store, query, options)  # with no model, whatever encoded it
+        from vsr_edge.search.loop import search
+
+        store = self._encoded_store(create=False)
+        found = search(store, self.bundle, query, options)
+        return found if options.text is False else with_texts(store, found, options)
 
     def videos(self, video: VideoNames | None = None) -> list[StoredVideo]:
         """The indexed videos by path, or those that a path, a folder or a glob names.

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
-from vsr_edge.types import RefinementMethod, StoredVideo
+from vsr_edge.types import RefinementMethod, StoredVideo, TextSource, Whence
 
 
 def _text(value: object) -> str:
@@ -74,6 +74,13 @@ class Moment(Part):
     best: Seconds | None = Field(
         default=None, description="The time of the frame in it that is most like the query."
     )
+    source: Whence = Field(
+        default="seen",
+        description="What led to it: pictures, words that are said or written there, or both. "
+        "The score of what words alone led to is 0.",
+    )
+    text: Text | None = Field(default=None, description="These words.")
+    text_source: TextSource | None = Field(default=None, description="Where they were read.")
 
 
 class Candidate(Part):

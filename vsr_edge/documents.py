@@ -61,7 +61,8 @@ class SearchDocument(Document):
     query: Text
     verdict: Decision
     confidence: Probability | None = Field(
-        description="On a match, how likely it is that the first moment shows what was asked for. "
+        description="On a match, how likely it is that the first moment shows what was asked for; "
+        "null where words led to it, which are there literally. "
         "Null otherwise: that nothing was likely enough does not say how likely it is absent."
     )
     threshold: Probability | None = Field(
@@ -106,6 +107,8 @@ class _IndexCounts(Document):
         description="What lay in the folders and was not tried: files by their ending, and folders "
         "of storage systems, with a slash."
     )
+    cues: int = Field(description="Subtitles, and other words with their times, that were read.")
+    text_problems: list[FileReport] = Field(description="What of them could not be read.")
 
 
 class IndexDocument(_IndexCounts):
@@ -149,6 +152,7 @@ class StatsDocument(Document):
     database_bytes: int
     cache_bytes: int
     reindex: UnfinishedReindex | None
+    cues: int = Field(description="Subtitles, and other words with their times.")
 
     @classmethod
     def of(cls, stats: ArchiveStats, folder: Path) -> Self:

@@ -83,6 +83,7 @@ class SearchChanges(TypedDict, total=False):
     max_ms: float | None
     one_shot: bool | None
     rocchio: bool | None
+    text: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,8 @@ class SearchOptions:
         one_shot: retrieve once and verify nothing.
         rocchio: refine by pushing the query's vector away from what was rejected, the classical
             relevance feedback, instead of by soft tokens.
+        text: True, search only for words that are said or written; False, only for what is seen;
+            None, for both.
 
     Raises:
         UsageError: a limit that cannot be.
@@ -114,6 +117,7 @@ class SearchOptions:
     max_ms: float | None = None
     one_shot: bool = False
     rocchio: bool = False
+    text: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("top_k", "max_turns", "candidates"):

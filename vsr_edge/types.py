@@ -26,6 +26,11 @@ RefinementMethod: TypeAlias = Literal["soft tokens", "rocchio"]
 # A video's time of recording is the container's, or in the file's name, or that of its last change.
 RecordedFrom: TypeAlias = Literal["container", "name", "file"]
 Granularity: TypeAlias = Literal["frame", "clip", "scene", "video"]
+# Where words were read: in a file beside the video, in a stream of it, on its pictures, or heard.
+TextSource: TypeAlias = Literal["sidecar", "embedded", "ocr", "speech"]
+# What led to a moment: its pictures, words that are said there, words that stand in the pictures,
+# or pictures and words.
+Whence: TypeAlias = Literal["seen", "said", "written", "both"]
 
 # Neighbouring frames of one scene are more alike than this (cosine), those of two mostly less.
 SAME_SCENE = 0.7
@@ -109,6 +114,29 @@ class ClipHit:
     """A clip with its inner product with the query, in [−1, 1]."""
 
     clip: Clip
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """Words with their time in a video."""
+
+    start: Seconds
+    end: Seconds
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextHit:
+    """Words that were found, the larger ``score`` (BM25) the better; ``text`` is all of their cue,
+    or of two that follow one another.
+    """
+
+    video_id: int
+    start: Seconds
+    end: Seconds
+    text: str
+    source: TextSource
     score: float
 
 
@@ -257,6 +285,8 @@ class Moment:
     ``recorded_at``: when its start was recorded, in seconds since 1970 (UTC), where that is known;
     ``recorded_from`` is how, as in :class:`StoredVideo`. ``best``: the time of the frame within
     that is most like the query, where one was looked at.
+    ``source`` says what led to it; where words did, ``text`` are these, read in ``text_source``,
+    and the score is 0 where words alone did.
 
     Raises:
         ValueError: a span that ends before it starts, or starts before the video does.
@@ -272,6 +302,9 @@ class Moment:
     recorded_at: float | None = None
     recorded_from: RecordedFrom | None = None
     best: Seconds | None = None
+    source: Whence = "seen"
+    text: str | None = None
+    text_source: TextSource | None = None
 
     @property
     def shown_at(self) -> Seconds:
@@ -286,8 +319,9 @@ class Moment:
 class Verdict:
     """The answer to "is it there?".
 
-    On "match", ``confidence`` is the probability that the first moment is right. It is None
-    otherwise: that the best guess is likely wrong does not say how likely nothing is there.
+    On "match", ``confidence`` is the probability that the first moment is right; None where it was
+    found by its words, which are there literally. It is None otherwise: that the best guess is
+    likely wrong does not say how likely nothing is there.
     Moments with a match probability below ``threshold`` are guesses; on "no_match" all are. The
     threshold is None where nothing was verified.
     """

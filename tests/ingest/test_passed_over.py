@@ -93,19 +93,19 @@ def test_a_transport_stream_may_begin_anywhere_and_an_empty_one_is_tried(tmp_pat
 
 
 def test_other_files_are_counted_by_their_ending(tmp_path: Path) -> None:
-    tree(tmp_path, "a.mp4", "b.JPG", "sub/c.jpg", "d.srt", "README", "e.mkv", ".hidden.jpg")
+    tree(tmp_path, "a.mp4", "b.JPG", "sub/c.jpg", "d.nfo", "README", "e.mkv", ".hidden.jpg")
     passed: Counter[str] = Counter()
     assert found(tmp_path, exclude=["*.mkv"], passed_over=passed) == ["a.mp4"]
     # Not what was excluded or is hidden: nobody misses that.
-    assert passed == {".jpg": 2, ".srt": 1, "(none)": 1}
+    assert passed == {".jpg": 2, ".nfo": 1, "(none)": 1}
 
 
 def test_a_run_says_what_it_passed_over(bundle: Bundle, tmp_path: Path) -> None:
     footage(tmp_path / "videos" / "a.mp4")
-    tree(tmp_path / "videos", "b.jpg", "c.jpg", "d.srt", "@eaDir/a.mp4")
+    tree(tmp_path / "videos", "b.jpg", "c.jpg", "d.nfo", "d.srt", "@eaDir/a.mp4")
     summary = index(bundle, tmp_path / "archive", tmp_path / "videos")
     assert counts(summary)["indexed"] == 1
-    assert summary.passed_over == {".jpg": 2, ".srt": 1, "@eaDir/": 1}
+    assert summary.passed_over == {".jpg": 2, ".nfo": 1, "@eaDir/": 1}
 
 
 @pytest.mark.parametrize("glob", ["*.MKV", "CAM1/*", "B.mkv", "Cam1/B.MKV"])

@@ -144,6 +144,10 @@ def say_summary(summary: IngestSummary) -> None:
     for kind in ("partial", "failed", "dropped"):  # only a re-index drops any
         for report in getattr(summary, kind, ()):
             say(f"{kind}: {report.path}: {report.reason}")
+    for report in summary.text_problems:
+        say(f"subtitles: {report.path}: {report.reason}")
+    if summary.cues:
+        say(f"words: {summary.cues} cues were read")
     for report in summary.left_out:
         say(f"left out of {report.path}: {report.reason}; index --stream all takes them too")
     if summary.passed_over:

@@ -19,6 +19,7 @@ from vsr_edge.cli.options import (
     option,
 )
 from vsr_edge.cli.tables import Column, Table, megabytes, pairs, print_tables
+from vsr_edge.cli.text_options import TextOptions, text_cells, text_columns, why_no_words
 from vsr_edge.cli.view_options import ViewOptions
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def search(
             "-v",
         ),
     ] = None,
+    texts: TextOptions,
     loop: LoopOptions,
     explain: Annotated[bool, option("Say how the answer was found.", "--explain", "-e")] = False,
     turns: Annotated[
@@ -65,7 +67,12 @@ def search(
     view.check()
     with opened_archive(archive, **asdict(models)) as opened:
         found = opened.search(
-            " ".join(query), top_k=top_k, min_score=min_score, video=video, **asdict(loop)
+            " ".join(query),
+            top_k=top_k,
+            min_score=min_score,
+            video=video,
+            **asdict(texts),
+            **asdict(loop),
         )
         keep_last(opened.settings.archive, found)
         for notice in found.notices:
@@ -81,7 +88,7 @@ def search(
         )
         view.show(opened, found, as_json=json_output)
         if not found.moments:
-            say(_why_nothing(opened, min_score))
+            say(why_no_words(opened) if texts.text else _why_nothing(opened, min_score))
         if not found.moments or found.verdict.decision == "no_match":
             raise typer.Exit(EXIT_NOTHING)
 
@@ -98,7 +105,7 @@ def print_search(found: SearchResult, *, explain: bool = False, trace: bool = Fa
     """The moments as a table, under the verdict on them; with ``explain``, how they were found, and
     with ``trace``, all that was looked at.
     """
-    if found.verdict.decision == "no_match":
+    if found.verdict.decision == "no_match" and found.moments:
         say("nothing found that is likely enough; the nearest guesses:")
     elif found.verdict.decision == "unverified":
         say(found.turns[0].then)
@@ -114,24 +121,28 @@ def _moments(found: SearchResult) -> Table:
     judged = threshold is not None
     # A file that is gone is told apart where there is one.
     noted = any(moment.missing for moment in found.moments)
+    texts = text_columns(found.moments)
     rows = []
     for m in found.moments:
         # What is less likely than the threshold is a guess.
-        guess = threshold is not None and (m.match_probability or 0.0) < threshold
+        unlikely = threshold is not None and (m.match_probability or 0.0) < threshold
+        guess = unlikely and m.source == "seen"
         rows.append(
             (
                 f"{m.rank}?" if guess else str(m.rank),
                 *([_percent(m.match_probability)] if judged else []),
-                f"{m.score:.3f}",
+                f"{m.score:.3f}" if m.source in {"seen", "both"} else "–",
                 clock(m.start),
                 clock(m.end),
+                *text_cells(m, texts),
                 *(["missing" if m.missing else ""] if noted else []),
                 str(m.video),
             )
         )
     titles = ("#", *(["match"] if judged else []), "score", "from", "to")
     figures = [Column(title, "number") for title in titles]
-    columns = [*figures, *([Column("note")] if noted else []), Column("video", "path")]
+    notes = [Column("note")] if noted else []
+    columns = [*figures, *texts, *notes, Column("video", "path")]
     return Table(columns, rows, named_by=(0, len(columns) - 1))
 
 
@@ -172,6 +183,8 @@ def _say_path(found: SearchResult, shown: int | None) -> None:
 def _verdict(found: SearchResult) -> str:
     """What was decided, by which numbers."""
     likely = _percent(found.moments[0].match_probability if found.moments else None)
+    if found.verdict.decision == "match" and found.verdict.confidence is None:
+        return "match; the words are there, which needs no probability"
     if found.verdict.decision == "match":
         return f"match; the first moment is right with a probability of {likely}"
     if found.verdict.decision == "no_match":
@@ -263,6 +276,7 @@ def _stats(stats: ArchiveStats, folder: Path) -> Table:
         "footage": f"{stats.hours:.2f} h",
         "frames": f"{stats.frames}, {'with' if stats.regions else 'without'} regions",
         "clips": str(stats.clips),
+        "words": f"{stats.cues} subtitles and the like",
         "encoders": f"{bundle}, {stats.dim} dimensions",
         "database": megabytes(stats.database_bytes),
         "cache": megabytes(stats.cache_bytes),

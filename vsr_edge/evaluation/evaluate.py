@@ -112,6 +112,9 @@ def _prediction(query: Query, result: SearchResult) -> Prediction:
     scores = [
         m.score - below if m.match_probability is None else m.match_probability for m in moments
     ]
+    if any(moment.source != "seen" for moment in moments):
+        # Ranked by pictures and words, whose scores do not compare.
+        scores = [1 / moment.rank for moment in moments]
     # The decision of each turn on the likeliest candidate that it brought up.
     likeliest = [turn.candidates[0] for turn in result.turns if turn.candidates]
     return Prediction(

@@ -100,9 +100,12 @@ def _replace(
         _bring_over(store, successor, encoded)
         # Removed from the archive since an unfinished run encoded them.
         obsolete = [video_id for path, video_id in encoded.items() if path not in wanted]
-        if obsolete:
-            with successor.writer() as writer:
-                writer.remove(obsolete)
+        with successor.writer() as writer:
+            writer.remove(obsolete)
+            # Words are the same whatever encodes pictures, and may have taken hours to read.
+            for one in (one for one in stored if one.video.path in encoded):
+                for source, texts in store.texts(one.video_id).items():
+                    writer.set_texts(encoded[one.video.path], source, texts)
     missing = [
         FileReport(one.video.path, reasons.get(one.video.path, "it is not there any more"))
         for one in stored

@@ -30,6 +30,7 @@ from vsr_edge.ingest.read import (
 )
 from vsr_edge.ingest.recorded import Site, ask_containers
 from vsr_edge.ingest.scan import FoundFile, is_gone, scan
+from vsr_edge.ingest.texts import Listener, Words
 from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.hwaccel import Device
 from vsr_edge.store.base import Store, Writer
@@ -64,6 +65,8 @@ class IngestSummary:
     ``left_out`` names the further video streams of files that were indexed by their main one.
     ``passed_over`` counts what lay in the folders and was not tried: files by their ending, and
     the folders of storage systems (``@eaDir/``).
+    ``cues`` counts the words with their times that were read, ``text_problems`` names what of them
+    could not be.
     """
 
     indexed: int = 0
@@ -78,6 +81,8 @@ class IngestSummary:
     failed: list[FileReport] = field(default_factory=list)
     left_out: list[FileReport] = field(default_factory=list)
     passed_over: dict[str, int] = field(default_factory=dict)
+    cues: int = 0
+    text_problems: list[FileReport] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +113,12 @@ def ingest(
     stream: Streams = None,
     site: Site = Site(),  # noqa: B008 — frozen
     tags: Sequence[str] = (),
+    listeners: Sequence[Listener] = (),
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IngestSummary:
     """Bring the archive up to date with the files; what is known and unchanged is skipped.
+
+    Subtitles are read along, and further words by the ``listeners`` (:mod:`vsr_edge.ingest.texts`).
 
     An interruption (Ctrl-C) is no error: the video in progress is dropped, all before it are kept,
     and the summary says so. ``stream`` is that of :meth:`vsr_edge.archive.Archive.index`. ``site``
@@ -126,7 +134,7 @@ def ingest(
     )
     summary = IngestSummary(passed_over=dict(passed_over.most_common()))
     ask_containers(store, site)
-    run = Run(bundle, summary, threads, device, on_progress, site, tuple(tags))
+    run = Run(*(bundle, summary, threads, device, on_progress, site, tuple(tags), tuple(listeners)))
     run.encode(store, [(sampling, files)], stream)
     return summary
 
@@ -142,6 +150,8 @@ class Run:
     on_progress: Callable[[Progress], None] | None
     site: Site = field(default_factory=Site)
     tags: Sequence[str] = ()
+    # None: words are not looked for, as where they are taken over.
+    listeners: tuple[Listener, ...] | None = None
     _started: float = field(default_factory=time.monotonic)
     _done_files: int = 0
     _total_files: int = 0
@@ -165,18 +175,26 @@ class Run:
             batch_frames=self.bundle.image_batch,
         )
         with store.writer() as writer:
+            words = Words(store, writer, self.listeners or ())
             try:
                 for sampling, pending in work:
                     while pending:
                         reader = Reader(pending, store, sampling, decode, stream)
                         with ahead(reader, QUEUE_EVENTS) as events:
-                            pending = self._take(events, store, writer, sampling)
+                            pending = self._take(events, store, writer, sampling, words)
             except KeyboardInterrupt:
                 self.summary.interrupted = True
+            self.summary.cues += words.cues
+            self.summary.text_problems += [FileReport(*problem) for problem in words.problems]
         self.summary.seconds = time.monotonic() - self._started
 
     def _take(
-        self, events: Iterator[Event], store: Store, writer: Writer, sampling: Sampling
+        self,
+        events: Iterator[Event],
+        store: Store,
+        writer: Writer,
+        sampling: Sampling,
+        words: Words,
     ) -> list[FoundFile]:
         """Do what each file needs; returns those whose twins have gone since they were read."""
         again: list[FoundFile] = []
@@ -195,16 +213,23 @@ class Run:
                 case Failed():
                     self._fail(event.file.path, event.reason)
                 case Started():
-                    self._encode(event, events, writer, sampling)
+                    self._encode(event, events, store, writer, sampling)
                 case FrameBatch() | Ended():
                     raise AssertionError("frames outside a video")
+            if self.listeners is not None and not isinstance(event, Failed):
+                words.update(event.file.path)
             self._done_files += not event.file.further
             self._done_bytes += 0 if event.file.further else event.file.size_bytes
             self._tell(event.file.path)
         return again
 
     def _encode(
-        self, started: Started, events: Iterator[Event], writer: Writer, sampling: Sampling
+        self,
+        started: Started,
+        events: Iterator[Event],
+        store: Store,
+        writer: Writer,
+        sampling: Sampling,
     ) -> None:
         """Encode and store one video, up to its ``Ended`` or ``Failed``."""
         video = started.video
@@ -213,6 +238,9 @@ class Run:
             recorded = self.site.recorded(
                 video.path, video.modified_ns, video.duration, started.created
             )
+            former = store.find(video.path)
+            same = former is not None and former.video.fingerprint == video.fingerprint
+            texts = store.texts(former.video_id) if former is not None and same else {}
             with writer.begin(video, sampling, recorded=recorded, tags=self.tags) as target:
                 times: list[Times] = []
                 vectors: list[HalfVectors] = []
@@ -235,7 +263,10 @@ class Run:
                 every = FrameFeatures(np.concatenate(times), np.concatenate(vectors), None)
                 windows = cut(every, video.duration, sampling)
                 clips = clip_vectors(every.vectors, windows)
-                target.finish(windows, clips, partial=event.partial)
+                video_id = target.finish(windows, clips, partial=event.partial)
+            # Encoded anew, it says what it said.
+            for source, read_before in texts.items():
+                writer.set_texts(video_id, source, read_before)
             self.summary.indexed += 1
             self.summary.frames += read
             self.summary.hours += video.duration / 3600
@@ -376,4 +407,7 @@ def _copy(
             target.add_frames(features)
             vectors.append(features.vectors)
         clips = clip_vectors(np.concatenate(vectors), windows)
-        target.finish(windows, clips, partial=twin.partial)
+        video_id = target.finish(windows, clips, partial=twin.partial)
+    for source, texts in store.texts(twin.video_id).items():
+        if source != "sidecar":
+            writer.set_texts(video_id, source, texts)

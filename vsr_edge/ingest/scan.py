@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from vsr_edge.errors import UsageError
+from vsr_edge.media.sidecars import SIDECAR_SUFFIXES
 from vsr_edge.media.source import split_stream
 from vsr_edge.store.base import Store
 from vsr_edge.types import StoredVideo
@@ -212,7 +213,7 @@ def _walk(
                 taken = suffix in VIDEO_SUFFIXES and not _is_something_else(path, suffix)
             if taken:
                 yield FoundFile(path, _look(path).size_bytes)  # opening it will say why not
-            else:
+            elif suffix not in SIDECAR_SUFFIXES:  # they are read with their videos
                 passed_over[suffix or NO_SUFFIX] += 1
     for error in failed:
         yield FoundFile(Path(str(error.filename)), problem=error.strerror or str(error))

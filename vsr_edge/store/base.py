@@ -17,15 +17,28 @@ from vsr_edge.types import (
     Clip,
     ClipHit,
     ClipWindow,
+    Cue,
     FrameFeatures,
     HalfVectors,
     Recorded,
     Sampling,
     Seconds,
     StoredVideo,
+    TextHit,
+    TextSource,
     Vectors,
     Video,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The words of a video from one source, in time order; ``stamp`` tells what they were read of,
+    so that whoever reads it again knows whether it is still that.
+    """
+
+    stamp: str
+    cues: tuple[Cue, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +53,8 @@ class UnfinishedReindex:
 class ArchiveStats:
     """What an archive holds. ``hours`` is footage; sizes are on disk; ``dim`` is D.
 
-    ``reindex`` is a shadow archive that is being filled, or was left unfinished.
+    ``reindex`` is a shadow archive that is being filled, or was left unfinished; ``cues`` counts
+    subtitles and other words with their times.
     """
 
     videos: int
@@ -54,6 +68,7 @@ class ArchiveStats:
     database_bytes: int
     cache_bytes: int
     reindex: UnfinishedReindex | None = None
+    cues: int = 0
 
 
 class VideoWriter(Protocol):
@@ -128,6 +143,13 @@ class Writer(Protocol):
 
     def remove(self, video_ids: Iterable[int]) -> int:
         """Forget videos with their frames and clips; returns how many there were."""
+
+    def set_texts(self, video_id: int, source: TextSource, texts: Texts | None) -> None:
+        """Store the words of a video from one source in place of those before; None forgets them.
+
+        Raises:
+            ValueError: a cue that ends before it starts, or starts before the video does.
+        """
 
 
 class ShadowArchive(Protocol):
@@ -258,6 +280,23 @@ class Store(Protocol):
         self, spans: Sequence[tuple[int, int, int]], *, regions: bool = False
     ) -> list[FrameFeatures]:
         """:meth:`frames` of each (video id, first, last), all read at once from one state."""
+
+    def find_text(self, query: str, k: int, where: Filter | None = None) -> list[TextHit]:
+        """The ``k`` best places where all words of a query are near one another, in a cue or in two
+        that follow one another; first those where they stand together as in the query.
+
+        Words match in all their forms (Porter), ``fire*`` what begins so, ``"fire door"`` as they
+        stand. Nothing in a query is an error but that it holds no word: then nothing is found.
+        """
+
+    def texts(self, video_id: int) -> dict[TextSource, Texts]:
+        """All words of a video by their source."""
+
+    def text_stamps(self, video_id: int) -> dict[TextSource, str]:
+        """What the words of a video were read of."""
+
+    def has_texts(self) -> bool:
+        """Whether the archive holds any words."""
 
     def frame_count(self, where: Filter | None = None) -> int:
         """How many frames all videos have, or those that the filter lets through; of a video that

@@ -28,6 +28,7 @@ def check_rows(connection: sqlite3.Connection, dim: int) -> list[str]:
         *_check_references(connection),
         *_check_counts(connection),
         *_check_vectors(connection, dim),
+        *_check_words(connection),
     ]
 
 
@@ -52,6 +53,17 @@ def _check_counts(connection: sqlite3.Connection) -> list[str]:
         """
     ).fetchmany(_SHOWN)
     return [f"video {row[0]} ({row[1]}) lacks frames or clips: {_REPAIR}" for row in rows]
+
+
+def _check_words(connection: sqlite3.Connection) -> list[str]:
+    """Each cue must be found by its words, and no words be of a cue that is gone."""
+    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'passages'").fetchone():
+        return []  # of an earlier version, where nothing can be written
+    (unlike,) = connection.execute(
+        "SELECT (SELECT count(*) FROM cues WHERE id NOT IN (SELECT id FROM passages_docsize))"
+        " + (SELECT count(*) FROM passages_docsize WHERE id NOT IN (SELECT id FROM cues))"
+    ).fetchone()
+    return [f"the words of {unlike} cues cannot be found: {_REPAIR}"] if unlike else []
 
 
 def _check_vectors(connection: sqlite3.Connection, dim: int) -> list[str]:

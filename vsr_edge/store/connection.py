@@ -212,6 +212,11 @@ def _translated(folder: Path, error: sqlite3.Error) -> ArchiveError:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     if code == sqlite3.SQLITE_READONLY_DBMOVED:
         return moved(folder)
+    if "no such module: fts5" in str(error):
+        return ArchiveError(
+            f"the SQLite of this Python ({sqlite3.sqlite_version}) was built without FTS5, which "
+            f"{folder} needs for words: use another build of Python, such as python.org's"
+        )
     code &= 0xFF
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}:
         return damaged(folder, str(error))

@@ -30,6 +30,14 @@ TAGS_TABLE = """
     )
 """
 
+CUES_TABLE = """
+    cues (
+        id INTEGER PRIMARY KEY,
+        video_id INTEGER NOT NULL REFERENCES videos (id) ON DELETE CASCADE,
+        source TEXT NOT NULL, start_time REAL NOT NULL, end_time REAL NOT NULL, text TEXT NOT NULL
+    )
+"""
+
 Steps = tuple[str, ...]
 
 # A path is TEXT, or a BLOB of its bytes where those are not UTF-8. AUTOINCREMENT: the id of a
@@ -110,6 +118,25 @@ STEPS: dict[str, Steps] = {
         "CREATE INDEX clips_times ON clips"
         " (video_id, start_time, end_time, first_frame, last_frame)",
     ),
+    # Words with their times, and which were read with which stamp. A row of passages is a cue with
+    # the one behind it, so that a sentence over two is found: what is searched can be made anew
+    # from the cues.
+    "0007_texts": (
+        f"CREATE TABLE {CUES_TABLE}",
+        "CREATE INDEX cues_video ON cues (video_id, source)",
+        """
+        CREATE TABLE texts (
+            video_id INTEGER NOT NULL REFERENCES videos (id) ON DELETE CASCADE,
+            source TEXT NOT NULL, stamp TEXT NOT NULL, PRIMARY KEY (video_id, source)
+        )
+        """,
+        "CREATE VIRTUAL TABLE passages USING fts5 (text, tokenize = 'porter unicode61')",
+        """
+        CREATE TRIGGER cues_forgotten AFTER DELETE ON cues BEGIN
+            DELETE FROM passages WHERE rowid = old.id;
+        END
+        """,
+    ),
 }
 
 SCHEMA_VERSION = len(STEPS)
@@ -126,6 +153,7 @@ READABLE_BY: dict[int, Steps] = {
         " SELECT *, NULL AS recorded_at, NULL AS recorded_from FROM main.videos",
         f"CREATE TEMP TABLE {TAGS_TABLE.replace('REFERENCES videos (id) ON DELETE CASCADE', '')}",
     ),
+    7: (f"CREATE TEMP TABLE {CUES_TABLE.replace('REFERENCES videos (id) ON DELETE CASCADE', '')}",),
 }
 
 

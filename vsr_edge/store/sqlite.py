@@ -43,6 +43,7 @@ from vsr_edge.store.rows import (
     stored_video,
 )
 from vsr_edge.store.shadow import LocalShadowArchive, unfinished_reindex
+from vsr_edge.store.texts import TextTables
 from vsr_edge.store.vectors import CACHE_FILES, VectorFile
 from vsr_edge.store.writer import LocalWriter
 from vsr_edge.types import Clip, ClipHit, FrameFeatures, HalfVectors, StoredVideo, Vectors
@@ -50,7 +51,7 @@ from vsr_edge.types import Clip, ClipHit, FrameFeatures, HalfVectors, StoredVide
 _LAST = 2**62
 
 
-class LocalStore:
+class LocalStore(TextTables):
     """The store of one folder. Arguments and errors: :func:`vsr_edge.store.open_store`.
 
     Each thread that reads has a connection of its own for as long as it reads.
@@ -270,14 +271,15 @@ class LocalStore:
             row = connection.execute(
                 "SELECT count(*), count(partial), coalesce(sum(frame_count), 0),"
                 " coalesce(sum(clip_count), 0), coalesce(sum(duration), 0.0) / 3600,"
-                " coalesce(max(region_count), 0) > 0 FROM videos"
+                " coalesce(max(region_count), 0) > 0, (SELECT count(*) FROM cues) FROM videos"
             ).fetchone()
-        videos, partial, frames, clips, hours, regions = row
+        videos, partial, frames, clips, hours, regions, cues = row
         return ArchiveStats(
             *(videos, partial, frames, clips, hours, bool(regions), self._bundle_id, self._dim),
             database_bytes=self._size(*(DATABASE_FILE + end for end in ("", "-wal", "-shm"))),
             cache_bytes=self._size(*CACHE_FILES),
             reindex=unfinished_reindex(self._folder, self._bundle_id),
+            cues=cues,
         )
 
     def _size(self, *patterns: str) -> int:

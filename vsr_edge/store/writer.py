@@ -12,8 +12,10 @@ from typing import Any, Self
 import numpy as np
 
 from vsr_edge.errors import printable
+from vsr_edge.store.base import Texts
 from vsr_edge.store.connection import transaction, translate_errors
 from vsr_edge.store.rows import half, path_value, unit, video_values
+from vsr_edge.store.texts import write_texts
 from vsr_edge.types import (
     ClipWindow,
     FrameFeatures,
@@ -21,6 +23,7 @@ from vsr_edge.types import (
     Recorded,
     Sampling,
     Seconds,
+    TextSource,
     Video,
 )
 
@@ -96,6 +99,10 @@ class LocalWriter:
             if removed:
                 connection.execute(_NEXT_GENERATION)
         return removed
+
+    def set_texts(self, video_id: int, source: TextSource, texts: Texts | None) -> None:
+        with self._change() as connection:
+            write_texts(connection, video_id, source, texts)
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
