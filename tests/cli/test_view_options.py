@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,9 +32,14 @@ def test_what_cannot_be_written_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("there.jpg").touch()
-    named = [None if name is None else Path(name) for name in (sheet, html)]
+    names = {name: value and Path(value) for name, value in (("sheet", sheet), ("html", html))}
+
+    def options(force: bool) -> ViewOptions:
+        paths: dict[str, Any] = names
+        return ViewOptions(**paths, pictures=False, force=force)
+
     with pytest.raises(UsageError) as error:
-        ViewOptions(*named, pictures=False, force=False).check()
+        options(False).check()
     assert message in str(error.value)
     if "--force" in message:
-        ViewOptions(*named, pictures=False, force=True).check()
+        options(True).check()

@@ -27,7 +27,7 @@ def in_terminal(
         stdin=theirs,
         stdout=theirs,
         stderr=subprocess.PIPE,
-        env=clean | {"TERM": "xterm"} | environment,
+        env={**clean, "TERM": "xterm", **environment},
         start_new_session=True,
         preexec_fn=_controlled_by_stdin,
     ) as process:

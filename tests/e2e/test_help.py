@@ -31,6 +31,7 @@ COMMANDS = (
     "search",
     "videos",
     "stats",
+    "open",
     "remove",
     "demo",
     "doctor",

@@ -88,7 +88,6 @@ def test_it_says_what_was_decided_and_how_sure_that_is() -> None:
 def test_what_is_gone_or_changed_is_said() -> None:
     page = hits_page(found("a", Path("/v/a.mp4"), missing=True), [Thumbnail(None, "it is gone")])
     assert "no picture: it is gone" in page
-    assert "the file is missing" in page
     assert "<img" not in page
     page = hits_page(found("a", Path("/v/a.mp4"), recorded_at=0.0), [Thumbnail(b"x", "changed")])
     assert "changed" in page
@@ -108,7 +107,7 @@ NAMES = st.text(st.characters(exclude_categories=()), min_size=1).filter(
 )
 
 
-@given(st.text(st.characters(exclude_categories=("Cs",))), NAMES)
+@given(st.text(), NAMES)
 def test_whatever_stands_in_queries_and_names_is_text(query: str, name: str) -> None:
     try:
         video = Path("/v", name)
@@ -168,7 +167,7 @@ def test_a_browser_shows_all_of_it(archive: Archive, answer: SearchResult, tmp_p
         opened = playwright.chromium.launch(executable_path=browser, args=list(QUIET))
         grounds = set()
         for scheme in ("light", "dark"):
-            page = opened.new_page(color_scheme=scheme)  # type: ignore[arg-type]
+            page = opened.new_page(color_scheme=scheme)
             page.on("console", lambda message: trouble.append(message.text))
             page.on("pageerror", lambda error: trouble.append(str(error)))
             page.on("request", lambda request: fetched.append(request.url))

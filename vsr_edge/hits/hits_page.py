@@ -62,7 +62,6 @@ def _hit(found: SearchResult, moment: Moment, picture: Thumbnail) -> str:
     remarks = [
         *([f"recorded {when}"] if when else []),
         *([picture.remark] if picture.jpeg and picture.remark else []),
-        *(["the file is missing"] if moment.missing else []),
     ]
     return (
         f'<li class="{"guess" if guess else "hit"}">{shown}<div class="about">'

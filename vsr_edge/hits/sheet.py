@@ -53,7 +53,7 @@ def contact_sheet(found: SearchResult, pictures: Sequence[Thumbnail], kind: str 
 
     shown = list(zip(found.moments, pictures, strict=True))[:MOST]
     columns = max(1, math.ceil(math.sqrt(len(shown))))
-    labels = 3 if any(recorded(moment.recorded_at) for moment, _ in shown) else 2
+    labels = 3 if any(_note(*one) for one in shown) else 2
     width, height = TILE[0] + GAP, TILE[1] + labels * LINE + GAP
     across = GAP + columns * width
     draw_heading, heading = _heading(found, across - 2 * GAP)
@@ -73,7 +73,8 @@ def contact_sheet(found: SearchResult, pictures: Sequence[Thumbnail], kind: str 
             tile.thumbnail(TILE)
             inset = (TILE[0] - tile.width) // 2, (TILE[1] - tile.height) // 2
             sheet.paste(tile, (left + inset[0], top + inset[1]))
-        _label(draw, (left, top + TILE[1] + 4), moment, guess=is_guess(found, moment))
+        under = left, top + TILE[1] + 4
+        _label(draw, under, moment, _note(moment, picture), guess=is_guess(found, moment))
     out = io.BytesIO()
     sheet.save(out, kind, quality=88)
     return out.getvalue()
@@ -95,8 +96,8 @@ def _heading(found: SearchResult, room: int) -> tuple[Callable[[ImageDraw], None
     return draw_on, 2 * GAP + sum(round(size * 1.35) for _, size, _ in lines)
 
 
-def _label(draw: ImageDraw, at: tuple[int, int], moment: Moment, *, guess: bool) -> None:
-    """Rank, probability and time; the video; when it was recorded, where that is known."""
+def _label(draw: ImageDraw, at: tuple[int, int], moment: Moment, note: str, *, guess: bool) -> None:
+    """Rank, probability and time; the video; what else there is to say."""
     left, top = at
     likely = f"{moment.rank}.  {likelihood(moment)}{'  a guess' if guess else ''}"
     _line(draw, at, likely, _GUESS if guess else _MATCH, TILE[0] // 2)
@@ -104,7 +105,13 @@ def _label(draw: ImageDraw, at: tuple[int, int], moment: Moment, *, guess: bool)
     wide = round(draw.textlength(when, font=_font_for(when, _TEXT)))
     draw.text((left + TILE[0] - wide, top), when, fill=_INK, font=_font_for(when, _TEXT))
     _line(draw, (left, top + LINE), moment.video.name, _SOFT, TILE[0])
-    _line(draw, (left, top + 2 * LINE), recorded(moment.recorded_at), _SOFT, TILE[0])
+    _line(draw, (left, top + 2 * LINE), note, _SOFT, TILE[0])
+
+
+def _note(moment: Moment, picture: Thumbnail) -> str:
+    """When it was recorded, where that is known; what is to know of its picture."""
+    remark = picture.remark if picture.jpeg else ""
+    return "; ".join(part for part in (recorded(moment.recorded_at), remark) if part)
 
 
 def _line(draw: ImageDraw, at: tuple[int, int], text: str, colour: str, room: int) -> None:

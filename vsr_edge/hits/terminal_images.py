@@ -14,14 +14,14 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from vsr_edge.media.palette import paletted
 from vsr_edge.media.picture import picture_of, png, scaled
 from vsr_edge.types import Pixels
 
 Protocol: TypeAlias = Literal["kitty", "iterm2", "sixel"]
 
 _CHUNK = 4096  # kitty takes no longer piece of base64
-_LEVELS = 6  # of each colour: 216 of the 256 registers that terminals have
-_NONE = _LEVELS**3  # the number of what is clear
+_NONE = 256  # the number of what is clear
 _MISSING = (96, 96, 96)
 
 
@@ -69,26 +69,13 @@ def _sixel(picture: Pixels) -> str:
     height, width = picture.shape[:2]
     # The last rows may be no whole band: what is below the picture is clear.
     numbers = np.full((-(-height // 6) * 6, width), _NONE)
-    numbers[:height] = _dithered(picture)
-    palette = "".join(
-        f"#{number};2;" + ";".join(str(round(100 * level / (_LEVELS - 1))) for level in levels)
-        for number, levels in enumerate(np.ndindex(_LEVELS, _LEVELS, _LEVELS))
-    )
+    shown, palette = paletted(picture[:, :, :3])
+    numbers[:height] = np.where(picture[:, :, 3] > 127, shown.astype(int), _NONE)
+    percent = np.rint(palette / 2.55).astype(int).tolist()
+    used = (number for number in np.unique(numbers).tolist() if number != _NONE)
+    colours = "".join(f"#{one};2;{';'.join(map(str, percent[one]))}" for one in used)
     bands = "-".join("$".join(_lines(band)) for band in numbers.reshape(-1, 6, width))
-    return f'\x1bP0;1q"1;1;{width};{height}{palette}{bands}\x1b\\'
-
-
-def _dithered(picture: Pixels) -> NDArray[np.int64]:
-    """The number of each pixel's colour [H, W]; ordered dithering between the levels."""
-    height, width = picture.shape[:2]
-    bayer = np.zeros((1, 1))
-    for _ in range(3):
-        bayer = np.block([[4 * bayer, 4 * bayer + 2], [4 * bayer + 3, 4 * bayer + 1]])
-    between = np.tile((bayer + 0.5) / bayer.size, (height // 8 + 1, width // 8 + 1))
-    levels = picture[:, :, :3] * ((_LEVELS - 1) / 255) + between[:height, :width, None]
-    red, green, blue = np.moveaxis(levels.astype(np.int64), 2, 0)
-    numbers = (red * _LEVELS + green) * _LEVELS + blue
-    return np.where(picture[:, :, 3] > 127, numbers, _NONE)
+    return f'\x1bP0;1q"1;1;{width};{height}{colours}{bands}\x1b\\'
 
 
 def _lines(band: NDArray[np.int64]) -> Iterator[str]:
