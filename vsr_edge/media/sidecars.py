@@ -31,8 +31,12 @@ _MARKS = (
 )
 # Where half of the bytes are zeros, the text is UTF-16; in one that is none, any zero is junk.
 _WIDE = 0.2
-# So much of a file tells its encoding.
-_GUESSED_BYTES = 1 << 16
+# So much of a file tells its encoding, which is one of those that subtitles were written in.
+_GUESSED_BYTES = 1 << 15
+_ENCODINGS = (
+    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "koi8_r"),
+    *("gb18030", "big5", "shift_jis", "euc_jp", "euc_kr"),
+)
 
 _STAMP = r"\d{1,2}:\d{1,2}:\d{1,2}[.,:]\d{1,3}"
 _DIALOGUE = re.compile(rf"Dialogue:[^,\n]*,\s*{_STAMP}\s*,\s*{_STAMP}\s*,(?:[^,\n]*,){{6}}")
@@ -105,9 +109,10 @@ def decoded(content: bytes) -> str | None:
             return content[: error.start].decode("utf-8")
     from charset_normalizer import from_bytes
 
-    # Where a letter is one byte, the text around it tells what it is; of too little, nothing does.
-    part = b"\n".join(content.splitlines()[:2000])[:_GUESSED_BYTES]
-    guess = from_bytes(part).best()
+    # The lines with letters beyond ASCII tell what they are in; of too few, nothing does.
+    telling = (line for line in content.splitlines() if not line.isascii())
+    part = b"\n".join(telling)[:_GUESSED_BYTES]
+    guess = from_bytes(part, cp_isolation=list(_ENCODINGS)).best()
     return content.decode(guess.encoding if guess else "cp1252", "replace")
 
 
