@@ -13,6 +13,7 @@ import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from vsr_edge.types import Cue
@@ -49,10 +50,16 @@ _TAG = re.compile(r"</?[A-Za-z0-9][^<>\n]{0,500}>|\{\\[^{}\n]{0,2000}\}")
 
 @dataclass(frozen=True, slots=True)
 class ReadTexts:
-    """What was read, in the order of its file; ``problem`` says what could not be, if anything."""
+    """What was read, of each stream by itself and in its order; ``problem`` says what could not be,
+    if anything.
+    """
 
-    cues: tuple[Cue, ...] = ()
+    tracks: tuple[tuple[Cue, ...], ...] = ()
     problem: str | None = None
+
+    @property
+    def cues(self) -> tuple[Cue, ...]:
+        return tuple(chain.from_iterable(self.tracks))
 
 
 def sidecars_of(video: Path, names: Iterable[str]) -> list[Path]:
@@ -148,7 +155,7 @@ def parsed(text: str) -> ReadTexts:
             cues.append(Cue(event.start / 1000, event.end / 1000, words))
     if not cues:
         return ReadTexts(problem="no subtitles were found in it")
-    return ReadTexts(tuple(cues), f"lines that cannot be read: {lost}" if lost else None)
+    return ReadTexts((tuple(cues),), f"lines that cannot be read: {lost}" if lost else None)
 
 
 def plain(text: str) -> str:
