@@ -23,10 +23,10 @@ from vsr_edge.types import Pixels, SearchResult, Seconds, StoredVideo
 
 if TYPE_CHECKING:
     from vsr_edge.bundle.model import Bundle
+    from vsr_edge.ingest.cues import Listener
     from vsr_edge.ingest.recorded import Site
     from vsr_edge.ingest.reindex import ReindexSummary
     from vsr_edge.ingest.run import IngestSummary, Progress
-    from vsr_edge.ingest.texts import Listener
     from vsr_edge.media.hwaccel import Device
 
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|heif|avif)$", re.IGNORECASE)
@@ -71,7 +71,7 @@ class Archive:
             stream: which video stream of files that have several, counted from 0, or "all", each
                 as a video of its own, ``path#1``; None is the one that the file alone means.
             tags: given to all videos that are named, known or new.
-            listeners: what finds words beside those of subtitles (:mod:`vsr_edge.ingest.listen`).
+            listeners: what finds words beside those of subtitles (:mod:`vsr_edge.ingest.cues`).
 
         Raises:
             ArchiveLocked: another process is writing.
@@ -192,7 +192,7 @@ class Archive:
 
     def _found(self, query: str, options: SearchOptions) -> SearchResult:
         """By pictures, words or both."""
-        from vsr_edge.search.texts import text_search, with_texts
+        from vsr_edge.search.fusion import text_search, with_texts
 
         if options.text:
             return text_search(self.store, query, options)  # with no model, whatever encoded it

@@ -28,6 +28,9 @@ LINES = (
 )
 
 
+WORDS = ["fire", "door", "open", "wait", "by", "the", "Ärger", "C++"]
+
+
 def cues(*lines: str, every: float = 2.0, first: float = 0.0) -> tuple[Cue, ...]:
     return tuple(
         Cue(first + every * n, first + every * (n + 0.9), line) for n, line in enumerate(lines)
@@ -128,11 +131,7 @@ def test_no_query_is_an_error(table: sqlite3.Connection, query: str) -> None:
         assert words > 0
 
 
-@given(
-    st.lists(
-        st.sampled_from(["fire", "door", "open", "wait", "by", "the", "Ärger", "C++"]), min_size=1
-    )
-)
+@given(st.lists(st.sampled_from(WORDS), min_size=1))
 def test_whatever_is_said_is_found_by_its_own_words(
     table: sqlite3.Connection, words: list[str]
 ) -> None:
@@ -227,6 +226,6 @@ def test_words_live_through_a_change_of_bundle(spoken: Store) -> None:
 
 def test_a_python_without_full_text_search_is_named(tmp_path: Path) -> None:
     """Such a build gives this error, wherever it meets the table."""
-    with pytest.raises(ArchiveError, match=r"built without FTS5.*another build"):
-        with translate_errors(tmp_path):
-            raise sqlite3.OperationalError("no such module: fts5")
+    said = pytest.raises(ArchiveError, match=r"built without FTS5.*another build")
+    with said, translate_errors(tmp_path):
+        raise sqlite3.OperationalError("no such module: fts5")

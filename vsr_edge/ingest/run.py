@@ -15,6 +15,7 @@ import numpy as np
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import VsrEdgeError
 from vsr_edge.ingest.clips import clip_vectors, cut
+from vsr_edge.ingest.cues import Listener, Words
 from vsr_edge.ingest.read import (
     QUEUE_EVENTS,
     Ended,
@@ -30,7 +31,6 @@ from vsr_edge.ingest.read import (
 )
 from vsr_edge.ingest.recorded import Site, ask_containers
 from vsr_edge.ingest.scan import FoundFile, is_gone, scan
-from vsr_edge.ingest.texts import Listener, Words
 from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.hwaccel import Device
 from vsr_edge.store.base import Store, Writer
@@ -118,7 +118,7 @@ def ingest(
 ) -> IngestSummary:
     """Bring the archive up to date with the files; what is known and unchanged is skipped.
 
-    Subtitles are read along, and further words by the ``listeners`` (:mod:`vsr_edge.ingest.texts`).
+    Subtitles are read along, and further words by the ``listeners`` (:mod:`vsr_edge.ingest.cues`).
 
     An interruption (Ctrl-C) is no error: the video in progress is dropped, all before it are kept,
     and the summary says so. ``stream`` is that of :meth:`vsr_edge.archive.Archive.index`. ``site``

@@ -13,6 +13,7 @@ import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from vsr_edge.types import Cue
@@ -31,8 +32,12 @@ _MARKS = (
 )
 # Where half of the bytes are zeros, the text is UTF-16; in one that is none, any zero is junk.
 _WIDE = 0.2
-# So much of a file tells its encoding.
-_GUESSED_BYTES = 1 << 16
+# So much of a file tells its encoding, which is one of those that subtitles were written in.
+_GUESSED_BYTES = 1 << 15
+_ENCODINGS = (
+    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "koi8_r"),
+    *("gb18030", "big5", "shift_jis", "euc_jp", "euc_kr"),
+)
 
 _STAMP = r"\d{1,2}:\d{1,2}:\d{1,2}[.,:]\d{1,3}"
 _DIALOGUE = re.compile(rf"Dialogue:[^,\n]*,\s*{_STAMP}\s*,\s*{_STAMP}\s*,(?:[^,\n]*,){{6}}")
@@ -45,10 +50,16 @@ _TAG = re.compile(r"</?[A-Za-z0-9][^<>\n]{0,500}>|\{\\[^{}\n]{0,2000}\}")
 
 @dataclass(frozen=True, slots=True)
 class ReadTexts:
-    """What was read, in the order of its file; ``problem`` says what could not be, if anything."""
+    """What was read, of each stream by itself and in its order; ``problem`` says what could not be,
+    if anything.
+    """
 
-    cues: tuple[Cue, ...] = ()
+    tracks: tuple[tuple[Cue, ...], ...] = ()
     problem: str | None = None
+
+    @property
+    def cues(self) -> tuple[Cue, ...]:
+        return tuple(chain.from_iterable(self.tracks))
 
 
 def sidecars_of(video: Path, names: Iterable[str]) -> list[Path]:
@@ -105,9 +116,10 @@ def decoded(content: bytes) -> str | None:
             return content[: error.start].decode("utf-8")
     from charset_normalizer import from_bytes
 
-    # Where a letter is one byte, the text around it tells what it is; of too little, nothing does.
-    part = b"\n".join(content.splitlines()[:2000])[:_GUESSED_BYTES]
-    guess = from_bytes(part).best()
+    # The lines with letters beyond ASCII tell what they are in; of too few, nothing does.
+    telling = (line for line in content.splitlines() if not line.isascii())
+    part = b"\n".join(telling)[:_GUESSED_BYTES]
+    guess = from_bytes(part, cp_isolation=list(_ENCODINGS)).best()
     return content.decode(guess.encoding if guess else "cp1252", "replace")
 
 
@@ -143,7 +155,7 @@ def parsed(text: str) -> ReadTexts:
             cues.append(Cue(event.start / 1000, event.end / 1000, words))
     if not cues:
         return ReadTexts(problem="no subtitles were found in it")
-    return ReadTexts(tuple(cues), f"lines that cannot be read: {lost}" if lost else None)
+    return ReadTexts((tuple(cues),), f"lines that cannot be read: {lost}" if lost else None)
 
 
 def plain(text: str) -> str:

@@ -45,8 +45,8 @@ def embedded_texts(file: Path | SourceFile) -> ReadTexts:
             return ReadTexts(problem=problem)
         first, base = opened.stream.start_time, rational(opened.stream.time_base)
         begin = float(first * base) if first is not None and base else 0.0
-        cues: list[Cue] = []
-        open_ended: dict[int, int] = {}
+        tracks: dict[int, list[Cue]] = {index: [] for index in readers}
+        open_ended: set[int] = set()
         streams = [one for one in opened.container.streams.subtitles if one.index in readers]
         packets = opened.container.demux(*streams)
         while True:
@@ -62,18 +62,19 @@ def embedded_texts(file: Path | SourceFile) -> ReadTexts:
             if packet.pts is None or not clock:
                 continue
             at = float(packet.pts * clock) - begin
+            track = tracks[number]
             if number in open_ended:
-                place = open_ended.pop(number)
-                start, words = cues[place].start, cues[place].text
-                cues[place] = Cue(start, min(max(at, start), start + _USUAL), words)
+                open_ended.remove(number)
+                start, words = track[-1].start, track[-1].text
+                track[-1] = Cue(start, min(max(at, start), start + _USUAL), words)
             words = readers[number](bytes(packet)) if packet.size else ""
             if words:
                 length = float(packet.duration * clock) if packet.duration else 0.0
                 if not length:
-                    open_ended[number] = len(cues)
-                cues.append(Cue(at, at + (length or _USUAL), words))
+                    open_ended.add(number)
+                track.append(Cue(at, at + (length or _USUAL), words))
         opened.check()
-        return ReadTexts(tuple(cues), problem)
+        return ReadTexts(tuple(map(tuple, tracks.values())), problem)
 
 
 def _codec(stream: Any) -> str:

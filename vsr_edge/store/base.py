@@ -33,8 +33,8 @@ from vsr_edge.types import (
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The words of a video from one source, in time order; ``stamp`` tells what they were read of,
-    so that whoever reads it again knows whether it is still that.
+    """The words of a video from one source, stream by stream in time order; ``stamp`` tells what
+    they were read of, so that whoever reads it again knows whether it is still that.
     """
 
     stamp: str

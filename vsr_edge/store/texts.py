@@ -143,7 +143,12 @@ def write_texts(
 def _passages(cues: Sequence[Cue], source: TextSource) -> Iterator[str]:
     for one, behind in pairwise((*cues, None)):
         assert one is not None
-        goes_on = behind is not None and source in _ONE_FLOW and behind.start - one.end <= GOES_ON
+        # Where time goes back, another stream of words begins.
+        goes_on = (
+            behind is not None
+            and source in _ONE_FLOW
+            and one.start <= behind.start <= one.end + GOES_ON
+        )
         yield f"{one.text}{_NEXT}{behind.text}" if behind is not None and goes_on else one.text
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,11 +29,13 @@ _STILL_THERE: Seconds = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """What finds further words in a video; ``stamp`` names it and what else decides them."""
+    """What finds words in a video; ``stamp`` names it and what else decides them. It gives one
+    stream of words or several: what is said in one goes on in it.
+    """
 
     source: TextSource
     stamp: str
-    read: Callable[[StoredVideo], Iterable[Cue]]
+    read: Callable[[StoredVideo], Iterable[Iterable[Cue]]]
 
 
 @dataclass(slots=True)
@@ -62,7 +64,7 @@ class Words:
             if known.get(one.source) == one.stamp:
                 continue
             try:
-                cues = list(one.read(stored))
+                tracks = [list(track) for track in one.read(stored)]
             except MediaError as error:
                 self.problems.append((path, error.reason))
             except VsrEdgeError:
@@ -70,7 +72,7 @@ class Words:
             except Exception as error:  # as of a model: no reason to lose the video
                 self.problems.append((path, unexpected(error)))
             else:
-                self._set(stored, one.source, one.stamp, cues)
+                self._set(stored, one.source, one.stamp, tracks)
 
     def _sidecars(self, stored: StoredVideo, known: str | None) -> None:
         file, _ = split_stream(stored.video.path)
@@ -85,33 +87,37 @@ class Words:
             return
         if stamp == known:
             return
-        cues: list[Cue] = []
+        tracks: list[tuple[Cue, ...]] = []
         for one in files:
             try:
                 read = read_sidecar(one)
             except OSError as error:
                 self.problems.append((one, f"it cannot be read ({error.strerror or error})"))
                 return
-            cues += self._said(one, read)
-        self._set(stored, "sidecar", stamp, cues)
+            tracks += self._tracks(one, read)
+        self._set(stored, "sidecar", stamp, tracks)
 
     def _names(self, folder: Path) -> list[str]:
         if folder not in self._folders:
             self._folders[folder] = os.listdir(folder)  # noqa: PTH208 — names are all that is asked
         return self._folders[folder]
 
-    def _embedded(self, stored: StoredVideo) -> Iterator[Cue]:
-        yield from self._said(stored.video.path, embedded_texts(stored.video.path))
+    def _embedded(self, stored: StoredVideo) -> tuple[tuple[Cue, ...], ...]:
+        return self._tracks(stored.video.path, embedded_texts(stored.video.path))
 
-    def _said(self, path: Path, read: ReadTexts) -> tuple[Cue, ...]:
+    def _tracks(self, path: Path, read: ReadTexts) -> tuple[tuple[Cue, ...], ...]:
         if read.problem is not None:
             self.problems.append((path, read.problem))
-        return read.cues
+        return read.tracks
 
     def _set(
-        self, stored: StoredVideo, source: TextSource, stamp: str, cues: Iterable[Cue]
+        self,
+        stored: StoredVideo,
+        source: TextSource,
+        stamp: str,
+        tracks: Iterable[Iterable[Cue]],
     ) -> None:
-        tidy = tidied(cues, stored.video.duration)
+        tidy = [cue for track in tracks for cue in tidied(track, stored.video.duration)]
         self.writer.set_texts(stored.video_id, source, Texts(stamp, tuple(tidy)))
         self.cues += len(tidy)
 
