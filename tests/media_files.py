@@ -18,6 +18,7 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -121,14 +122,19 @@ def write_video(
         if sound is not None:
             assert isinstance(sound, AudioStream)
             sound.layout = "mono"
+        heard = None if sound is None else _tone(sound, audio_seconds, start, clicks)
         for index, time in enumerate(times):
             frame = av.VideoFrame.from_ndarray(draw(index, width, height), format="rgb24")
             frame = frame.reformat(format=pixel_format)
             frame.pts, frame.time_base = round((start + time) / step), step
             output.mux(stream.encode(frame))
+            while clicks is not None and heard is not None and (sounds := next(heard, None)):
+                output.mux(sounds[1])
+                if sounds[0] > time:
+                    break
         output.mux(stream.encode(None))
-        if sound is not None:
-            _write_tone(output, sound, audio_seconds, start if clicks is not None else 0.0, clicks)
+        for _, packets in heard or ():
+            output.mux(packets)
     return path
 
 
@@ -136,13 +142,18 @@ def write_video(
 CLICK = 0.004
 
 
-def _write_tone(
-    output: OutputContainer,
+def _write_tone(output: OutputContainer, stream: AudioStream, seconds: float) -> None:
+    for _, packets in _tone(stream, seconds):
+        output.mux(packets)
+
+
+def _tone(
     stream: AudioStream,
     seconds: float,
     start: float = 0.0,
     clicks: Sequence[float] | None = None,
-) -> None:
+) -> Iterator[tuple[float, list[Packet]]]:
+    """Coded sound, each time with when it ends."""
     layout, rate, size = "mono", stream.codec_context.sample_rate, 1024
     for first in range(0, int(seconds * rate), size):
         time = np.arange(first, first + size, dtype=np.float64) / rate
@@ -153,9 +164,9 @@ def _write_tone(
         samples = wave.astype(np.int16)[None]
         frame = av.AudioFrame.from_ndarray(samples, format="s16", layout=layout)
         frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
-        frame.pts = first + round(start * rate)
-        output.mux(stream.encode(frame))
-    output.mux(stream.encode(None))
+        frame.pts = first + round(start * rate if clicks is not None else 0)
+        yield (first + size) / rate, stream.encode(frame)
+    yield seconds, stream.encode(None)
 
 
 def write_sound(path: Path, codec: str, seconds: float = 2.0) -> Path:
