@@ -46,9 +46,12 @@ class ListOptions:
         """Give the moments that match as the list; guesses are none of it."""
         from vsr_edge.hits.cuts import hits_of
 
-        hits = hits_of(found)
-        if self.format is not None and hits:
+        if self.format is None:
+            return
+        if hits := hits_of(found):
             put_list(hits, self.format, self.list_out, archive, force=self.list_force)
+        elif found.moments:
+            say("nothing found that is likely enough to be listed")
 
 
 def check_format(kind: str | None) -> None:

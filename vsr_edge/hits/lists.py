@@ -110,7 +110,7 @@ def _csv(hits: Sequence[Listed], _: str) -> str:
         row = (
             *(hit.number, str(hit.video), f"{one.at(one.first):.6f}", f"{one.at(one.behind):.6f}"),
             *(one.first, one.behind, str(one.rate), one.code(one.first), one.code(one.behind)),
-            *(_rounded(hit.match_probability), _rounded(hit.score), hit.label),
+            *(_rounded(hit.match_probability), _rounded(hit.score), printable(hit.label)),
         )
         rows.writerow(
             f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

@@ -22,8 +22,16 @@ from vsr_edge.types import Seconds
 _FIRST_PYAV = 15
 # What writes files of an ending, where a copy may be put into such.
 FORMATS = {
-    ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm",
-    ".ts": "mpegts", ".m2ts": "mpegts", ".mts": "mpegts", ".gif": "gif", ".flv": "flv",
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".webm": "webm",
+    ".ts": "mpegts",
+    ".m2ts": "mpegts",
+    ".mts": "mpegts",
+    ".gif": "gif",
+    ".flv": "flv",
 }
 
 
