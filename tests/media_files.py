@@ -18,6 +18,7 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -92,10 +93,14 @@ def write_video(
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     audio_seconds: float = 0.0,
+    audio_codec: str = "aac",
+    audio_rate: int = 16_000,
+    clicks: Sequence[float] | None = None,
     draw: Callable[[int, int, int], NDArray[np.uint8]] = picture,
 ) -> Target:
     """Write frame i, which shows the number i, at ``start + times[i]`` seconds; returns ``path``.
 
+    clicks: when to be heard in place of a tone, in seconds from the first frame.
     path: a ``Path``, or an object with a ``write`` method.
     """
     target = str(path) if isinstance(path, Path) else path
@@ -113,29 +118,55 @@ def write_video(
         constant = codec in _AT_A_RATE or output.format.name == "avi"
         step = Fraction(1, rate) if constant else Fraction(1, 1000)
         stream.codec_context.time_base = step
-        sound = output.add_stream("aac", rate=16_000) if audio_seconds else None
+        sound = output.add_stream(audio_codec, rate=audio_rate) if audio_seconds else None
         if sound is not None:
+            assert isinstance(sound, AudioStream)
             sound.layout = "mono"
+        heard = None if sound is None else _tone(sound, audio_seconds, start, clicks)
         for index, time in enumerate(times):
             frame = av.VideoFrame.from_ndarray(draw(index, width, height), format="rgb24")
             frame = frame.reformat(format=pixel_format)
             frame.pts, frame.time_base = round((start + time) / step), step
             output.mux(stream.encode(frame))
+            while clicks is not None and heard is not None and (sounds := next(heard, None)):
+                output.mux(sounds[1])
+                if sounds[0] > time:
+                    break
         output.mux(stream.encode(None))
-        if sound is not None:
-            _write_tone(output, sound, audio_seconds)
+        for _, packets in heard or ():
+            output.mux(packets)
     return path
 
 
+# A click is so many seconds of a high tone.
+CLICK = 0.004
+
+
 def _write_tone(output: OutputContainer, stream: AudioStream, seconds: float) -> None:
+    for _, packets in _tone(stream, seconds):
+        output.mux(packets)
+
+
+def _tone(
+    stream: AudioStream,
+    seconds: float,
+    start: float = 0.0,
+    clicks: Sequence[float] | None = None,
+) -> Iterator[tuple[float, list[Packet]]]:
+    """Coded sound, each time with when it ends."""
     layout, rate, size = "mono", stream.codec_context.sample_rate, 1024
     for first in range(0, int(seconds * rate), size):
-        phase = np.arange(first, first + size, dtype=np.float32) * (440 * 2 * np.pi / rate)
-        samples = (np.sin(phase) * 8000).astype(np.int16)[None]
+        time = np.arange(first, first + size, dtype=np.float64) / rate
+        wave = np.sin(time * (440 * 2 * np.pi)) * 8000
+        if clicks is not None:
+            heard = np.any([(time >= at) & (time < at + CLICK) for at in clicks], axis=0)
+            wave = np.where(heard, np.sin(time * (2000 * 2 * np.pi)) * 24000, 0)
+        samples = wave.astype(np.int16)[None]
         frame = av.AudioFrame.from_ndarray(samples, format="s16", layout=layout)
-        frame.sample_rate, frame.pts, frame.time_base = rate, first, Fraction(1, rate)
-        output.mux(stream.encode(frame))
-    output.mux(stream.encode(None))
+        frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+        frame.pts = first + round(start * rate if clicks is not None else 0)
+        yield (first + size) / rate, stream.encode(frame)
+    yield seconds, stream.encode(None)
 
 
 def write_sound(path: Path, codec: str, seconds: float = 2.0) -> Path:

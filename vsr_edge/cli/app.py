@@ -17,6 +17,7 @@ import typer
 from vsr_edge.cli import search_commands
 from vsr_edge.cli.bundle_commands import bundle_app
 from vsr_edge.cli.console import run
+from vsr_edge.cli.cut_command import cut
 from vsr_edge.cli.demo import demo
 from vsr_edge.cli.doctor import doctor
 from vsr_edge.cli.eval_commands import evaluate, evaluate_predictions
@@ -63,6 +64,7 @@ for command in (
     index,
     reindex,
     search_commands.search,
+    cut,
     search_commands.videos,
     search_commands.stats,
     remove,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vsr_edge.cli.console import EXIT_NOTHING, answer, opened_archive, say
+from vsr_edge.cli.list_options import ListOptions
 from vsr_edge.cli.options import (
     ArchiveOption,
     JsonOption,
@@ -53,6 +54,7 @@ def search(
         bool, option("Every candidate of every turn, in the JSON too.", "--turns")
     ] = False,
     view: ViewOptions,
+    listed: ListOptions,
     models: ModelOptions,
     json_output: JsonOption = False,
 ) -> None:
@@ -65,6 +67,7 @@ def search(
     from vsr_edge.hits.last import keep_last
 
     view.check()
+    listed.check(json_output)
     with opened_archive(archive, **asdict(models)) as opened:
         found = opened.search(
             " ".join(query),
@@ -77,12 +80,13 @@ def search(
         keep_last(opened.settings.archive, found)
         for notice in found.notices:
             say(notice)
+        listed.put(found, opened, force=view.force)
         answer(
             json_output,
             lambda of: of.SearchDocument.of(found, opened, trace=turns),
             lambda: (
                 print_search(found, explain=explain, trace=turns)
-                if found.moments or explain or turns
+                if (found.moments or explain or turns) and listed.format is None
                 else None
             ),
         )

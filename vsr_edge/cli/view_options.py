@@ -31,7 +31,7 @@ class ViewOptions:
     pictures: Annotated[
         bool, option("Show the hits in the terminal: kitty, iTerm2, Sixel.", "--pictures")
     ]
-    force: Annotated[bool, option("Overwrite files that --sheet and --html name.", "--force")]
+    force: Annotated[bool, option("Overwrite files that are there already.", "--force")]
 
     def check(self) -> None:
         """Say what cannot be done before anything is searched.

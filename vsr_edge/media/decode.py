@@ -116,7 +116,7 @@ class FrameReader:
     def _read(self) -> Generator[FrameBatch, None, None]:
         times: list[Seconds] = []
         pixels = np.empty((0, 0, 0, 3), np.uint8)
-        for time, frame in self._planned():
+        for time, frame in self.frames():
             try:
                 picture = self._convert(frame)
             except (av.FFmpegError, ValueError, MemoryError) as error:
@@ -140,8 +140,10 @@ class FrameReader:
             path = self._plan.video.path
             raise UnreadableMedia(path, "not one frame of its video can be decoded")
 
-    def _planned(self) -> Iterator[tuple[Seconds, VideoFrame]]:
-        """The planned frames; one that is lost is replaced by a near one behind it."""
+    def frames(self) -> Iterator[tuple[Seconds, VideoFrame]]:
+        """The planned frames as they were decoded, in place of the batches; one that is lost is
+        replaced by a near one behind it.
+        """
         stamps = self._plan.stamps
         with opened(self._source or self._plan.video.path) as source:
             for plan in (self._plan, self._plan.whole):

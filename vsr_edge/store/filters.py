@@ -81,7 +81,7 @@ def _kept(connection: sqlite3.Connection, where: Filter) -> Kept:
 def _clips(
     connection: sqlite3.Connection, where: Filter, video: int, begin: float, end: float
 ) -> Ids:
-    """The clips of a video that lie in the time wanted: int64 [n, 3] of id, first and last frame."""
+    """The clips of a video that lie in the time wanted: int64 [n, 3] of id, first, last frame."""
     found: set[tuple[int, int, int]] = set()
     for start, stop in spans_within(where, begin, end):
         found.update(
