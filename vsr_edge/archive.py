@@ -20,7 +20,7 @@ from vsr_edge.ingest.scan import (
     missing_videos,
     plan_prune,
 )
-from vsr_edge.query import Place, Query, SearchChanges, SearchOptions, VideoNames
+from vsr_edge.query import Query, SearchChanges, SearchOptions, VideoNames
 from vsr_edge.search.video_names import named
 from vsr_edge.store import open_store
 from vsr_edge.store.base import ArchiveStats, Store
@@ -306,8 +306,7 @@ def _asked(query: str | Query) -> Query:
         )
     like = asked.like
     if isinstance(like, str):
-        # A file may be called so too.
-        like = (None if os.path.isfile(like) else Place.read(like)) or Path(like)  # noqa: PTH113
+        like = Query.read_like(like)
     if isinstance(like, Path) and like.suffix.lower() in VIDEO_SUFFIXES - {".gif"}:
         raise UsageError(f"{like} is a video: say which moment of it, as in {like}@1:23")
     return replace(asked, like=like)

@@ -118,7 +118,7 @@ class Place:
 
     def __str__(self) -> str:
         until = "" if self.end == self.start else f"–{clock(self.end)}"
-        return f"{os.fspath(self.video)}@{clock(self.start)}{until}"
+        return f"{Path(self.video).name}@{clock(self.start)}{until}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +167,18 @@ class Query:
         if not 0 < self.weight < 1:
             raise UsageError(f"weight must lie between 0 and 1, not at {self.weight}")
 
+    @staticmethod
+    def read_like(text: str) -> Path | Place:
+        """What a string names: a file that is called so, else a moment, else a picture."""
+        if os.path.isfile(text):  # noqa: PTH113 — never raises
+            return Path(text)
+        return Place.read(text) or Path(text)
+
     @property
     def shown(self) -> str:
         """All of it in one line, for people."""
-        named = isinstance(self.like, str | Path | Place)
-        like = str(self.like) if named else "a picture"
+        like = str(self.like) if isinstance(self.like, str | Place) else "a picture"
+        like = self.like.name if isinstance(self.like, Path) else like
         judged = f"{len(self.good)} liked, {len(self.bad)} rejected"
         parts = (
             self.text,

@@ -65,7 +65,9 @@ def several_right_answers(
         query, seen, shares = Query(word), set[str](), []
         for _ in range(ROUNDS + 1):
             moments = archive.search(query, top_k=3 * SHOWN, candidates=32).moments
-            good, bad, new = [], [], 0
+            good: list[Place] = []
+            bad: list[Place] = []
+            new = 0
             for moment in moments:
                 scene = scene_of(scenes, moment)
                 if scene is None or scene.photo in seen or new == SHOWN:
@@ -116,4 +118,5 @@ def main(archive: Path, benchmark: Path, captions: Path, split: str, *named: str
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]), *sys.argv[4:])
+    archive, benchmark, captions = map(Path, sys.argv[1:4])
+    main(archive, benchmark, captions, *sys.argv[4:])

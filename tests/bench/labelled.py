@@ -1,4 +1,4 @@
-"""A composed benchmark with what people said of every scene: truth for more than one right answer."""
+"""A composed benchmark with what people said of every scene: truth for several right answers."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from vsr_edge.cli.eval_commands import evaluate, evaluate_predictions
 from vsr_edge.cli.export_command import PASS_ON, export
 from vsr_edge.cli.index_commands import index, prune, reindex, remove
 from vsr_edge.cli.options import App
+from vsr_edge.cli.saved_commands import saved_app, similar
 
 app = App(
     name="vsr-edge",
@@ -62,6 +63,7 @@ for command in (
     index,
     reindex,
     search_commands.search,
+    similar,
     search_commands.videos,
     search_commands.stats,
     remove,
@@ -73,6 +75,7 @@ for command in (
 app.command("eval")(evaluate)
 app.command("eval-predictions")(evaluate_predictions)
 app.command("export", context_settings=PASS_ON)(export)
+app.add_typer(saved_app, name="saved")
 app.add_typer(bundle_app, name="bundle")
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vsr_edge.cli.console import EXIT_NOTHING, answer, opened_archive, say
+from vsr_edge.cli.many_queries import answer_queries
 from vsr_edge.cli.options import (
     ArchiveOption,
     JsonOption,
@@ -18,10 +19,12 @@ from vsr_edge.cli.options import (
     argument,
     option,
 )
+from vsr_edge.cli.query_options import QueryOptions, asked_query
 from vsr_edge.cli.tables import Column, Table, megabytes, pairs, print_tables
 
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive
+    from vsr_edge.query import Query, SearchOptions
     from vsr_edge.store.base import ArchiveStats
     from vsr_edge.types import SearchResult, StoredVideo
 
@@ -29,7 +32,9 @@ SHOWN_A_TURN = 3
 
 
 def search(
-    query: Annotated[list[str], argument("What is to be seen, in plain English.")],
+    query: Annotated[
+        list[str] | None, argument("What is to be seen, in plain English.", metavar="[QUERY]...")
+    ] = None,
     *,
     archive: ArchiveOption = None,
     top_k: Annotated[int, option("At most so many moments.", "--top-k", "-k", min=1)] = 10,
@@ -44,6 +49,7 @@ def search(
             "-v",
         ),
     ] = None,
+    also: QueryOptions,
     loop: LoopOptions,
     explain: Annotated[bool, option("Say how the answer was found.", "--explain", "-e")] = False,
     turns: Annotated[
@@ -52,34 +58,58 @@ def search(
     models: ModelOptions,
     json_output: JsonOption = False,
 ) -> None:
-    """Find the moments that match a sentence, or learn that it is not there.
+    """Find the moments that match a sentence or look like a picture, or learn that there are none.
 
     Exit code 3: nothing matched; what is shown then are guesses.
 
     Example: [bold]vsr-edge search "a man puts a red box on the shelf" --top-k 5[/bold]
     """
+    with opened_archive(archive, **asdict(models)) as opened:
+        options = how_to_search(
+            top_k=top_k, min_score=min_score, video=video or None, **asdict(loop)
+        )
+        if also.queries is not None:
+            answer_queries(opened, query, also, options, trace=turns)
+        asked = asked_query(opened, query, also)
+        answer_query(opened, asked, options, as_json=json_output, explain=explain, trace=turns)
+
+
+def how_to_search(**given: Any) -> SearchOptions:
+    """The options of a search that are given, and not None; the defaults of the others."""
+    from vsr_edge.query import SearchOptions
+
+    return SearchOptions().changed(**given)
+
+
+def answer_query(
+    archive: Archive,
+    query: Query,
+    options: SearchOptions,
+    *,
+    as_json: bool,
+    explain: bool = False,
+    trace: bool = False,
+) -> None:
+    """Search, keep the answer as the last one, print it, and exit with 3 where nothing matched."""
     from vsr_edge.hits.last import keep_last
 
-    with opened_archive(archive, **asdict(models)) as opened:
-        found = opened.search(
-            " ".join(query), top_k=top_k, min_score=min_score, video=video, **asdict(loop)
-        )
-        keep_last(opened.settings.archive, found)
-        for notice in found.notices:
-            say(notice)
-        answer(
-            json_output,
-            lambda of: of.SearchDocument.of(found, opened, trace=turns),
-            lambda: (
-                print_search(found, explain=explain, trace=turns)
-                if found.moments or explain or turns
-                else None
-            ),
-        )
-        if not found.moments:
-            say(_why_nothing(opened, min_score))
-        if not found.moments or found.verdict.decision == "no_match":
-            raise typer.Exit(EXIT_NOTHING)
+    found = archive.search(query, options)
+    keep_last(archive.settings.archive, found, query)
+    for notice in found.notices:
+        say(notice)
+    answer(
+        as_json,
+        lambda of: of.SearchDocument.of(found, archive, trace=trace),
+        lambda: (
+            print_search(found, explain=explain, trace=trace)
+            if found.moments or explain or trace
+            else None
+        ),
+    )
+    if not found.moments:
+        say(_why_nothing(archive, options.min_score))
+    if not found.moments or found.verdict.decision == "no_match":
+        raise typer.Exit(EXIT_NOTHING)
 
 
 def _why_nothing(archive: Archive, min_score: float | None) -> str:

@@ -128,13 +128,13 @@ class Asked:
                     if len(found) == self.options.candidates:
                         return found
                     others.append(best)
-                    first, last = self._reach(hit.video, best)
+                    reach = max(best - REACH, 0), min(best + REACH, hit.video.frames - 1)
+                    first, last = self._allowed(hit.video, best, *reach)
                     found.append(replace(hit, best=best, first=first, last=last, score=score))
         return found
 
-    def _reach(self, video: StoredVideo, best: int) -> tuple[int, int]:
-        """The first and last frame to show around one: none that is left out."""
-        first, last = max(best - REACH, 0), min(best + REACH, video.frames - 1)
+    def _allowed(self, video: StoredVideo, best: int, first: int, last: int) -> tuple[int, int]:
+        """The part of frames ``first`` to ``last`` around one of them of which none is left out."""
         others = [one for one in self.left_out if one.video.video_id == video.video_id]
         first = max([first, *(one.last + 1 for one in others if one.last < best)])
         return first, min([last, *(one.first - 1 for one in others if one.first > best)])
@@ -194,10 +194,18 @@ class Asked:
             best = np.concatenate([one.best_frame.vectors for one in windows])
             scores = best.astype(np.float32) @ vector
         order = found.match + calibration.score_weight * scores
-        usual = self._sample @ vector
-        deviation = max(float(usual.std()), LEAST_DEVIATION)
-        z = np.asarray((scores - float(usual.mean())) / deviation)
+        z = self.standardised(scores, vector)
         return found, calibration.probability(order, z, frames_searched)
+
+    def standardised(
+        self, scores: NDArray[np.floating], vector: Vectors | None = None
+    ) -> NDArray[np.floating]:
+        """How many standard deviations scores lie above what footage has for this query, or for
+        another one's ``vector``.
+        """
+        usual = self._sample @ (self.vector if vector is None else vector)
+        deviation = max(float(usual.std()), LEAST_DEVIATION)
+        return np.asarray((scores - float(usual.mean())) / deviation)
 
     @cached_property
     def _sample(self) -> Vectors:
@@ -219,7 +227,10 @@ class Asked:
         places = []
         for one in windows:
             context = round(CONTEXT_SECONDS * one.video.sampling.fps)
-            places.append((one.video.video_id, max(one.first - context, 0), one.last + context))
+            first, last = max(one.first - context, 0), one.last + context
+            if one.unit_frames == 1 or len(one.frames):
+                first, last = self._allowed(one.video, one.best, first, last)
+            places.append((one.video.video_id, first, last))
         read = zip(windows, places, self.store.frames_of(places), strict=True)
         return [partial(self._scored, one, place[1:], frames) for one, place, frames in read]
 

@@ -18,7 +18,6 @@ from vsr_edge.query import Query, SearchOptions
 from vsr_edge.search.candidates import Asked, footage, likeliest_first
 from vsr_edge.search.explain import refinement
 from vsr_edge.search.one_shot import one_shot
-from vsr_edge.search.places import Stretch
 from vsr_edge.search.spans import Window
 from vsr_edge.store.base import Store
 from vsr_edge.types import (
@@ -60,9 +59,9 @@ def search(
                 "match" if matches else "no_match", best if matches else None, threshold
             )
             with clock.stage("ground"):
-                unwanted = [Stretch.of(one, store) for one in judged if one.unwanted]
-                asked.left_out.extend(unwanted)
-                found = asked.ground([one for one in judged if not one.unwanted], [hits])
+                # What was not judged may show what is not to be seen.
+                others = [hits] if asked.against is None else []
+                found = asked.ground([one for one in judged if not one.unwanted], others)
         else:  # nothing to be verified, or to verify it by
             verdict = Verdict("unverified")
             found, turns = one_shot(asked, hits)

@@ -36,12 +36,6 @@ class Stretch:
         """As a store is asked for its frames."""
         return self.video.video_id, self.first, self.last
 
-    @classmethod
-    def of(cls, window: Window, store: Store) -> Stretch:
-        """What a window shows."""
-        first, last = _frames(store, window.video, window.start, window.end)
-        return cls(window.video, first, last, window.start, window.end)
-
     def holds(self, video: StoredVideo, frame: int) -> bool:
         return self.video.video_id == video.video_id and self.first <= frame <= self.last
 

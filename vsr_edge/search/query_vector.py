@@ -20,7 +20,7 @@ from vsr_edge.store.base import Store
 from vsr_edge.types import Vectors
 
 # Beside a sentence of weight 1, chosen on footage of the val photos (docs/measurements.md).
-AGAINST, GOOD, BAD = 0.5, 0.5, 0.25
+AGAINST, GOOD, BAD = 0.5, 1.0, 0.25
 LEAST_DEVIATION = 1e-3  # of one frame, or of many that are the same
 
 
@@ -98,7 +98,7 @@ class Mixture:
             return self._encoded(picture_at(Path(like.video), like.start))
         video, frame = found
         vectors = self._store.frames(video.video_id, frame, frame).vectors
-        vector = self._bundle.as_query(vectors)[0]
+        vector: Vectors = self._bundle.as_query(vectors)[0]
         scene = scene_around(self._store, video, frame, vector)
         self.left_out.append(scene)
         place = Place(video.video.path, scene.start, scene.end)
@@ -122,5 +122,5 @@ class Mixture:
     def _mean(self, stretches: Sequence[Stretch]) -> Vectors:
         read = self._store.frames_of([one.place for one in stretches])
         means = [self._bundle.as_query(frames.vectors).mean(axis=0) for frames in read]
-        mean = np.mean(means, axis=0)
-        return np.asarray(mean / np.linalg.norm(mean), np.float32)
+        mean: Vectors = np.mean(means, axis=0)
+        return mean / np.linalg.norm(mean)
