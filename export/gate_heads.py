@@ -63,6 +63,7 @@ class HeadFeeds:
 def head_feeds(archive: Archive, query: str) -> HeadFeeds | None:
     """What a search of the archive puts before the heads first; None where nothing is found."""
     asked = Asked(archive.store, archive.bundle, query)
+    assert asked.text is not None
     found = asked.candidates(asked.retrieve(asked.vector, asked.options.candidates))
     if not found:
         return None

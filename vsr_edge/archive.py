@@ -13,8 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from vsr_edge.config import Settings, load_settings
 from vsr_edge.errors import ArchiveError, UsageError
-from vsr_edge.ingest.scan import PruneSummary, is_gone, missing_videos, plan_prune
-from vsr_edge.query import SearchChanges, SearchOptions, VideoNames
+from vsr_edge.ingest.scan import (
+    VIDEO_SUFFIXES,
+    PruneSummary,
+    is_gone,
+    missing_videos,
+    plan_prune,
+)
+from vsr_edge.query import Query, SearchChanges, SearchOptions, VideoNames
 from vsr_edge.search.video_names import named
 from vsr_edge.store import open_store
 from vsr_edge.store.base import ArchiveStats, Store
@@ -156,9 +162,12 @@ class Archive:
             self._notices += device.notices
 
     def search(
-        self, query: str, options: SearchOptions | None = None, **changes: Unpack[SearchChanges]
+        self,
+        query: str | Query,
+        options: SearchOptions | None = None,
+        **changes: Unpack[SearchChanges],
     ) -> SearchResult:
-        """Find moments by a sentence.
+        """Find moments by a sentence, or what else :class:`vsr_edge.query.Query` may ask for.
 
         Args:
             options: how; the defaults if None.
@@ -172,35 +181,31 @@ class Archive:
             was opened.
             UsageError: a query that is empty or no text, a limit that cannot be, or a ``video``
             that matches nothing; the message names what is called nearly so.
+            MediaError: what the query is like cannot be read.
         """
         options = (options or SearchOptions()).changed(**changes)
-        if not options.text and _is_picture(query.strip()):
-            raise UsageError(
-                f"{query.strip()} names a picture, and only sentences are searched for as yet: say "
-                "in words what is to be seen"
-            )
-        try:
-            query.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise UsageError(
-                "the query is not valid UTF-8: type it anew, or set the terminal to UTF-8"
-            ) from error
-        found = self._found(query, options)
+        found = self._found(_asked(query, options), options)
         gone = {path: is_gone(path) for path in {moment.video for moment in found.moments}}
         moments = tuple(replace(moment, missing=gone[moment.video]) for moment in found.moments)
         return replace(found, moments=moments)
 
-    def _found(self, query: str, options: SearchOptions) -> SearchResult:
+    def _found(self, asked: Query, options: SearchOptions) -> SearchResult:
         """By pictures, words or both."""
         from vsr_edge.search.fusion import text_search, with_texts
 
         if options.text:
-            return text_search(self.store, query, options)  # with no model, whatever encoded it
+            if asked.text is None or asked != Query(asked.text):
+                raise UsageError("--text looks for words alone: say them, and nothing beside them")
+            # With no model, whatever encoded the archive.
+            return text_search(self.store, asked.text, options)
         from vsr_edge.search.loop import search
 
         store = self._encoded_store(create=False)
-        found = search(store, self.bundle, query, options)
-        return found if options.text is False else with_texts(store, found, options)
+        found = search(store, self.bundle, asked, options)
+        in_words = options.text is not False and asked.text is not None
+        if in_words and asked == Query(asked.text):
+            return with_texts(store, found, options)
+        return found
 
     def videos(self, video: VideoNames | None = None) -> list[StoredVideo]:
         """The indexed videos by path, or those that a path, a folder or a glob names.
@@ -320,6 +325,22 @@ class Archive:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _asked(query: str | Query, options: SearchOptions) -> Query:
+    """A query, with what it is like told apart: a picture's file, or a moment of a video."""
+    asked = query if isinstance(query, Query) else Query(query)
+    if asked.text is not None and not options.text and _is_picture(asked.text.strip()):
+        raise UsageError(
+            f"{asked.text.strip()} names a picture: to find what looks like it, "
+            f"vsr-edge search --like {asked.text.strip()}"
+        )
+    like = asked.like
+    if isinstance(like, str):
+        like = Query.read_like(like)
+    if isinstance(like, Path) and like.suffix.lower() in VIDEO_SUFFIXES - {".gif"}:
+        raise UsageError(f"{like} is a video: say which moment of it, as in {like}@1:23")
+    return replace(asked, like=like)
 
 
 def _is_picture(query: str) -> bool:

@@ -30,6 +30,9 @@ Seconds = Annotated[float, rounded(3), Field(description="Seconds from the first
 Probability = Annotated[float, Field(ge=0, le=1), rounded(4)]
 Score = Annotated[float, rounded(5), Field(description="Inner product of query and footage.")]
 Missing = Annotated[bool, Field(description="The file is not where it was indexed any more.")]
+LineId = Annotated[
+    str | int | None, Field(description="That of the line of --queries; null elsewhere.")
+]
 Interval = Annotated[list[float | None], Field(min_length=2, max_length=2)]
 Difference = Annotated[list[float | None], Field(min_length=3, max_length=3)]
 Figures = Annotated[

@@ -22,6 +22,8 @@ from pydantic import ConfigDict, Field
 from vsr_edge.bundle.locate import bundle_name, name_of_id
 from vsr_edge.document_hits import CutDocument as CutDocument
 from vsr_edge.document_hits import OpenDocument as OpenDocument
+from vsr_edge.document_hits import SavedDocument as SavedDocument
+from vsr_edge.document_hits import SavedForgetDocument as SavedForgetDocument
 from vsr_edge.document_parts import (
     BundleName,
     ComparedFiles,
@@ -35,6 +37,7 @@ from vsr_edge.document_parts import (
     FoundBundle,
     HeldBack,
     Interval,
+    LineId,
     ManifestFile,
     Moment,
     Probability,
@@ -75,9 +78,17 @@ class SearchDocument(Document):
     bundle: Text = Field(description="The id of the bundle that searched.")
     bundle_name: BundleName
     notices: list[Text] = Field(description="What the user should know, a sentence each.")
+    id: LineId = None
 
     @classmethod
-    def of(cls, found: SearchResult, archive: Archive, *, trace: bool = False) -> Self:
+    def of(
+        cls,
+        found: SearchResult,
+        archive: Archive,
+        *,
+        trace: bool = False,
+        id: str | int | None = None,
+    ) -> Self:
         """What ``archive`` answered; with ``trace``, every turn lists its candidates."""
         turn: type[Turn] = TracedTurn if trace else Turn
         verdict = asdict(found.verdict)
@@ -86,6 +97,7 @@ class SearchDocument(Document):
             "turns": [turn.model_validate(one) for one in found.turns],
             "bundle_name": bundle_name(archive.bundle.manifest.folder),
             "notices": [*found.notices, *archive.notices],
+            "id": id,
         }
         return cls.model_validate(asdict(found) | verdict | more)
 
@@ -211,6 +223,7 @@ class ErrorDocument(Document):
     kind: Text = Field(description="The error's class, such as UsageError or ArchiveNotFound.")
     message: Text = Field(description="What is wrong, and what to do next.")
     exit_code: int
+    id: LineId = None
 
 
 class BundleShowDocument(Document):

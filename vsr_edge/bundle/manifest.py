@@ -216,6 +216,14 @@ class Manifest(_Part):
         return found if isinstance(found, str) else None
 
     @property
+    def counts_hubness(self) -> bool:
+        """Whether the last number of a picture's vector is no part of what it shows, but (less than
+        0) how near it is to sentences of all kinds; then that of every sentence is √½.
+        """
+        last = [text.vector[-1] for text in self.golden.texts]
+        return bool(last) and all(abs(number - 0.5**0.5) < 1e-3 for number in last)
+
+    @property
     def named_files(self) -> list[tuple[str, BundleFile]]:
         """Every file, alternatives too, with the role it has."""
         return [(r, one) for r, entry in self.files.items() for one in (entry, *entry.alternatives)]

@@ -162,6 +162,17 @@ class Bundle:
         """
         return self.encode_frames(images, regions=False)[0]
 
+    def as_query(self, pictures: Vectors | HalfVectors) -> Vectors:
+        """Pictures' vectors [..., D] as unit vectors float32 [..., D] to search with.
+
+        Without their hubness, which says what sentences they are near to, and without counting that
+        of what they are compared with: pictures find pictures better so (docs/measurements.md).
+        """
+        vectors = np.array(pictures, np.float32)
+        if self.manifest.counts_hubness:
+            vectors[..., -1] = 0
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
+
     def encode_frames(
         self, images: Pixels | Sequence[Picture], *, regions: bool = True
     ) -> tuple[Vectors, NDArray[np.float32] | None]:

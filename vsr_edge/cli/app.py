@@ -25,6 +25,7 @@ from vsr_edge.cli.export_command import PASS_ON, export
 from vsr_edge.cli.index_commands import index, prune, reindex, remove
 from vsr_edge.cli.open_command import open_hit
 from vsr_edge.cli.options import App
+from vsr_edge.cli.saved_commands import saved_app, similar
 
 app = App(
     name="vsr-edge",
@@ -65,6 +66,7 @@ for command in (
     reindex,
     search_commands.search,
     cut,
+    similar,
     search_commands.videos,
     search_commands.stats,
     remove,
@@ -77,6 +79,7 @@ app.command("open")(open_hit)
 app.command("eval")(evaluate)
 app.command("eval-predictions")(evaluate_predictions)
 app.command("export", context_settings=PASS_ON)(export)
+app.add_typer(saved_app, name="saved")
 app.add_typer(bundle_app, name="bundle")
 
 

@@ -145,6 +145,17 @@ def answer(
         show()
 
 
+def answer_line(document: Callable[[Any], Document]) -> None:
+    """One of many answers: a JSON document on a line of its own, at once."""
+    global _answered
+    from vsr_edge import documents
+
+    text = json.dumps(document(documents).model_dump(by_alias=True))
+    _answered = True
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def _fail(error: BaseException, code: int) -> NoReturn:
     message = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
     say(f"error: {message}")

@@ -23,7 +23,7 @@ FORMAT_ABOUT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ListOptions:
     """Of `search`."""
 
@@ -33,7 +33,7 @@ class ListOptions:
         option("Write that list to a file or into a folder, not to stdout.", "--out", "-o"),
     ]
 
-    def check(self, json_output: bool) -> None:
+    def check_list(self, json_output: bool) -> None:
         """Raise ``UsageError`` for what cannot be, before any work."""
         if self.format is None and self.list_out is not None:
             raise UsageError("--out belongs to --format: say which list to write")
@@ -41,7 +41,7 @@ class ListOptions:
         if self.format is not None and json_output and self.list_out is None:
             raise UsageError("--format and --json both want stdout: say --out FILE")
 
-    def put(self, found: SearchResult, archive: Archive, *, force: bool) -> None:
+    def put_list(self, found: SearchResult, archive: Archive, *, force: bool) -> None:
         """Give the moments that match as the list; guesses are none of it."""
         from vsr_edge.hits.cuts import hits_of
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vsr_edge.cli.console import EXIT_NOTHING, answer, opened_archive, say
 from vsr_edge.cli.list_options import ListOptions
+from vsr_edge.cli.many_queries import answer_queries
 from vsr_edge.cli.options import (
     ArchiveOption,
     JsonOption,
@@ -19,12 +20,14 @@ from vsr_edge.cli.options import (
     argument,
     option,
 )
+from vsr_edge.cli.query_options import QueryOptions, asked_query
 from vsr_edge.cli.tables import Column, Table, megabytes, pairs, print_tables
 from vsr_edge.cli.text_options import TextOptions, text_cells, text_columns, why_no_words
 from vsr_edge.cli.view_options import ViewOptions
 
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive
+    from vsr_edge.query import Query, SearchOptions
     from vsr_edge.store.base import ArchiveStats
     from vsr_edge.types import SearchResult, StoredVideo
 
@@ -32,7 +35,9 @@ SHOWN_A_TURN = 3
 
 
 def search(
-    query: Annotated[list[str], argument("What is to be seen, in plain English.")],
+    query: Annotated[
+        list[str] | None, argument("What is to be seen, in plain English.", metavar="[QUERY]...")
+    ] = None,
     *,
     archive: ArchiveOption = None,
     top_k: Annotated[int, option("At most so many moments.", "--top-k", "-k", min=1)] = 10,
@@ -47,54 +52,78 @@ def search(
             "-v",
         ),
     ] = None,
+    asked: QueryOptions,
     texts: TextOptions,
     loop: LoopOptions,
-    explain: Annotated[bool, option("Say how the answer was found.", "--explain", "-e")] = False,
-    turns: Annotated[
-        bool, option("Every candidate of every turn, in the JSON too.", "--turns")
-    ] = False,
-    view: ViewOptions,
-    listed: ListOptions,
+    output: OutputOptions,
     models: ModelOptions,
     json_output: JsonOption = False,
 ) -> None:
-    """Find the moments that match a sentence, or learn that it is not there.
+    """Find the moments that match a sentence or look like a picture, or learn that there are none.
 
     Exit code 3: nothing matched; what is shown then are guesses.
 
     Example: [bold]vsr-edge search "a man puts a red box on the shelf" --top-k 5[/bold]
     """
-    from vsr_edge.hits.last import keep_last
-
-    view.check()
-    listed.check(json_output)
+    output.check(json_output)
     with opened_archive(archive, **asdict(models)) as opened:
-        found = opened.search(
-            " ".join(query),
+        options = how_to_search(
             top_k=top_k,
             min_score=min_score,
-            video=video,
+            video=video or None,
             **asdict(texts),
             **asdict(loop),
         )
-        keep_last(opened.settings.archive, found)
-        for notice in found.notices:
-            say(notice)
-        listed.put(found, opened, force=view.force)
-        answer(
-            json_output,
-            lambda of: of.SearchDocument.of(found, opened, trace=turns),
-            lambda: (
-                print_search(found, explain=explain, trace=turns)
-                if (found.moments or explain or turns) and listed.format is None
-                else None
-            ),
-        )
-        view.show(opened, found, as_json=json_output)
-        if not found.moments:
-            say(why_no_words(opened) if texts.text else _why_nothing(opened, min_score))
-        if not found.moments or found.verdict.decision == "no_match":
-            raise typer.Exit(EXIT_NOTHING)
+        if asked.queries is not None:
+            answer_queries(opened, query, asked, options, trace=output.turns)
+        answer_query(opened, asked_query(opened, query, asked), options, output, json_output)
+
+
+def how_to_search(**given: Any) -> SearchOptions:
+    """The options of a search that are given, and not None; the defaults of the others."""
+    from vsr_edge.query import SearchOptions
+
+    return SearchOptions().changed(**given)
+
+
+@dataclass(frozen=True)
+class OutputOptions(ViewOptions, ListOptions):
+    """What becomes of an answer."""
+
+    explain: Annotated[bool, option("Say how the answer was found.", "--explain", "-e")]
+    turns: Annotated[bool, option("Every candidate of every turn, in the JSON too.", "--turns")]
+
+    def check(self, as_json: bool) -> None:
+        """Raise ``UsageError`` for what cannot be, before any work."""
+        self.check_view()
+        self.check_list(as_json)
+
+
+def answer_query(
+    archive: Archive, query: Query, options: SearchOptions, output: OutputOptions, as_json: bool
+) -> None:
+    """Search, keep the answer as the last one, show it, and exit with 3 where nothing matched."""
+    from vsr_edge.hits.last import keep_last
+
+    found = archive.search(query, options)
+    keep_last(archive.settings.archive, found, query)
+    for notice in found.notices:
+        say(notice)
+    output.put_list(found, archive, force=output.force)
+    answer(
+        as_json,
+        lambda of: of.SearchDocument.of(found, archive, trace=output.turns),
+        lambda: (
+            print_search(found, explain=output.explain, trace=output.turns)
+            if (found.moments or output.explain or output.turns) and output.format is None
+            else None
+        ),
+    )
+    output.show(archive, found, as_json=as_json)
+    if not found.moments:
+        say(why_no_words(archive) if options.text else _why_nothing(archive, options.min_score))
+    if not found.moments or found.verdict.decision == "no_match":
+        raise typer.Exit(EXIT_NOTHING)
 
 
 def _why_nothing(archive: Archive, min_score: float | None) -> str:

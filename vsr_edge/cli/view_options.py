@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vsr_edge.types import SearchResult
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ViewOptions:
     """How to see the hits, beside the table of them."""
 
@@ -33,7 +33,7 @@ class ViewOptions:
     ]
     force: Annotated[bool, option("Overwrite files that are there already.", "--force")]
 
-    def check(self) -> None:
+    def check_view(self) -> None:
         """Say what cannot be done before anything is searched.
 
         Raises:

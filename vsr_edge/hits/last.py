@@ -10,20 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from vsr_edge.errors import UsageError
+from vsr_edge.hits.asked import query_document
+from vsr_edge.query import Query
 from vsr_edge.types import SearchResult
 
 FILE = "last-answer.json"
 
 
-def keep_last(folder: Path, found: SearchResult) -> None:
-    """Keep an answer in the archive's folder, with the fields of its class.
+def keep_last(folder: Path, found: SearchResult, query: Query | None = None) -> None:
+    """Keep an answer in the archive's folder, with the fields of its class, and what was ``asked``.
 
     Where nothing can be written, as in an archive that is only read, nothing is kept.
     """
     part = folder / f"{FILE}.{os.getpid()}.part"
     with suppress(OSError):
         try:
-            part.write_text(json.dumps(asdict(found), default=os.fspath), "utf-8")
+            asked = query_document(query or Query(found.query))
+            part.write_text(json.dumps(asdict(found) | {"asked": asked}, default=os.fspath))
             part.replace(folder / FILE)
         finally:
             part.unlink(missing_ok=True)

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from vsr_edge.bundle.manifest import REACH, Calibration
 from vsr_edge.bundle.model import Bundle
-from vsr_edge.errors import UsageError
-from vsr_edge.query import SearchOptions
-from vsr_edge.runtime.heads import Footage
-from vsr_edge.search.explain import Clock
-from vsr_edge.search.spans import ScoredFrames, Window
+from vsr_edge.query import Query, SearchOptions
+from vsr_edge.runtime.heads import Footage, Judgements, TextEncoding
+from vsr_edge.search.explain import Clock, notices_about
+from vsr_edge.search.places import CONTEXT_SECONDS, Stretch, kept
+from vsr_edge.search.query_vector import LEAST_DEVIATION, Mixture
+from vsr_edge.search.spans import ScoredFrames, Window, moments
 from vsr_edge.search.video_names import named
 from vsr_edge.store.base import Store
 from vsr_edge.types import FrameFeatures, StoredVideo, Vectors, stretch
@@ -32,9 +33,8 @@ MOST_CANDIDATES_A_CLIP = 4
 FRAMES_AT_ONCE = 1024
 # So many of an archive's vectors tell what footage scores for a query.
 SAMPLE = 4096
-LEAST_DEVIATION = 1e-3  # of one frame, or of many that are the same
-# Frames so many seconds around a hit say where its scene begins and ends, however long the video.
-CONTEXT_SECONDS = 120.0
+# Behind all that is wanted.
+UNWANTED = -1000.0
 
 
 class Asked:
@@ -45,17 +45,18 @@ class Asked:
     """
 
     def __init__(
-        self, store: Store, bundle: Bundle, query: str, options: SearchOptions | None = None
+        self, store: Store, bundle: Bundle, query: str | Query, options: SearchOptions | None = None
     ) -> None:
-        if not query.strip():
-            raise UsageError("the query is empty: say in a few words what is to be seen")
-        self.store, self.bundle, self.query = store, bundle, query
+        self.store, self.bundle = store, bundle
+        self.query = query if isinstance(query, Query) else Query(query)
         self.options = options or SearchOptions()
         self.clock = Clock()
-        with self.clock.stage("encode"):
-            self.text = bundle.encode_queries([query])
-        self.vector: Vectors = self.text.vectors[0]
         self.where = named(store, self.options.video, self.options.where)
+        with self.clock.stage("encode"):
+            self.text, self.against = map(self._encoded, (self.query.text, self.query.against))
+            unlike = None if self.against is None else self.against.vectors[0]
+            self.mixture = Mixture(store, bundle, self.query, unlike, lambda: self._sample)
+            self.vector, self._scale = self.mixed(self.text)
         self._videos: dict[int, StoredVideo] = {}
         # The best frames of each clip, with their scores; those that were candidates, by video.
         self._peaks: dict[int, list[tuple[int, float]]] = {}
@@ -63,12 +64,32 @@ class Asked:
         # Whether the latest retrieval gave all that there is.
         self.exhausted = False
 
+    def _encoded(self, sentence: str | None) -> TextEncoding | None:
+        return None if sentence is None else self.bundle.encode_queries([sentence])
+
+    def mixed(self, text: TextEncoding | None) -> tuple[Vectors, float]:
+        """What is retrieved by with this sentence, and its scale (see :class:`Mixture`)."""
+        return self.mixture(None if text is None else text.vectors[0])
+
+    @property
+    def left_out(self) -> list[Stretch]:
+        """What is not to be shown."""
+        return self.mixture.left_out
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What is to be said of the query."""
+        sentences = (self.query.text, self.query.against)
+        about = [one for said in sentences if said for one in notices_about(self.bundle, said)]
+        return (*about, *self.mixture.notices)
+
     def retrieve(self, vector: Vectors, wanted: int) -> list[Window]:
         """The clips nearest to a query float32 [D], best first, enough for so many moments."""
         with self.clock.stage("retrieve"):
-            found = self._nearest(vector, wanted * CLIPS_PER_MOMENT)
+            spare = sum(one.last + 1 - one.first for one in self.left_out)
+            found = self._nearest(vector, wanted * CLIPS_PER_MOMENT + spare)
             if not self.exhausted and sum(1 for _ in _apart(found)) < wanted:
-                found = self._nearest(vector, wanted * FRAMES_IN_REACH)
+                found = self._nearest(vector, wanted * FRAMES_IN_REACH + spare)
             least = self.options.min_score
             return [one for one in found if least is None or one.score >= least]
 
@@ -78,7 +99,12 @@ class Asked:
         unknown = {hit.clip.video_id for hit in hits} - self._videos.keys()
         if unknown:
             self._videos |= self.store.videos_of(unknown)
-        return [Window.of(hit, self._videos[hit.clip.video_id]) for hit in hits]
+        found = (Window.of(hit, self._videos[hit.clip.video_id]) for hit in hits)
+        # Of more frames than one, some may count.
+        return [one for one in found if one.unit_frames > 1 or self._counts(one.video, one.best)]
+
+    def _counts(self, video: StoredVideo, frame: int) -> bool:
+        return not any(one.holds(video, frame) for one in self.left_out)
 
     def candidates(self, hits: Sequence[Window]) -> list[Window]:
         """At most ``options.candidates`` windows with their frames, best hit first, none within
@@ -102,9 +128,16 @@ class Asked:
                     if len(found) == self.options.candidates:
                         return found
                     others.append(best)
-                    first, last = max(best - REACH, 0), min(best + REACH, hit.video.frames - 1)
+                    reach = max(best - REACH, 0), min(best + REACH, hit.video.frames - 1)
+                    first, last = self._allowed(hit.video, best, *reach)
                     found.append(replace(hit, best=best, first=first, last=last, score=score))
         return found
+
+    def _allowed(self, video: StoredVideo, best: int, first: int, last: int) -> tuple[int, int]:
+        """The part of frames ``first`` to ``last`` around one of them of which none is left out."""
+        others = [one for one in self.left_out if one.video.video_id == video.video_id]
+        first = max([first, *(one.last + 1 for one in others if one.last < best)])
+        return first, min([last, *(one.first - 1 for one in others if one.first > best)])
 
     def _look_at(self, hits: Sequence[Window]) -> None:
         """In a clip, however long, it is the frames most like the query that count."""
@@ -114,42 +147,90 @@ class Asked:
         for hit, read in zip(ahead, self.store.frames_of([a.seen for a in ahead]), strict=True):
             scores = read.vectors.astype(np.float32) @ self.vector
             most = min(1 + len(scores) // FRAMES_PER_CANDIDATE, MOST_CANDIDATES_A_CLIP)
-            peaks, (_, first, _) = _peaks(scores, most), hit.seen
+            _, first, _ = hit.seen
+            for one in self.left_out:
+                if one.video.video_id == hit.video.video_id:
+                    scores[max(one.first - first, 0) : max(one.last + 1 - first, 0)] = -np.inf
+            peaks = (peak for peak in _peaks(scores, most) if np.isfinite(scores[peak]))
             self._peaks[hit.clip_id] = [(first + peak, float(scores[peak])) for peak in peaks]
 
     def verify(
         self, calibration: Calibration, windows: Sequence[Window], frames_searched: int
     ) -> list[Window]:
-        """Judge windows with their frames, all in one batch; in their order."""
-        if not windows:
+        """Judge windows with their frames, all in one batch; in their order.
+
+        How likely each matches is told of the sentence alone, less how likely it shows what is not
+        to be seen; the order counts all that was asked.
+        """
+        if not windows or self.text is None:
             return []
-        found = self.bundle.judge(self.text, footage([one.frames for one in windows]))
+        shown = footage([one.frames for one in windows])
+        found, likely = self._probabilities(calibration, self.text, windows, shown, frames_searched)
         scores = np.array([one.score for one in windows])
-        order = found.match + calibration.score_weight * scores
-        probabilities = calibration.probability(order, self.standardised(scores), frames_searched)
-        numbers = (found.match, order, probabilities, *found.spans())
+        order = found.match + calibration.score_weight * self._scale * scores
+        unwanted = np.zeros(len(windows), bool)
+        if self.against is not None:
+            _, other = self._probabilities(
+                calibration, self.against, windows, shown, frames_searched
+            )
+            unwanted, likely = other >= calibration.threshold, likely * (1 - other)
+            order = order + UNWANTED * unwanted
+        numbers = (found.match, order, likely, *found.spans(), unwanted)
         rows = zip(*(column.tolist() for column in numbers), strict=True)
         return [_judged(one, *row) for one, row in zip(windows, rows, strict=True)]
 
-    def standardised(self, scores: NDArray[np.floating]) -> NDArray[np.floating]:
-        """How many standard deviations scores lie above what footage has for this query: a sample
-        of the archive's and, because that may be little and all alike, the bundle's background.
+    def _probabilities(
+        self,
+        calibration: Calibration,
+        text: TextEncoding,
+        windows: Sequence[Window],
+        shown: Footage,
+        frames_searched: int,
+    ) -> tuple[Judgements, NDArray[np.floating]]:
+        """What the heads say of a sentence and each window, and how likely it matches [K]."""
+        found, vector = self.bundle.judge(text, shown), text.vectors[0]
+        scores = np.array([one.score for one in windows])
+        if text is not self.text or not self.mixture.plain:
+            best = np.concatenate([one.best_frame.vectors for one in windows])
+            scores = best.astype(np.float32) @ vector
+        order = found.match + calibration.score_weight * scores
+        z = self.standardised(scores, vector)
+        return found, calibration.probability(order, z, frames_searched)
+
+    def standardised(
+        self, scores: NDArray[np.floating], vector: Vectors | None = None
+    ) -> NDArray[np.floating]:
+        """How many standard deviations scores lie above what footage has for this query, or for
+        another one's ``vector``.
         """
-        usual = self._usual
+        usual = self._sample @ (self.vector if vector is None else vector)
         deviation = max(float(usual.std()), LEAST_DEVIATION)
         return np.asarray((scores - float(usual.mean())) / deviation)
 
     @cached_property
-    def _usual(self) -> Vectors:
+    def _sample(self) -> Vectors:
+        """What footage is usual: a sample of the archive's and, because that may be little and all
+        alike, the bundle's background.
+        """
         parts = (self.store.sample(SAMPLE, self.where), self.bundle.background)
-        return np.concatenate([part.astype(np.float32) @ self.vector for part in parts])
+        return np.concatenate([part.astype(np.float32) for part in parts])
+
+    def ground(self, judged: Sequence[Window], hits: Sequence[Sequence[Window]]) -> list[Window]:
+        """At most ``options.top_k`` moments (:func:`vsr_edge.search.spans.moments`), none of which
+        is left out.
+        """
+        most, left_out = self.options.top_k, self.left_out
+        return kept(moments(judged, hits, self.around, most + len(left_out)), left_out)[:most]
 
     def around(self, windows: Sequence[Window]) -> list[Callable[[], ScoredFrames]]:
         """The frames in and around each window, read at once; their scores when asked for."""
         places = []
         for one in windows:
             context = round(CONTEXT_SECONDS * one.video.sampling.fps)
-            places.append((one.video.video_id, max(one.first - context, 0), one.last + context))
+            first, last = max(one.first - context, 0), one.last + context
+            if one.unit_frames == 1 or len(one.frames):
+                first, last = self._allowed(one.video, one.best, first, last)
+            places.append((one.video.video_id, first, last))
         read = zip(windows, places, self.store.frames_of(places), strict=True)
         return [partial(self._scored, one, place[1:], frames) for one, place, frames in read]
 
@@ -188,7 +269,13 @@ def _peaks(scores: Vectors, most: int) -> list[int]:
 
 
 def _judged(
-    window: Window, match: float, order: float, probability: float, begins: int, ends: int
+    window: Window,
+    match: float,
+    order: float,
+    probability: float,
+    begins: int,
+    ends: int,
+    unwanted: bool,
 ) -> Window:
     """With its verdict and the span that the grounder chose, as far as it saw the video."""
     times, video = window.frames.times, window.video
@@ -197,7 +284,7 @@ def _judged(
     end = float(times[-1]) if more_behind else video.video.duration
     start, stop = stretch(times, begins, ends, begin, end)
     open_ended = (more_before and begins == 0) or (more_behind and ends + 1 == len(times))
-    verdict = replace(window, match=match, order=order, probability=probability)
+    verdict = replace(window, match=match, order=order, probability=probability, unwanted=unwanted)
     return replace(verdict, start=start, end=stop, open_ended=open_ended)
 
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from vsr_edge.bundle.manifest import EVIDENCE, REFINER, Calibration
 from vsr_edge.bundle.model import Bundle
-from vsr_edge.query import SearchOptions
+from vsr_edge.query import Query, SearchOptions
 from vsr_edge.search.candidates import Asked, footage, likeliest_first
-from vsr_edge.search.explain import notices_about, refinement
+from vsr_edge.search.explain import refinement
 from vsr_edge.search.one_shot import one_shot
-from vsr_edge.search.spans import Window, moments
+from vsr_edge.search.spans import Window
 from vsr_edge.store.base import Store
 from vsr_edge.types import (
     Refinement,
@@ -34,41 +34,44 @@ ROCCHIO_WEIGHT = 0.3
 
 
 def search(
-    store: Store, bundle: Bundle, query: str, options: SearchOptions | None = None
+    store: Store, bundle: Bundle, query: str | Query, options: SearchOptions | None = None
 ) -> SearchResult:
-    """Find the moments that match a sentence, best first, all in one state of the archive.
+    """Find the moments that match a query, best first, all in one state of the archive.
 
     Raises:
-        UsageError: an empty query, or a video named that is not there.
+        UsageError: an empty query, or a video or moment named that is not there.
+        MediaError: what the query is like cannot be read.
     """
     calibration = bundle.manifest.calibration
-    asked = Asked(store, bundle, query, options)
-    options, clock = asked.options, asked.clock
     with store.reading():
+        asked = Asked(store, bundle, query, options)
+        options, clock = asked.options, asked.clock
         hits = asked.retrieve(asked.vector, max(options.top_k, options.candidates))
         judged: list[Window] = []
         turns: list[Turn] = []
-        if calibration is not None and not options.one_shot:
+        if calibration is not None and asked.text is not None and not options.one_shot:
             judged, turns = _verified(asked, calibration, hits)
         if calibration is not None and judged:
             best, threshold = judged[0].probability or 0.0, calibration.threshold
-            matches = best >= threshold
+            matches = best >= threshold and not judged[0].unwanted
             verdict = Verdict(
                 "match" if matches else "no_match", best if matches else None, threshold
             )
             with clock.stage("ground"):
-                found = moments(judged, [hits], asked.around, options.top_k)
+                # What was not judged may show what is not to be seen.
+                others = [hits] if asked.against is None else []
+                found = asked.ground([one for one in judged if not one.unwanted], others)
         else:  # nothing to be verified, or to verify it by
             verdict = Verdict("unverified")
             found, turns = one_shot(asked, hits)
     return SearchResult(
-        query=query,
+        query=asked.query.shown,
         verdict=verdict,
         moments=tuple(window.moment(rank) for rank, window in enumerate(found, 1)),
         turns=tuple(turns),
         timing_ms=clock.milliseconds(),
         bundle=bundle.bundle_id,
-        notices=notices_about(bundle, query),
+        notices=asked.notices,
     )
 
 
@@ -135,10 +138,13 @@ def _refined(asked: Asked, rejected: Sequence[Window]) -> tuple[Vectors, int]:
     """The refined query's vector float32 [D], and how many soft tokens it took."""
     bundle = asked.bundle
     evidence = footage([one.best_frame for one in rejected])
+    assert asked.text is not None
+    assert asked.query.text is not None
     if asked.options.rocchio or REFINER not in bundle.manifest.files:
         moved = asked.vector - ROCCHIO_WEIGHT * evidence.frames[:, 0].mean(axis=0)
         return moved / np.linalg.norm(moved), 0
     match = np.array([one.match for one in rejected], np.float32)
     units = np.array([one.unit_frames for one in rejected], np.float32)
     soft = bundle.refine(asked.text, evidence, match, units)
-    return bundle.encode_queries([asked.query], soft).vectors[0], soft.shape[1]
+    vector, _ = asked.mixed(bundle.encode_queries([asked.query.text], soft))
+    return vector, soft.shape[1]

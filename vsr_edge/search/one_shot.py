@@ -15,7 +15,7 @@ import numpy as np
 
 from vsr_edge.search.candidates import Asked
 from vsr_edge.search.explain import refinement
-from vsr_edge.search.spans import Window, moments
+from vsr_edge.search.spans import Window
 from vsr_edge.store.base import Store
 from vsr_edge.types import Refinement, Turn, Vectors
 
@@ -37,11 +37,11 @@ def one_shot(asked: Asked, hits: Sequence[Window]) -> tuple[list[Window], list[T
         new = only_new(asked.store, asked.vector, hits, found)
         further = [w for w in new if options.min_score is None or w.score >= options.min_score]
     with clock.stage("ground"):
-        spans = moments([], (hits, further), asked.around, options.top_k)
+        spans = asked.ground([], (hits, further))
     why = _why_unverified(asked, spans)
     turns = [Turn(1, "retrieve", tuple(span.told() for span in spans), clock.lap(), then=why)]
     if change is not None:
-        added = moments([], (further,), asked.around, options.top_k)
+        added = asked.ground([], (further,))
         turns.append(
             Turn(
                 turn=2,
@@ -87,6 +87,8 @@ def _why_unverified(asked: Asked, found: Sequence[Window]) -> str:
         return "unverified: one shot was asked for"
     if asked.bundle.manifest.calibration is None:
         return f"unverified: the bundle {asked.bundle.bundle_id} has no trained verifier"
+    if asked.text is None:
+        return "unverified: only what is said in words is verified"
     if not found:
         return "nothing was found"
     return "unverified: the archive holds no region vectors; index it with --regions"

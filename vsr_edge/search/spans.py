@@ -41,7 +41,8 @@ class Window:
     verifier sees its ``frames``, and says how likely they match: ``match`` is the logit, ``order``
     what candidates are ordered by (see :class:`vsr_edge.bundle.manifest.Calibration`). ``start``
     and ``end`` are the clip's, then what the grounder chose (``open_ended`` if that ends where the
-    footage does not), then the moment's. ``peak`` is the time of the best frame of a moment.
+    footage does not), then the moment's. ``peak`` is the time of the best frame of a moment;
+    ``unwanted``: it shows what is not to be seen.
 
     Raises:
         ValueError: it ends before it starts, or starts before the video.
@@ -62,6 +63,7 @@ class Window:
     probability: float | None = None
     open_ended: bool = False
     peak: Seconds | None = None
+    unwanted: bool = False
 
     def __post_init__(self) -> None:
         check_span(self.start, self.end)
@@ -93,6 +95,11 @@ class Window:
         """Same video, and overlapping or adjacent."""
         apart = self.start > other.end or other.start > self.end
         return self.video.video_id == other.video.video_id and not apart
+
+    def shared(self, other: Window) -> float:
+        """How much of the shorter of the two they have in common; 0 in two videos."""
+        same = self.video.video_id == other.video.video_id
+        return shared((self.start, self.end), (other.start, other.end)) if same else 0.0
 
     def told(self) -> Candidate:
         video = self.video.video
@@ -187,18 +194,17 @@ def temporal_nms(spans: Iterable[Window], limit: int) -> list[Window]:
     """
     kept: list[Window] = []
     for span in spans:
-        if all(_shared(span, other) < MOST_SHARED for other in kept):
+        if all(span.shared(other) < MOST_SHARED for other in kept):
             kept.append(span)
             if len(kept) == limit:
                 break
     return kept
 
 
-def _shared(one: Window, other: Window) -> float:
-    if one.video.video_id != other.video.video_id:
-        return 0.0
-    overlap = min(one.end, other.end) - max(one.start, other.start)
-    return overlap / min(one.end - one.start, other.end - other.start)
+def shared(one: tuple[Seconds, Seconds], other: tuple[Seconds, Seconds]) -> float:
+    """How much of the shorter span the two have in common; below 0 where they lie apart."""
+    overlap = min(one[1], other[1]) - max(one[0], other[0])
+    return overlap / min(one[1] - one[0], other[1] - other[0])
 
 
 def fit(hit: Window, frames: ScoredFrames) -> Window:
