@@ -72,13 +72,14 @@ class Archive:
             UsageError: a path that is the address of a stream.
             ArchiveError: the archive was removed or replaced meanwhile.
         """
+        from vsr_edge.ingest.failures import keep_failed
         from vsr_edge.ingest.run import ingest
         from vsr_edge.ingest.scan import refuse_addresses
 
         named = [paths] if isinstance(paths, str | Path) else list(paths)
         refuse_addresses(named)
         with self._decoding() as device:
-            return ingest(
+            summary = ingest(
                 self._encoded_store(create=True),
                 self.bundle,
                 [Path(path) for path in named],
@@ -91,6 +92,8 @@ class Archive:
                 stream=stream,
                 on_progress=on_progress,
             )
+        keep_failed(self.settings.archive, self.store, summary.failed)
+        return summary
 
     def reindex(
         self,
@@ -156,7 +159,7 @@ class Archive:
             UsageError: a query that is empty or no text, a limit that cannot be, or a ``video``
             that matches nothing; the message names what is called nearly so.
         """
-        from vsr_edge.search.loop import search
+        from vsr_edge.search.several import search
 
         options = (options or SearchOptions()).changed(**changes)
         if _is_picture(query.strip()):

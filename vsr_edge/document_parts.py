@@ -59,6 +59,16 @@ def schema(name: str) -> Any:
     return Field(default=name, alias="schema")
 
 
+class PartSpan(Part):
+    """Where one part of a query of several is."""
+
+    sentence: Text
+    start: Seconds
+    end: Seconds
+    score: Score
+    match_probability: Probability | None
+
+
 class Moment(Part):
     """A span of a video in an answer, best first."""
 
@@ -71,6 +81,9 @@ class Moment(Part):
         description="How likely this shows what was asked for; null where nothing was verified."
     )
     missing: Missing = False
+    parts: list[PartSpan] = Field(
+        default=[], description="Of a query of several parts, where each is, in the order asked."
+    )
 
 
 class Candidate(Part):

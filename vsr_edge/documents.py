@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field
 
 from vsr_edge.bundle.locate import bundle_name, name_of_id
+from vsr_edge.document_hits import ReceiptCheckDocument, ReceiptDocument
 from vsr_edge.document_parts import (
     BundleName,
     ComparedFiles,
@@ -47,6 +48,8 @@ from vsr_edge.document_parts import (
 )
 from vsr_edge.types import Decision
 
+OF_HITS = (ReceiptCheckDocument, ReceiptDocument)
+
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive
     from vsr_edge.store.base import ArchiveStats
@@ -72,6 +75,9 @@ class SearchDocument(Document):
     bundle: Text = Field(description="The id of the bundle that searched.")
     bundle_name: BundleName
     notices: list[Text] = Field(description="What the user should know, a sentence each.")
+    read_as: Text | None = Field(
+        default=None, description="Of a query of several parts, which; null of one sentence."
+    )
 
     @classmethod
     def of(cls, found: SearchResult, archive: Archive, *, trace: bool = False) -> Self:

@@ -37,6 +37,11 @@ class SearchChanges(TypedDict, total=False):
     max_ms: float | None
     one_shot: bool | None
     rocchio: bool | None
+    then: Sequence[str] | None
+    also: Sequence[str] | None
+    without: Sequence[str] | None
+    within: float | None
+    literal: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,12 @@ class SearchOptions:
         one_shot: retrieve once and verify nothing.
         rocchio: refine by pushing the query's vector away from what was rejected, the classical
             relevance feedback, instead of by soft tokens.
+        then: sentences for what is to be seen after the query's moment, each after the one before.
+        also: for what is to be seen near the query's moment, before, after or with it.
+        without: for what must not be seen meanwhile.
+        within: what follows begins at most so many seconds later; what is ``also`` to be seen lies
+            in a stretch of so many.
+        literal: look for no parts in the sentence itself (:mod:`vsr_edge.search.grammar`).
 
     Raises:
         UsageError: a limit that cannot be.
@@ -66,6 +77,11 @@ class SearchOptions:
     max_ms: float | None = None
     one_shot: bool = False
     rocchio: bool = False
+    then: Sequence[str] = ()
+    also: Sequence[str] = ()
+    without: Sequence[str] = ()
+    within: float = 30.0
+    literal: bool = False
 
     def __post_init__(self) -> None:
         for name in ("top_k", "max_turns", "candidates"):
@@ -75,6 +91,8 @@ class SearchOptions:
             raise UsageError(f"min_score must lie between -1 and 1, not at {self.min_score}")
         if self.max_ms is not None and not 0 < self.max_ms < float("inf"):
             raise UsageError(f"max_ms must be a number above 0, not {self.max_ms}")
+        if not 0 < self.within < float("inf"):
+            raise UsageError(f"within must be a number of seconds above 0, not {self.within}")
 
     def changed(self, **given: Unpack[SearchChanges]) -> SearchOptions:
         """These options, but for those that are given and not None."""

@@ -241,6 +241,20 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class PartSpan:
+    """Where one part of a query of several is; ``score`` and ``match_probability`` are its own."""
+
+    sentence: str
+    start: Seconds
+    end: Seconds
+    score: float
+    match_probability: float | None = None
+
+    def __post_init__(self) -> None:
+        check_span(self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True)
 class Moment:
     """A span of a video in the answer: 0 ≤ ``start`` < ``end`` ≤ the video's duration.
 
@@ -248,6 +262,7 @@ class Moment:
     has judged; ``match_probability``, how likely this is what was asked for, is None where none
     has. ``missing``: no file lies at ``video`` any more (or its drive is not mounted).
     ``recorded_at``: when its start was recorded, in seconds since 1970 (UTC), where that is known.
+    ``parts``: where each part is, in the order asked for; empty where the query was one sentence.
 
     Raises:
         ValueError: a span that ends before it starts, or starts before the video does.
@@ -261,6 +276,7 @@ class Moment:
     match_probability: float | None = None
     missing: bool = False
     recorded_at: float | None = None
+    parts: tuple[PartSpan, ...] = ()
 
     def __post_init__(self) -> None:
         check_span(self.start, self.end)
@@ -320,6 +336,7 @@ class SearchResult:
     total.
 
     ``notices`` are sentences about the query: what of it the bundle does not know, or cut off.
+    ``read_as`` says which parts a query of several was taken for.
     """
 
     query: str
@@ -329,3 +346,4 @@ class SearchResult:
     timing_ms: dict[str, float]
     bundle: str
     notices: tuple[str, ...] = ()
+    read_as: str | None = None

@@ -23,6 +23,7 @@ from vsr_edge.cli.eval_commands import evaluate, evaluate_predictions
 from vsr_edge.cli.export_command import PASS_ON, export
 from vsr_edge.cli.index_commands import index, prune, reindex, remove
 from vsr_edge.cli.options import App
+from vsr_edge.cli.receipt_commands import receipt_app
 
 app = App(
     name="vsr-edge",
@@ -74,6 +75,7 @@ app.command("eval")(evaluate)
 app.command("eval-predictions")(evaluate_predictions)
 app.command("export", context_settings=PASS_ON)(export)
 app.add_typer(bundle_app, name="bundle")
+app.add_typer(receipt_app, name="receipt")
 
 
 def main() -> None:

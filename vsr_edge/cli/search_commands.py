@@ -18,6 +18,8 @@ from vsr_edge.cli.options import (
     argument,
     option,
 )
+from vsr_edge.cli.part_options import PartOptions, part_rows
+from vsr_edge.cli.receipt_commands import ReceiptOptions, search_on_record
 from vsr_edge.cli.tables import Column, Table, megabytes, pairs, print_tables
 
 if TYPE_CHECKING:
@@ -44,11 +46,13 @@ def search(
             "-v",
         ),
     ] = None,
+    parts: PartOptions,
     loop: LoopOptions,
     explain: Annotated[bool, option("Say how the answer was found.", "--explain", "-e")] = False,
     turns: Annotated[
         bool, option("Every candidate of every turn, in the JSON too.", "--turns")
     ] = False,
+    receipt: ReceiptOptions,
     models: ModelOptions,
     json_output: JsonOption = False,
 ) -> None:
@@ -61,9 +65,9 @@ def search(
     from vsr_edge.hits.last import keep_last
 
     with opened_archive(archive, **asdict(models)) as opened:
-        found = opened.search(
-            " ".join(query), top_k=top_k, min_score=min_score, video=video, **asdict(loop)
-        )
+        said = {"top_k": top_k, "min_score": min_score, "video": video}
+        said |= parts.changes() | asdict(loop)
+        found = search_on_record(opened, " ".join(query), said, receipt)
         keep_last(opened.settings.archive, found)
         for notice in found.notices:
             say(notice)
@@ -125,6 +129,7 @@ def _moments(found: SearchResult) -> Table:
                 str(m.video),
             )
         )
+        rows += part_rows(m, judged=judged, noted=noted)
     titles = ("#", *(["match"] if judged else []), "score", "from", "to")
     figures = [Column(title, "number") for title in titles]
     columns = [*figures, *([Column("note")] if noted else []), Column("video", "path")]
@@ -140,6 +145,8 @@ def _say_path(found: SearchResult, shown: int | None) -> None:
     from vsr_edge.bundle.locate import bundle_title, name_of_id
     from vsr_edge.types import clock
 
+    if found.read_as is not None:
+        say(f"read as: {found.read_as}")
     for turn in found.turns:
         say(
             f"turn {turn.turn}: {turn.action}, {len(turn.candidates)} new candidates, "

@@ -39,7 +39,8 @@ class UnfinishedReindex:
 class ArchiveStats:
     """What an archive holds. ``hours`` is footage; sizes are on disk; ``dim`` is D.
 
-    ``reindex`` is a shadow archive that is being filled, or was left unfinished.
+    ``reindex`` is a shadow archive that is being filled, or was left unfinished; ``generation``
+    grows with each change of clips or paths.
     """
 
     videos: int
@@ -53,6 +54,7 @@ class ArchiveStats:
     database_bytes: int
     cache_bytes: int
     reindex: UnfinishedReindex | None = None
+    generation: int = 0
 
 
 class VideoWriter(Protocol):

@@ -290,14 +290,15 @@ class LocalStore:
             row = connection.execute(
                 "SELECT count(*), count(partial), coalesce(sum(frame_count), 0),"
                 " coalesce(sum(clip_count), 0), coalesce(sum(duration), 0.0) / 3600,"
-                " coalesce(max(region_count), 0) > 0 FROM videos"
+                " coalesce(max(region_count), 0) > 0, (SELECT generation FROM meta) FROM videos"
             ).fetchone()
-        videos, partial, frames, clips, hours, regions = row
+        videos, partial, frames, clips, hours, regions, number = row
         return ArchiveStats(
             *(videos, partial, frames, clips, hours, bool(regions), self._bundle_id, self._dim),
             database_bytes=self._size(*(DATABASE_FILE + end for end in ("", "-wal", "-shm"))),
             cache_bytes=self._size(*CACHE_FILES),
             reindex=unfinished_reindex(self._folder, self._bundle_id),
+            generation=number,
         )
 
     def _size(self, *patterns: str) -> int:
