@@ -167,7 +167,8 @@ def fit(archive: Archive, queries: Sequence[Query]) -> None:
             most = min(len(present), len(others), max(ASKED // 10, size), ASKED // 2)
             for group in (present, others):
                 asked += [group[n] for n in random.permutation(len(group))[:most]]
-            names = [str(one.video.path) for one in kept]
+            every = size >= len(stored)
+            names = None if every else [str(one.video.path) for one in kept]
             for one in asked[len(asked) - 2 * most :]:
                 found = archive.search(one.sentence, top_k=1, within=WHOLE_VIDEO, video=names)
                 if found.moments:

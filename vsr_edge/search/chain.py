@@ -57,7 +57,7 @@ def chains(
             with one.clock.stage("verify"):
                 read = one.store.frames_of([window.place for window in shown], regions=True)
                 seen = [replace(w, frames=f) for w, f in zip(shown, read, strict=True)]
-                if all(window.frames.regions is not None for window in seen):
+                if seen := [window for window in seen if window.frames.regions is not None]:
                     shown = likeliest_first(one.verify(calibration, seen, frames))
         with one.clock.stage("ground"):
             windows.append(_grounded(shown, videos, part))

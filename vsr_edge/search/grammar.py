@@ -43,7 +43,10 @@ _WITHOUT = re.compile(
 _CHASE = re.compile(
     r"\b(runs|goes|comes|walks|jumps|looks|swims|flies|leaps|reaches)$", re.IGNORECASE
 )
+_DOING = re.compile(r"^\w+ing\b|ing$", re.IGNORECASE)
 _OWNED = re.compile(r"(his|her|its|their)\b", re.IGNORECASE)
+# What comes behind these says more of the subject, or is another clause.
+_RELATIVE = re.compile(r"\b(that|who|which|where|while|but|behind)\b|[,;]", re.IGNORECASE)
 # Longer ends are clauses, and what is worn belongs to who wears it.
 _LONGEST_WITHOUT = 4
 _WORN = re.compile(
@@ -105,7 +108,7 @@ def _excluded(text: str) -> tuple[str, str] | None:
         long
         or _OWNED.match(what)
         or _WORN.search(what)
-        or what.lower().endswith("ing")
+        or _DOING.search(what)
         or _VERB.search(what)
     ):
         return None
@@ -155,13 +158,14 @@ def _is_clause(text: str) -> bool:
     """Somebody or something, and a verb behind it, perhaps a word or a few later."""
     verb = _VERB.search(text)
     begins = _CLAUSE.match(text) or _PRONOUN.match(text)
-    return bool(verb and begins and 0 < len(text[: verb.start()].split()) <= 4)
+    subject = text[: verb.start()] if verb else ""
+    return bool(begins and 0 < len(subject.split()) <= 4 and not _RELATIVE.search(subject))
 
 
 def _with_subject(part: str, first: str) -> str:
     """ "runs away" and "he runs away" behind "a man opens a door": it is the man who does."""
     pronoun, verb = _PRONOUN.match(part), _VERB.search(first)
     subject = first[: verb.start()].strip() if verb else ""
-    if not subject or not (pronoun or _VERB.match(part)):
+    if subject.lower() in ("", "there") or not (pronoun or _VERB.match(part)):
         return part
     return f"{subject} {part[pronoun.end() :] if pronoun else part}"
