@@ -85,13 +85,14 @@ class Archive:
             UsageError: a path that is the address of a stream, or what cannot be a tag.
             ArchiveError: the archive was removed or replaced meanwhile.
         """
+        from vsr_edge.ingest.failures import keep_failed
         from vsr_edge.ingest.run import ingest
         from vsr_edge.ingest.scan import refuse_addresses
 
         named = [paths] if isinstance(paths, str | Path) else list(paths)
         refuse_addresses(named)
         with self._decoding() as device:
-            return ingest(
+            summary = ingest(
                 self._encoded_store(create=True),
                 self.bundle,
                 [Path(path) for path in named],
@@ -107,6 +108,8 @@ class Archive:
                 listeners=listeners,
                 on_progress=on_progress,
             )
+        keep_failed(self.settings.archive, self.store, summary.failed)
+        return summary
 
     def reindex(
         self,
@@ -198,7 +201,7 @@ class Archive:
                 raise UsageError("--text looks for words alone: say them, and nothing beside them")
             # With no model, whatever encoded the archive.
             return text_search(self.store, asked.text, options)
-        from vsr_edge.search.loop import search
+        from vsr_edge.search.several import search
 
         store = self._encoded_store(create=False)
         found = search(store, self.bundle, asked, options)

@@ -62,6 +62,16 @@ def schema(name: str) -> Any:
     return Field(default=name, alias="schema")
 
 
+class PartSpan(Part):
+    """Where one part of a query of several is."""
+
+    sentence: Text
+    start: Seconds
+    end: Seconds
+    score: Score
+    match_probability: Probability | None
+
+
 class Moment(Part):
     """A span of a video in an answer, best first."""
 
@@ -84,6 +94,9 @@ class Moment(Part):
     )
     text: Text | None = Field(default=None, description="These words.")
     text_source: TextSource | None = Field(default=None, description="Where they were read.")
+    parts: list[PartSpan] = Field(
+        default=[], description="Of a query of several parts, where each is, in the order asked."
+    )
 
 
 class Candidate(Part):

@@ -50,7 +50,11 @@ from vsr_edge.document_parts import (
     rounded,
     schema,
 )
+from vsr_edge.document_receipts import ReceiptCheckDocument as ReceiptCheckDocument
+from vsr_edge.document_receipts import ReceiptDocument as ReceiptDocument
 from vsr_edge.types import Decision
+
+OF_HITS = (ReceiptCheckDocument, ReceiptDocument)
 
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive
@@ -79,6 +83,9 @@ class SearchDocument(Document):
     bundle_name: BundleName
     notices: list[Text] = Field(description="What the user should know, a sentence each.")
     id: LineId = None
+    read_as: Text | None = Field(
+        default=None, description="Of a query of several parts, which; null of one sentence."
+    )
 
     @classmethod
     def of(

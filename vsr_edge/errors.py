@@ -16,6 +16,7 @@
     │       ├── HubForbidden     the repository wants a token or its terms accepted
     │       └── HubNotFound      no such repository or revision, or no bundle in it
     ├── ProviderError            the execution provider asked for is not available
+    ├── ReceiptError             a receipt that cannot be read, or was altered
     └── ArchiveError             about the archive's folder
         ├── ArchiveNotFound      nothing was indexed there yet
         ├── ArchiveLocked        another process is writing
@@ -38,6 +39,10 @@ class VsrEdgeError(Exception):
 
 class UsageError(VsrEdgeError):
     """An option or an argument that cannot be right."""
+
+
+class ReceiptError(VsrEdgeError):
+    """A receipt that cannot be read, or was altered."""
 
 
 class MediaError(VsrEdgeError):

@@ -89,6 +89,11 @@ class SearchChanges(TypedDict, total=False):
     one_shot: bool | None
     rocchio: bool | None
     text: bool | None
+    then: Sequence[str] | None
+    also: Sequence[str] | None
+    without: Sequence[str] | None
+    within: float | None
+    literal: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,12 @@ class SearchOptions:
             relevance feedback, instead of by soft tokens.
         text: True, search only for words that are said or written; False, only for what is seen;
             None, for both.
+        then: sentences for what is to be seen after the query's moment, each after the one before.
+        also: for what is to be seen near the query's moment, before, after or with it.
+        without: for what must not be seen meanwhile.
+        within: what follows begins at most so many seconds later; what is ``also`` to be seen lies
+            in a stretch of so many.
+        literal: look for no parts in the sentence itself (:mod:`vsr_edge.search.grammar`).
 
     Raises:
         UsageError: a limit that cannot be.
@@ -123,6 +134,11 @@ class SearchOptions:
     one_shot: bool = False
     rocchio: bool = False
     text: bool | None = None
+    then: Sequence[str] = ()
+    also: Sequence[str] = ()
+    without: Sequence[str] = ()
+    within: float = 30.0
+    literal: bool = False
 
     def __post_init__(self) -> None:
         for name in ("top_k", "max_turns", "candidates"):
@@ -132,6 +148,8 @@ class SearchOptions:
             raise UsageError(f"min_score must lie between -1 and 1, not at {self.min_score}")
         if self.max_ms is not None and not 0 < self.max_ms < float("inf"):
             raise UsageError(f"max_ms must be a number above 0, not {self.max_ms}")
+        if not 0 < self.within < float("inf"):
+            raise UsageError(f"within must be a number of seconds above 0, not {self.within}")
 
     def changed(self, **given: Unpack[SearchChanges]) -> SearchOptions:
         """These options, but for those that are given and not None."""

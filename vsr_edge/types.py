@@ -276,6 +276,20 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class PartSpan:
+    """Where one part of a query of several is; ``score`` and ``match_probability`` are its own."""
+
+    sentence: str
+    start: Seconds
+    end: Seconds
+    score: float
+    match_probability: float | None = None
+
+    def __post_init__(self) -> None:
+        check_span(self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True)
 class Moment:
     """A span of a video in the answer: 0 ≤ ``start`` < ``end`` ≤ the video's duration.
 
@@ -287,6 +301,7 @@ class Moment:
     that is most like the query, where one was looked at.
     ``source`` says what led to it; where words did, ``text`` are these, read in ``text_source``,
     and the score is 0 where words alone did.
+    ``parts``: where each part is, in the order asked for; empty where the query was one sentence.
 
     Raises:
         ValueError: a span that ends before it starts, or starts before the video does.
@@ -305,6 +320,7 @@ class Moment:
     source: Whence = "seen"
     text: str | None = None
     text_source: TextSource | None = None
+    parts: tuple[PartSpan, ...] = ()
 
     @property
     def shown_at(self) -> Seconds:
@@ -370,6 +386,7 @@ class SearchResult:
     total.
 
     ``notices`` are sentences about the query: what of it the bundle does not know, or cut off.
+    ``read_as`` says which parts a query of several was taken for.
     """
 
     query: str
@@ -379,3 +396,4 @@ class SearchResult:
     timing_ms: dict[str, float]
     bundle: str
     notices: tuple[str, ...] = ()
+    read_as: str | None = None

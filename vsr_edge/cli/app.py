@@ -25,6 +25,7 @@ from vsr_edge.cli.export_command import PASS_ON, export
 from vsr_edge.cli.index_commands import index, prune, reindex, remove
 from vsr_edge.cli.open_command import open_hit
 from vsr_edge.cli.options import App
+from vsr_edge.cli.receipt_commands import receipt_app
 from vsr_edge.cli.saved_commands import saved_app, similar
 
 app = App(
@@ -81,6 +82,7 @@ app.command("eval-predictions")(evaluate_predictions)
 app.command("export", context_settings=PASS_ON)(export)
 app.add_typer(saved_app, name="saved")
 app.add_typer(bundle_app, name="bundle")
+app.add_typer(receipt_app, name="receipt")
 
 
 def main() -> None:

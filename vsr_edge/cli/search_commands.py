@@ -20,7 +20,9 @@ from vsr_edge.cli.options import (
     argument,
     option,
 )
+from vsr_edge.cli.part_options import PartOptions, part_rows
 from vsr_edge.cli.query_options import QueryOptions, asked_query
+from vsr_edge.cli.receipt_commands import ReceiptOptions, search_on_record
 from vsr_edge.cli.tables import Column, Table, megabytes, pairs, print_tables
 from vsr_edge.cli.text_options import TextOptions, text_cells, text_columns, why_no_words
 from vsr_edge.cli.view_options import ViewOptions
@@ -53,6 +55,7 @@ def search(
         ),
     ] = None,
     asked: QueryOptions,
+    parts: PartOptions,
     texts: TextOptions,
     loop: LoopOptions,
     output: OutputOptions,
@@ -71,6 +74,7 @@ def search(
             top_k=top_k,
             min_score=min_score,
             video=video or None,
+            **parts.changes(),
             **asdict(texts),
             **asdict(loop),
         )
@@ -87,7 +91,7 @@ def how_to_search(**given: Any) -> SearchOptions:
 
 
 @dataclass(frozen=True)
-class OutputOptions(ViewOptions, ListOptions):
+class OutputOptions(ViewOptions, ListOptions, ReceiptOptions):
     """What becomes of an answer."""
 
     explain: Annotated[bool, option("Say how the answer was found.", "--explain", "-e")]
@@ -105,7 +109,7 @@ def answer_query(
     """Search, keep the answer as the last one, show it, and exit with 3 where nothing matched."""
     from vsr_edge.hits.last import keep_last
 
-    found = archive.search(query, options)
+    found = search_on_record(archive, query, options, output)
     keep_last(archive.settings.archive, found, query)
     for notice in found.notices:
         say(notice)
@@ -172,6 +176,7 @@ def _moments(found: SearchResult) -> Table:
                 str(m.video),
             )
         )
+        rows += part_rows(m, judged=judged, noted=noted)
     titles = ("#", *(["match"] if judged else []), "score", "from", "to")
     figures = [Column(title, "number") for title in titles]
     notes = [Column("note")] if noted else []
@@ -188,6 +193,8 @@ def _say_path(found: SearchResult, shown: int | None) -> None:
     from vsr_edge.bundle.locate import bundle_title, name_of_id
     from vsr_edge.types import clock
 
+    if found.read_as is not None:
+        say(f"read as: {found.read_as}")
     for turn in found.turns:
         say(
             f"turn {turn.turn}: {turn.action}, {len(turn.candidates)} new candidates, "

@@ -69,7 +69,7 @@ def text_search(store: Store, query: str, options: SearchOptions | None = None) 
     if not any(c.isalnum() for c in query):
         raise UsageError("the query holds no word: say what is said or to be read")
     with store.reading(), clock.stage("text"):
-        hits = store.find_text(query, options.top_k, named(store, options.video))
+        hits = store.find_text(query, options.top_k, named(store, options.video, options.where))
         videos = store.videos_of(hit.video_id for hit in hits)
     found = [_moment(rank, hit, videos[hit.video_id]) for rank, hit in enumerate(hits, 1)]
     told = tuple(Candidate(one.video, one.start, one.end, one.score) for one in found)
@@ -91,10 +91,13 @@ def with_texts(store: Store, found: SearchResult, options: SearchOptions) -> Sea
     moments by pictures keep their order, but where words say the same of one of them.
     """
     words, clock = telling_words(found.query), Clock()
-    if not words or options.min_score is not None:  # which words have none of
+    # Words have no score, and are not told apart by the parts of a query.
+    if not words or options.min_score is not None or found.read_as is not None:
         return found
     with store.reading():
-        hits = store.find_text(" ".join(words), options.top_k, named(store, options.video))
+        hits = store.find_text(
+            " ".join(words), options.top_k, named(store, options.video, options.where)
+        )
         videos = store.videos_of(hit.video_id for hit in hits)
     if not hits:
         return found

@@ -54,7 +54,8 @@ class ArchiveStats:
     """What an archive holds. ``hours`` is footage; sizes are on disk; ``dim`` is D.
 
     ``reindex`` is a shadow archive that is being filled, or was left unfinished; ``cues`` counts
-    subtitles and other words with their times.
+    subtitles and other words with their times; ``generation`` grows with each change of clips or
+    paths.
     """
 
     videos: int
@@ -69,6 +70,7 @@ class ArchiveStats:
     cache_bytes: int
     reindex: UnfinishedReindex | None = None
     cues: int = 0
+    generation: int = 0
 
 
 class VideoWriter(Protocol):

@@ -271,15 +271,17 @@ class LocalStore(TextTables):
             row = connection.execute(
                 "SELECT count(*), count(partial), coalesce(sum(frame_count), 0),"
                 " coalesce(sum(clip_count), 0), coalesce(sum(duration), 0.0) / 3600,"
-                " coalesce(max(region_count), 0) > 0, (SELECT count(*) FROM cues) FROM videos"
+                " coalesce(max(region_count), 0) > 0, (SELECT count(*) FROM cues),"
+                " (SELECT generation FROM meta) FROM videos"
             ).fetchone()
-        videos, partial, frames, clips, hours, regions, cues = row
+        videos, partial, frames, clips, hours, regions, cues, number = row
         return ArchiveStats(
             *(videos, partial, frames, clips, hours, bool(regions), self._bundle_id, self._dim),
             database_bytes=self._size(*(DATABASE_FILE + end for end in ("", "-wal", "-shm"))),
             cache_bytes=self._size(*CACHE_FILES),
             reindex=unfinished_reindex(self._folder, self._bundle_id),
             cues=cues,
+            generation=number,
         )
 
     def _size(self, *patterns: str) -> int:

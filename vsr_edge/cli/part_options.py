@@ -1,0 +1,80 @@
+"""Options for queries of several parts, and how their answers are shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from vsr_edge.cli.options import option
+from vsr_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from vsr_edge.types import Moment
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class PartOptions:
+    """What else is to be seen, and when, or must not be; None where it was not given."""
+
+    then: Annotated[
+        list[str] | None, option("What is to be seen after that. Repeatable.", "--then")
+    ]
+    also: Annotated[
+        list[str] | None,
+        option("What is to be seen near it, before, after or with it. Repeatable.", "--and"),
+    ]
+    without: Annotated[
+        list[str] | None, option("What must not be seen meanwhile. Repeatable.", "--without")
+    ]
+    within: Annotated[
+        str | None,
+        option("What follows begins so much later at most: 10s, 2m, 1h. \\[default: 30s]"),
+    ]
+    literal: Annotated[
+        bool, option("Look for no parts in the sentence: ask it as it is.", "--literal")
+    ]
+
+    def changes(self) -> dict[str, Any]:
+        """As :class:`vsr_edge.query.SearchChanges` has it."""
+        return {
+            "then": self.then or None,
+            "also": self.also or None,
+            "without": self.without or None,
+            "within": None if self.within is None else seconds(self.within),
+            "literal": self.literal,
+        }
+
+
+def seconds(said: str) -> float:
+    """A duration such as 30, 30s, 1.5m or 2h.
+
+    Raises:
+        UsageError: it is none.
+    """
+    found = _DURATION.fullmatch(said)
+    unit = _UNITS.get(found[2].lower()) if found else None
+    if found is None or unit is None:
+        raise UsageError(f"--within {said!r} is no duration: say 30s, 2m or 1h")
+    return float(found[1]) * unit
+
+
+def part_rows(moment: Moment, *, judged: bool, noted: bool) -> Iterator[tuple[str, ...]]:
+    """Below a moment, where each of its parts is, in the columns of a moment."""
+    from vsr_edge.types import clock
+
+    for one in moment.parts:
+        likely = "–" if one.match_probability is None else f"{one.match_probability:.0%}"
+        yield (
+            "",
+            *([likely] if judged else []),
+            f"{one.score:.3f}",
+            clock(one.start),
+            clock(one.end),
+            *([""] if noted else []),
+            f"  {one.sentence}",
+        )
