@@ -58,6 +58,7 @@ class Archive:
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         stream: int | Literal["all"] | None = None,
+        wanted: Callable[[Path], bool] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> IngestSummary:
         """Bring the archive up to date with files and folders (:mod:`vsr_edge.ingest.run`).
@@ -65,6 +66,7 @@ class Archive:
         Args:
             stream: which video stream of files that have several, counted from 0, or "all", each
                 as a video of its own, ``path#1``; None is the one that the file alone means.
+            wanted: whether a file that was found is to be looked at; all are without it.
 
         Raises:
             ArchiveLocked: another process is writing.
@@ -79,7 +81,7 @@ class Archive:
         refuse_addresses(named)
         with self._decoding() as device:
             return ingest(
-                self._encoded_store(create=True),
+                self.encoded_store(create=True),
                 self.bundle,
                 [Path(path) for path in named],
                 self.settings.sampling,
@@ -89,6 +91,7 @@ class Archive:
                 exclude=exclude,
                 include_system=self.settings.include_system,
                 stream=stream,
+                wanted=wanted,
                 on_progress=on_progress,
             )
 
@@ -170,7 +173,7 @@ class Archive:
             raise UsageError(
                 "the query is not valid UTF-8: type it anew, or set the terminal to UTF-8"
             ) from error
-        store = self._encoded_store(create=False)
+        store = self.encoded_store(create=False)
         found = search(store, self.bundle, query, options)
         gone = {path: is_gone(path) for path in {moment.video for moment in found.moments}}
         moments = tuple(replace(moment, missing=gone[moment.video]) for moment in found.moments)
@@ -218,7 +221,7 @@ class Archive:
         Raises:
             UsageError: a name that matches nothing; then nothing is removed.
         """
-        return self._forget(self.select(videos))
+        return self.forget(self.select(videos))
 
     def prune(self, *, dry_run: bool = False) -> PruneSummary:
         """Forget the videos whose files were deleted (:mod:`vsr_edge.ingest.scan`).
@@ -234,10 +237,11 @@ class Archive:
         """
         plan = plan_prune(missing_videos(self.store), dry_run=dry_run)
         if not dry_run:
-            self._forget(plan.removed)
+            self.forget(plan.removed)
         return plan
 
-    def _forget(self, videos: Sequence[StoredVideo]) -> list[StoredVideo]:
+    def forget(self, videos: Sequence[StoredVideo]) -> list[StoredVideo]:
+        """Forget these, as :meth:`remove` does."""
         if videos:
             with self.store.writer() as writer:
                 writer.remove([stored.video_id for stored in videos])
@@ -264,7 +268,7 @@ class Archive:
             self._store = open_settings_store(self.settings)
         return self._store
 
-    def _encoded_store(self, *, create: bool) -> Store:
+    def encoded_store(self, *, create: bool = False) -> Store:
         """The store, after making sure that this archive and this bundle belong together."""
         if self._store is not None and self._store.bundle_id != self.bundle.encoders_id:
             self._close_store()

@@ -23,6 +23,7 @@ from vsr_edge.cli.eval_commands import evaluate, evaluate_predictions
 from vsr_edge.cli.export_command import PASS_ON, export
 from vsr_edge.cli.index_commands import index, prune, reindex, remove
 from vsr_edge.cli.options import App
+from vsr_edge.cli.watch_command import watch
 
 app = App(
     name="vsr-edge",
@@ -60,6 +61,7 @@ def main_callback(
 # In the order of the help page. A new command is a function in a file of its group, named here.
 for command in (
     index,
+    watch,
     reindex,
     search_commands.search,
     search_commands.videos,

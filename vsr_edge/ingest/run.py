@@ -76,6 +76,8 @@ class IngestSummary:
     failed: list[FileReport] = field(default_factory=list)
     left_out: list[FileReport] = field(default_factory=list)
     passed_over: dict[str, int] = field(default_factory=dict)
+    # By whoever keeps no more than some time.
+    forgotten: list[Path] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +106,22 @@ def ingest(
     exclude: Sequence[str] = (),
     include_system: bool = False,
     stream: Streams = None,
+    wanted: Callable[[Path], bool] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IngestSummary:
     """Bring the archive up to date with the files; what is known and unchanged is skipped.
 
     An interruption (Ctrl-C) is no error: the video in progress is dropped, all before it are kept,
-    and the summary says so. ``stream`` is that of :meth:`vsr_edge.archive.Archive.index`.
+    and the summary says so. ``stream`` and ``wanted`` are those of
+    :meth:`vsr_edge.archive.Archive.index`.
 
     Raises:
         ArchiveLocked: another process is writing.
         ArchiveError: the archive cannot be written.
     """
     passed_over: Counter[str] = Counter()
-    files = list(
-        scan(paths, include, exclude, include_system=include_system, passed_over=passed_over)
-    )
+    found = scan(paths, include, exclude, include_system=include_system, passed_over=passed_over)
+    files = [file for file in found if wanted is None or file.problem or wanted(file.path)]
     summary = IngestSummary(passed_over=dict(passed_over.most_common()))
     Run(bundle, summary, threads, device, on_progress).encode(store, [(sampling, files)], stream)
     return summary

@@ -13,7 +13,7 @@ from vsr_edge.bundle.manifest import REACH, Calibration
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UsageError
 from vsr_edge.query import SearchOptions
-from vsr_edge.runtime.heads import Footage
+from vsr_edge.runtime.heads import Footage, TextEncoding
 from vsr_edge.search.explain import Clock
 from vsr_edge.search.spans import ScoredFrames, Window
 from vsr_edge.search.video_names import named
@@ -40,12 +40,19 @@ CONTEXT_SECONDS = 120.0
 class Asked:
     """One query to one archive, and what was seen of the archive for it.
 
+    ``text`` is the query, where it was encoded before.
+
     Raises:
         UsageError: an empty query, or a video is named that is not there.
     """
 
     def __init__(
-        self, store: Store, bundle: Bundle, query: str, options: SearchOptions | None = None
+        self,
+        store: Store,
+        bundle: Bundle,
+        query: str,
+        options: SearchOptions | None = None,
+        text: TextEncoding | None = None,
     ) -> None:
         if not query.strip():
             raise UsageError("the query is empty: say in a few words what is to be seen")
@@ -53,7 +60,7 @@ class Asked:
         self.options = options or SearchOptions()
         self.clock = Clock()
         with self.clock.stage("encode"):
-            self.text = bundle.encode_queries([query])
+            self.text = bundle.encode_queries([query]) if text is None else text
         self.vector: Vectors = self.text.vectors[0]
         self.where = named(store, self.options.video)
         self._videos: dict[int, StoredVideo] = {}
