@@ -215,6 +215,8 @@ class Changes:
 
     def _run(self, watch: Callable[..., Iterable[object]]) -> None:
         try:
+            for root in self.roots:
+                root.stat()
             for _ in watch(
                 *self.roots,
                 watch_filter=None,
