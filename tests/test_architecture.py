@@ -56,6 +56,7 @@ ONLY_IN = {
     "jinja2": {"evaluation"},
     "huggingface_hub": {"bundle"},
     "tokenizers": {"runtime", "bundle"},
+    "watchfiles": {"watch"},
     "pydantic": {"bundle", "document_parts", "document_hits", "document_receipts", "documents"},
 }
 NEVER = {"torch", "transformers", "optimum", "models", "export", "tests"}

@@ -69,6 +69,7 @@ class Archive:
         stream: int | Literal["all"] | None = None,
         tags: Iterable[str] = (),
         listeners: Sequence[Listener] = (),
+        wanted: Callable[[Path], bool] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> IngestSummary:
         """Bring the archive up to date with files and folders (:mod:`vsr_edge.ingest.run`).
@@ -78,6 +79,7 @@ class Archive:
                 as a video of its own, ``path#1``; None is the one that the file alone means.
             tags: given to all videos that are named, known or new.
             listeners: what finds words beside those of subtitles (:mod:`vsr_edge.ingest.cues`).
+            wanted: whether a file that was found is to be looked at; all are without it.
 
         Raises:
             ArchiveLocked: another process is writing.
@@ -93,7 +95,7 @@ class Archive:
         refuse_addresses(named)
         with self._decoding() as device:
             summary = ingest(
-                self._encoded_store(create=True),
+                self.encoded_store(create=True),
                 self.bundle,
                 [Path(path) for path in named],
                 self.settings.sampling,
@@ -106,6 +108,7 @@ class Archive:
                 site=self._site(),
                 tags=[tag_of(tag) for tag in tags],
                 listeners=listeners,
+                wanted=wanted,
                 on_progress=on_progress,
             )
         keep_failed(self.settings.archive, self.store, summary.failed)
@@ -203,7 +206,7 @@ class Archive:
             return text_search(self.store, asked.text, options)
         from vsr_edge.search.several import search
 
-        store = self._encoded_store(create=False)
+        store = self.encoded_store(create=False)
         found = search(store, self.bundle, asked, options)
         in_words = options.text is not False and asked.text is not None
         if in_words and asked == Query(asked.text):
@@ -252,7 +255,7 @@ class Archive:
         Raises:
             UsageError: a name that matches nothing; then nothing is removed.
         """
-        return self._forget(self.select(videos))
+        return self.forget(self.select(videos))
 
     def prune(self, *, dry_run: bool = False) -> PruneSummary:
         """Forget the videos whose files were deleted (:mod:`vsr_edge.ingest.scan`).
@@ -268,10 +271,11 @@ class Archive:
         """
         plan = plan_prune(missing_videos(self.store), dry_run=dry_run)
         if not dry_run:
-            self._forget(plan.removed)
+            self.forget(plan.removed)
         return plan
 
-    def _forget(self, videos: Sequence[StoredVideo]) -> list[StoredVideo]:
+    def forget(self, videos: Sequence[StoredVideo]) -> list[StoredVideo]:
+        """Forget these, as :meth:`remove` does."""
         if videos:
             with self.store.writer() as writer:
                 writer.remove([stored.video_id for stored in videos])
@@ -298,7 +302,7 @@ class Archive:
             self._store = open_settings_store(self.settings)
         return self._store
 
-    def _encoded_store(self, *, create: bool) -> Store:
+    def encoded_store(self, *, create: bool = False) -> Store:
         """The store, after making sure that this archive and this bundle belong together."""
         if self._store is not None and self._store.bundle_id != self.bundle.encoders_id:
             self._close_store()

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field
 
 from vsr_edge.bundle.locate import bundle_name, name_of_id
+from vsr_edge.document_hits import AlertDocument as AlertDocument
 from vsr_edge.document_hits import CutDocument as CutDocument
 from vsr_edge.document_hits import OpenDocument as OpenDocument
 from vsr_edge.document_hits import SavedDocument as SavedDocument
@@ -135,6 +136,7 @@ class IndexDocument(_IndexCounts):
     """What a run of `index` did."""
 
     schema_: Literal["vsr-edge/index/1"] = schema("vsr-edge/index/1")
+    forgotten: list[Text] = Field(description="By --retain: recorded longer ago.")
 
 
 class ReindexDocument(_IndexCounts):

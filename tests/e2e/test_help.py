@@ -27,6 +27,7 @@ HEAVY = (
 )
 COMMANDS = (
     "index",
+    "watch",
     "reindex",
     "search",
     "videos",

@@ -27,6 +27,7 @@ from vsr_edge.cli.open_command import open_hit
 from vsr_edge.cli.options import App
 from vsr_edge.cli.receipt_commands import receipt_app
 from vsr_edge.cli.saved_commands import saved_app, similar
+from vsr_edge.cli.watch_command import watch
 
 app = App(
     name="vsr-edge",
@@ -64,6 +65,7 @@ def main_callback(
 # In the order of the help page. A new command is a function in a file of its group, named here.
 for command in (
     index,
+    watch,
     reindex,
     search_commands.search,
     cut,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -28,11 +28,19 @@ if TYPE_CHECKING:
     from vsr_edge.ingest.reindex import ReindexSummary
     from vsr_edge.ingest.run import IngestSummary
     from vsr_edge.types import StoredVideo
+    from vsr_edge.watch.retain import Retention
 
 SHOWN_KINDS = 8
 # Who forgets a larger share of an archive than one in so many is asked.
 ASKED_ABOVE = 5
 
+RetainOption = Annotated[
+    str | None,
+    option(
+        "Forget, of these paths, what was recorded longer ago, as 30d; no file is touched.",
+        metavar="TIME",
+    ),
+]
 YesOption = Annotated[bool, option("Do not ask, however many it is.", "--yes", "-y")]
 
 
@@ -92,6 +100,7 @@ def index(
     keyframe_seconds: Annotated[
         float | None, option("How far apart they may be for auto. \\[default: 2]")
     ] = None,
+    retain: RetainOption = None,
     decoding: DecodingOptions,
     json_output: JsonOption = False,
 ) -> None:
@@ -107,16 +116,21 @@ def index(
     sampling |= {"fold": fold, "keyframes": keyframes, "keyframe_seconds": keyframe_seconds}
     given = {**sampling, "include_system": include_system, **asdict(decoding)}
     with opened_archive(archive, **given) as opened, terminate_like_ctrl_c():
+        retention = _retention(opened, retain)
         with indexing_progress() as report:
             summary = opened.index(
                 paths,
                 include=include or [],
                 exclude=exclude or [],
                 stream=_stream(stream),
+                wanted=None if retention is None else retention.wants,
                 on_progress=report,
             )
+        if retention is not None and not summary.interrupted:
+            summary.forgotten = [one.video.path for one in retention.forget(opened, paths)]
         answer(json_output, lambda of: of.IndexDocument.model_validate(summary))
         say_summary(summary)
+        say_forgotten(summary.forgotten)
         if summary.interrupted:
             say(
                 "interrupted: nothing that was finished is lost; the same command goes on from here"
@@ -124,9 +138,27 @@ def index(
             raise typer.Exit(EXIT_INTERRUPTED)
         if summary.failed:
             raise typer.Exit(EXIT_ERROR)
-        if not (summary.indexed or summary.skipped or summary.moved or summary.copied):
+        done = summary.indexed or summary.skipped or summary.moved or summary.copied
+        if not (done or retention):
             say("no video was found there; --include GLOB names files with unusual endings")
             raise typer.Exit(EXIT_NOTHING)
+
+
+def _retention(archive: Archive, retain: str | None) -> Retention | None:
+    if retain is None:
+        return None
+    from vsr_edge.watch.periods import seconds_of
+    from vsr_edge.watch.retain import Retention
+
+    return Retention(archive.settings.archive, seconds_of(retain, "--retain"))
+
+
+def say_forgotten(paths: Sequence[Path]) -> None:
+    """Which videos were forgotten for their age, or because their files are gone, on stderr."""
+    for path in paths[:SHOWN_KINDS]:
+        say(f"forgotten: {path}")
+    if len(paths) > SHOWN_KINDS:
+        say(f"forgotten: {len(paths) - SHOWN_KINDS} more")
 
 
 def _stream(given: str | None) -> int | Literal["all"] | None:

@@ -259,7 +259,9 @@ def run_again(archive: Archive, receipt: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _filter(said: Mapping[str, Any]) -> Filter:
-    found = {name: tuple(v) if isinstance(v, list) else v for name, v in said.items()}
+    found: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in said.items()
+    }
     if found["between"] is not None:
         found["between"] = Daily(**found["between"])
     return Filter(**found)

@@ -83,6 +83,8 @@ class IngestSummary:
     passed_over: dict[str, int] = field(default_factory=dict)
     cues: int = 0
     text_problems: list[FileReport] = field(default_factory=list)
+    # By whoever keeps no more than some time.
+    forgotten: list[Path] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ def ingest(
     site: Site = Site(),  # noqa: B008 — frozen
     tags: Sequence[str] = (),
     listeners: Sequence[Listener] = (),
+    wanted: Callable[[Path], bool] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IngestSummary:
     """Bring the archive up to date with the files; what is known and unchanged is skipped.
@@ -121,17 +124,17 @@ def ingest(
     Subtitles are read along, and further words by the ``listeners`` (:mod:`vsr_edge.ingest.cues`).
 
     An interruption (Ctrl-C) is no error: the video in progress is dropped, all before it are kept,
-    and the summary says so. ``stream`` is that of :meth:`vsr_edge.archive.Archive.index`. ``site``
-    says when videos were recorded, ``tags`` are given to all that is named, known or new.
+    and the summary says so. ``stream`` and ``wanted`` are those of
+    :meth:`vsr_edge.archive.Archive.index`. ``site`` says when videos were recorded, ``tags`` are
+    given to all that is named, known or new.
 
     Raises:
         ArchiveLocked: another process is writing.
         ArchiveError: the archive cannot be written.
     """
     passed_over: Counter[str] = Counter()
-    files = list(
-        scan(paths, include, exclude, include_system=include_system, passed_over=passed_over)
-    )
+    found = scan(paths, include, exclude, include_system=include_system, passed_over=passed_over)
+    files = [file for file in found if wanted is None or file.problem or wanted(file.path)]
     summary = IngestSummary(passed_over=dict(passed_over.most_common()))
     ask_containers(store, site)
     run = Run(*(bundle, summary, threads, device, on_progress, site, tuple(tags), tuple(listeners)))

@@ -40,12 +40,19 @@ UNWANTED = -1000.0
 class Asked:
     """One query to one archive, and what was seen of the archive for it.
 
+    ``text`` is the query, where it was encoded before.
+
     Raises:
         UsageError: an empty query, or a video is named that is not there.
     """
 
     def __init__(
-        self, store: Store, bundle: Bundle, query: str | Query, options: SearchOptions | None = None
+        self,
+        store: Store,
+        bundle: Bundle,
+        query: str | Query,
+        options: SearchOptions | None = None,
+        text: TextEncoding | None = None,
     ) -> None:
         self.store, self.bundle = store, bundle
         self.query = query if isinstance(query, Query) else Query(query)
@@ -53,7 +60,8 @@ class Asked:
         self.clock = Clock()
         self.where = named(store, self.options.video, self.options.where)
         with self.clock.stage("encode"):
-            self.text, self.against = map(self._encoded, (self.query.text, self.query.against))
+            self.text = self._encoded(self.query.text) if text is None else text
+            self.against = self._encoded(self.query.against)
             unlike = None if self.against is None else self.against.vectors[0]
             self.mixture = Mixture(store, bundle, self.query, unlike, lambda: self._sample)
             self.vector, self._scale = self.mixed(self.text)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vsr_edge.bundle.manifest import REACH
-from vsr_edge.search.candidates import CONTEXT_SECONDS
 from vsr_edge.search.order import Floats
+from vsr_edge.search.places import CONTEXT_SECONDS
 from vsr_edge.search.spans import ScoredFrames, Window
 from vsr_edge.store.base import Store
 from vsr_edge.types import StoredVideo, Times, stretch
