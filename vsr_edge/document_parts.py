@@ -6,9 +6,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+)
 
-from vsr_edge.types import RefinementMethod, StoredVideo
+from vsr_edge.times import iso
+from vsr_edge.types import RecordedFrom, RefinementMethod, StoredVideo
 
 
 def _text(value: object) -> str:
@@ -29,6 +38,16 @@ BundleName = Annotated[Text, Field(description="What --bundle calls it.")]
 Seconds = Annotated[float, rounded(3), Field(description="Seconds from the first frame.")]
 Probability = Annotated[float, Field(ge=0, le=1), rounded(4)]
 Score = Annotated[float, rounded(5), Field(description="Inner product of query and footage.")]
+Tags = Annotated[list[Text], Field(description="By name.")]
+Recorded = Annotated[
+    str | None,
+    BeforeValidator(lambda at: iso(at) if isinstance(at, int | float) else at),
+    Field(description="ISO 8601 with offset, by the clocks of the setting time_zone."),
+]
+Known = Annotated[
+    RecordedFrom | None,
+    Field(description="How: by the container, the file's name, or when the file was last changed."),
+]
 Missing = Annotated[bool, Field(description="The file is not where it was indexed any more.")]
 Interval = Annotated[list[float | None], Field(min_length=2, max_length=2)]
 Difference = Annotated[list[float | None], Field(min_length=3, max_length=3)]
@@ -59,6 +78,11 @@ def schema(name: str) -> Any:
     return Field(default=name, alias="schema")
 
 
+def at_clocks(instant: float | None, zone: str) -> str | None:
+    """A time of recording as documents have it."""
+    return None if instant is None else iso(instant, zone)
+
+
 class Moment(Part):
     """A span of a video in an answer, best first."""
 
@@ -71,6 +95,8 @@ class Moment(Part):
         description="How likely this shows what was asked for; null where nothing was verified."
     )
     missing: Missing = False
+    recorded_at: Recorded = None
+    recorded_from: Known = None
 
 
 class Candidate(Part):
@@ -133,11 +159,22 @@ class Video(Part):
     indexed_at: Text
     fingerprint: Text
     missing: Missing = False
+    recorded_at: Recorded = None
+    recorded_from: Known = None
+    tags: Tags = []
 
     @classmethod
-    def of(cls, stored: StoredVideo) -> Self:
+    def of(cls, stored: StoredVideo, zone: str = "") -> Self:
         names = {"id": stored.video_id, "video": stored.video.path}
+        names |= {"recorded_at": at_clocks(stored.recorded_at, zone)}
         return cls.model_validate(asdict(stored.video) | asdict(stored) | names)
+
+
+class TaggedVideo(Part):
+    """An indexed video and its tags."""
+
+    video: Text
+    tags: Tags
 
 
 class UnfinishedReindex(Part):

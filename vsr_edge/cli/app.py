@@ -23,6 +23,7 @@ from vsr_edge.cli.eval_commands import evaluate, evaluate_predictions
 from vsr_edge.cli.export_command import PASS_ON, export
 from vsr_edge.cli.index_commands import index, prune, reindex, remove
 from vsr_edge.cli.options import App
+from vsr_edge.cli.tag_command import TagCommand, tag
 
 app = App(
     name="vsr-edge",
@@ -70,6 +71,7 @@ for command in (
     doctor,
 ):
     app.command()(command)
+app.command(cls=TagCommand)(tag)
 app.command("eval")(evaluate)
 app.command("eval-predictions")(evaluate_predictions)
 app.command("export", context_settings=PASS_ON)(export)

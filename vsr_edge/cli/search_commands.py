@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vsr_edge.cli.console import EXIT_NOTHING, answer, opened_archive, say
+from vsr_edge.cli.filter_options import FilterOptions, complete_videos
 from vsr_edge.cli.options import (
     ArchiveOption,
     JsonOption,
@@ -18,6 +19,7 @@ from vsr_edge.cli.options import (
     argument,
     option,
 )
+from vsr_edge.cli.recorded_cells import nothing_in, recorded_cell, recorded_column
 from vsr_edge.cli.tables import Column, Table, megabytes, pairs, print_tables
 
 if TYPE_CHECKING:
@@ -36,14 +38,7 @@ def search(
     min_score: Annotated[
         float | None, option("Leave out moments that score lower, from -1 to 1.")
     ] = None,
-    video: Annotated[
-        list[str] | None,
-        option(
-            "Search only these: a path, a folder, a glob such as '*.mkv'. Repeatable.",
-            "--video",
-            "-v",
-        ),
-    ] = None,
+    filters: FilterOptions,
     loop: LoopOptions,
     explain: Annotated[bool, option("Say how the answer was found.", "--explain", "-e")] = False,
     turns: Annotated[
@@ -62,7 +57,12 @@ def search(
 
     with opened_archive(archive, **asdict(models)) as opened:
         found = opened.search(
-            " ".join(query), top_k=top_k, min_score=min_score, video=video, **asdict(loop)
+            " ".join(query),
+            top_k=top_k,
+            min_score=min_score,
+            video=filters.video,
+            where=filters.where(opened),
+            **asdict(loop),
         )
         keep_last(opened.settings.archive, found)
         for notice in found.notices:
@@ -71,13 +71,13 @@ def search(
             json_output,
             lambda of: of.SearchDocument.of(found, opened, trace=turns),
             lambda: (
-                print_search(found, explain=explain, trace=turns)
+                print_search(found, explain=explain, trace=turns, zone=opened.settings.time_zone)
                 if found.moments or explain or turns
                 else None
             ),
         )
         if not found.moments:
-            say(_why_nothing(opened, min_score))
+            say(nothing_in(opened, filters) or _why_nothing(opened, min_score))
         if not found.moments or found.verdict.decision == "no_match":
             raise typer.Exit(EXIT_NOTHING)
 
@@ -90,28 +90,32 @@ def _why_nothing(archive: Archive, min_score: float | None) -> str:
     return "nothing matched"
 
 
-def print_search(found: SearchResult, *, explain: bool = False, trace: bool = False) -> None:
+def print_search(
+    found: SearchResult, *, explain: bool = False, trace: bool = False, zone: str = ""
+) -> None:
     """The moments as a table, under the verdict on them; with ``explain``, how they were found, and
-    with ``trace``, all that was looked at.
+    with ``trace``, all that was looked at. Times of recording are by the clocks of ``zone``.
     """
     if found.verdict.decision == "no_match":
         say("nothing found that is likely enough; the nearest guesses:")
     elif found.verdict.decision == "unverified":
         say(found.turns[0].then)
-    print_tables(_moments(found))
+    print_tables(_moments(found, zone))
     if explain or trace:
         _say_path(found, None if trace else SHOWN_A_TURN)
 
 
-def _moments(found: SearchResult) -> Table:
+def _moments(found: SearchResult, zone: str) -> Table:
     from vsr_edge.types import clock
+
+    recorded = recorded_column(found.moments, zone)
 
     threshold = found.verdict.threshold
     judged = threshold is not None
     # A file that is gone is told apart where there is one.
     noted = any(moment.missing for moment in found.moments)
     rows = []
-    for m in found.moments:
+    for place, m in enumerate(found.moments):
         # What is less likely than the threshold is a guess.
         guess = threshold is not None and (m.match_probability or 0.0) < threshold
         rows.append(
@@ -121,12 +125,14 @@ def _moments(found: SearchResult) -> Table:
                 f"{m.score:.3f}",
                 clock(m.start),
                 clock(m.end),
+                *([recorded[place]] if recorded else []),
                 *(["missing" if m.missing else ""] if noted else []),
                 str(m.video),
             )
         )
     titles = ("#", *(["match"] if judged else []), "score", "from", "to")
     figures = [Column(title, "number") for title in titles]
+    figures += [Column("recorded")] if recorded else []
     columns = [*figures, *([Column("note")] if noted else []), Column("video", "path")]
     return Table(columns, rows, named_by=(0, len(columns) - 1))
 
@@ -183,30 +189,43 @@ def _verdict(found: SearchResult) -> str:
 
 def videos(
     names: Annotated[
-        list[str] | None, argument("Paths, folders or globs: only these.", metavar="[VIDEO]...")
+        list[str] | None,
+        argument(
+            "Paths, folders or globs: only these.",
+            metavar="[VIDEO]...",
+            autocompletion=complete_videos,
+        ),
     ] = None,
+    *,
     archive: ArchiveOption = None,
+    filters: FilterOptions,
     json_output: JsonOption = False,
 ) -> None:
-    """List the indexed videos.
+    """List the indexed videos: what is in them, when they were recorded, their tags.
 
-    Example: [bold]vsr-edge videos 'cam1/*' --json[/bold]
+    Exit code 3: the filters let none through.
+
+    Example: [bold]vsr-edge videos 'cam1/*' --after 2d --json[/bold]
     """
     with opened_archive(archive) as opened:
-        if names:
-            opened.select(names)  # each must match something
-        found = opened.videos(names or None)
+        given, where = [*(names or []), *(filters.video or [])], filters.where(opened)
+        if given:
+            opened.select(given)  # each must match something
+        found, zone = opened.videos(given or None, where), opened.settings.time_zone
         answer(
             json_output,
-            lambda of: of.VideosDocument(videos=[of.Video.of(stored) for stored in found]),
-            lambda: print_tables(_videos(found)),
+            lambda of: of.VideosDocument(videos=[of.Video.of(stored, zone) for stored in found]),
+            lambda: print_tables(_videos(found, zone)),
         )
+        if not found and where is not None:
+            say(nothing_in(opened, filters, given) or "no video matches")
+            raise typer.Exit(EXIT_NOTHING)
 
 
-def _videos(found: Iterable[StoredVideo]) -> Table:
+def _videos(found: Sequence[StoredVideo], zone: str) -> Table:
     from vsr_edge.types import clock
 
-    rows = []
+    rows, tagged = [], any(stored.tags for stored in found)
     for stored in found:
         video = stored.video
         missing = ["missing"] if stored.missing else []
@@ -219,6 +238,8 @@ def _videos(found: Iterable[StoredVideo]) -> Table:
                 video.codec,
                 str(stored.frames),
                 str(stored.clips),
+                recorded_cell(stored.recorded_at, stored.recorded_from, zone),
+                *([" ".join(stored.tags)] if tagged else []),
                 "; ".join(missing + partial),
             )
         )
@@ -229,6 +250,8 @@ def _videos(found: Iterable[StoredVideo]) -> Table:
         Column("codec"),
         Column("frames", "number"),
         Column("clips", "number"),
+        Column("recorded"),
+        *([Column("tags", "text")] if tagged else []),
         Column("note", "text"),
     )
     return Table(columns, rows)

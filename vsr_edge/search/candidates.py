@@ -15,6 +15,7 @@ from vsr_edge.errors import UsageError
 from vsr_edge.query import SearchOptions
 from vsr_edge.runtime.heads import Footage
 from vsr_edge.search.explain import Clock
+from vsr_edge.search.in_time import InTime
 from vsr_edge.search.spans import ScoredFrames, Window
 from vsr_edge.search.video_names import named
 from vsr_edge.store.base import Store
@@ -56,6 +57,7 @@ class Asked:
             self.text = bundle.encode_queries([query])
         self.vector: Vectors = self.text.vectors[0]
         self.where = named(store, self.options.video, self.options.where)
+        self.in_time = InTime(self.where, lambda place: store.frames(*place).times)
         self._videos: dict[int, StoredVideo] = {}
         # The best frames of each clip, with their scores; those that were candidates, by video.
         self._peaks: dict[int, list[tuple[int, float]]] = {}
@@ -78,7 +80,8 @@ class Asked:
         unknown = {hit.clip.video_id for hit in hits} - self._videos.keys()
         if unknown:
             self._videos |= self.store.videos_of(unknown)
-        return [Window.of(hit, self._videos[hit.clip.video_id]) for hit in hits]
+        found = (Window.of(hit, self._videos[hit.clip.video_id]) for hit in hits)
+        return [self.in_time.cut(hit) for hit in found]
 
     def candidates(self, hits: Sequence[Window]) -> list[Window]:
         """At most ``options.candidates`` windows with their frames, best hit first, none within

@@ -62,6 +62,7 @@ def search(
         else:  # nothing to be verified, or to verify it by
             verdict = Verdict("unverified")
             found, turns = one_shot(asked, hits)
+    found = [asked.in_time.reaching(one) for one in found]
     told = ((one.told(), one.video.recorded_at, one.video.recorded_from) for one in found)
     return SearchResult(
         query=query,

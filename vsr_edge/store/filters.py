@@ -81,7 +81,7 @@ def _kept(connection: sqlite3.Connection, where: Filter) -> Kept:
 def _clips(
     connection: sqlite3.Connection, where: Filter, video: int, begin: float, end: float
 ) -> Ids:
-    """The clips of a video that lie in the time wanted: int64 [n, 3] of id, first and last frame."""
+    """The clips of a video that lie in the time wanted: int64 [n, 3] of id, first, last frame."""
     found: set[tuple[int, int, int]] = set()
     for start, stop in spans_within(where, begin, end):
         found.update(
@@ -127,6 +127,8 @@ def where_video(where: Filter | None) -> tuple[str, list[Any]]:
         add("duration >= ?", where.min_duration)
     if where.max_duration is not None:
         add("duration <= ?", where.max_duration)
+    if where.after is not None and where.before is not None and where.after >= where.before:
+        add("0")
     for tag in where.tags:
         tagged = "id IN (SELECT video_id FROM tags WHERE tag = ?)"
         add(tagged.replace("IN", "NOT IN") if tag.startswith("-") else tagged, tag.lstrip("-"))
