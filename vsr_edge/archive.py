@@ -20,11 +20,11 @@ from vsr_edge.ingest.scan import (
     missing_videos,
     plan_prune,
 )
-from vsr_edge.query import Query, SearchChanges, SearchOptions, VideoNames
+from vsr_edge.query import Filter, FilterWords, Query, SearchChanges, SearchOptions, VideoNames
 from vsr_edge.search.video_names import named
 from vsr_edge.store import open_store
 from vsr_edge.store.base import ArchiveStats, Store
-from vsr_edge.times import tag_of
+from vsr_edge.times import filter_of, tag_of
 from vsr_edge.types import Pixels, SearchResult, Seconds, StoredVideo
 
 if TYPE_CHECKING:
@@ -213,24 +213,64 @@ class Archive:
             return with_texts(store, found, options)
         return found
 
-    def videos(self, video: VideoNames | None = None) -> list[StoredVideo]:
-        """The indexed videos by path, or those that a path, a folder or a glob names.
+    def where(self, **said: Unpack[FilterWords]) -> Filter | None:
+        """The filter that somebody means, by the clocks of the setting ``time_zone``; None if
+        nothing is said: ``where(after="2d", between="22:00-06:00", tags=["door", "-test"])``.
+
+        Raises:
+            UsageError: what cannot be, by the name of the condition.
+        """
+        return filter_of(self.settings.time_zone, **said)
+
+    def videos(
+        self, video: VideoNames | None = None, where: Filter | None = None
+    ) -> list[StoredVideo]:
+        """The indexed videos by path, or those that a path, a folder or a glob names, and that have
+        a part in what ``where`` lets through.
 
         The path of an indexed video means that one alone, though as a glob it may match its
         namesakes in other folders, or not even itself; so does the path of a folder that holds
         some. Looks at each file once, to tell which are ``missing``.
         """
-        found = self.store.videos(named(self.store, video, required=False))
+        found = self.store.videos(named(self.store, video, where, required=False))
         return [replace(stored, missing=is_gone(stored.video.path)) for stored in found]
 
-    def select(self, videos: Iterable[str | Path]) -> list[StoredVideo]:
-        """The indexed videos that any of the names means, as in :meth:`videos`, each once.
+    def select(
+        self, videos: Iterable[str | Path] = (), where: Filter | None = None
+    ) -> list[StoredVideo]:
+        """The indexed videos that any of the names means and the filter lets through, as in
+        :meth:`videos`, each once; none if neither is given.
 
         Raises:
             UsageError: a name that matches nothing; the message says what is called nearly so.
         """
-        names = list(videos)
-        return self.store.videos(named(self.store, names)) if names else []
+        names = list(videos) or None
+        if names is None and where is None:
+            return []
+        return self.store.videos(named(self.store, names, where))
+
+    def tag(
+        self,
+        videos: Iterable[str | Path] = (),
+        where: Filter | None = None,
+        *,
+        add: Iterable[str] = (),
+        drop: Iterable[str] = (),
+    ) -> list[StoredVideo]:
+        """Give the videos that :meth:`select` means tags, take others from them; returns them.
+
+        Raises:
+            UsageError: a name that matches nothing, or what cannot be a tag; nothing is changed.
+        """
+        added, dropped = ([tag_of(tag) for tag in tags] for tags in (add, drop))
+        chosen = self.select(videos, where)
+        if not chosen or not (added or dropped):
+            return chosen
+        ids = [stored.video_id for stored in chosen]
+        with self.store.writer() as writer:
+            writer.tag(ids, added, dropped)
+        now = self.store.videos_of(ids)
+        return [now[video_id] for video_id in ids if video_id in now]
 
     def frame(self, video: str | Path, seconds: Seconds) -> Pixels:
         """The frame of a video that is nearest to a time: upright, uint8 [H, W, 3], RGB.
@@ -247,15 +287,17 @@ class Archive:
             raise UsageError(f"a time must be a number of seconds, not {seconds}")
         return picture_at(Path(video), seconds)
 
-    def remove(self, videos: Iterable[str | Path]) -> list[StoredVideo]:
-        """Forget videos, named as in :meth:`videos`, with all their features.
+    def remove(
+        self, videos: Iterable[str | Path] = (), where: Filter | None = None
+    ) -> list[StoredVideo]:
+        """Forget videos, named as in :meth:`select`, with all their features.
 
         The files are not touched.
 
         Raises:
             UsageError: a name that matches nothing; then nothing is removed.
         """
-        return self.forget(self.select(videos))
+        return self.forget(self.select(videos, where))
 
     def prune(self, *, dry_run: bool = False) -> PruneSummary:
         """Forget the videos whose files were deleted (:mod:`vsr_edge.ingest.scan`).

@@ -6,9 +6,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+)
 
-from vsr_edge.types import RefinementMethod, StoredVideo, TextSource, Whence
+from vsr_edge.times import iso
+from vsr_edge.types import RecordedFrom, RefinementMethod, StoredVideo, TextSource, Whence
 
 
 def _text(value: object) -> str:
@@ -29,6 +38,16 @@ BundleName = Annotated[Text, Field(description="What --bundle calls it.")]
 Seconds = Annotated[float, rounded(3), Field(description="Seconds from the first frame.")]
 Probability = Annotated[float, Field(ge=0, le=1), rounded(4)]
 Score = Annotated[float, rounded(5), Field(description="Inner product of query and footage.")]
+Tags = Annotated[list[Text], Field(description="By name.")]
+Recorded = Annotated[
+    str | None,
+    BeforeValidator(lambda at: iso(at) if isinstance(at, int | float) else at),
+    Field(description="ISO 8601 with offset, by the clocks of the setting time_zone."),
+]
+Known = Annotated[
+    RecordedFrom | None,
+    Field(description="How: by the container, the file's name, or when the file was last changed."),
+]
 Missing = Annotated[bool, Field(description="The file is not where it was indexed any more.")]
 LineId = Annotated[
     str | int | None, Field(description="That of the line of --queries; null elsewhere.")
@@ -60,6 +79,11 @@ class Document(Part):
 def schema(name: str) -> Any:
     """The field that says which document this is, and of which version."""
     return Field(default=name, alias="schema")
+
+
+def at_clocks(instant: float | None, zone: str) -> str | None:
+    """A time of recording as documents have it."""
+    return None if instant is None else iso(instant, zone)
 
 
 class PartSpan(Part):
@@ -97,6 +121,8 @@ class Moment(Part):
     parts: list[PartSpan] = Field(
         default=[], description="Of a query of several parts, where each is, in the order asked."
     )
+    recorded_at: Recorded = None
+    recorded_from: Known = None
 
 
 class Candidate(Part):
@@ -159,11 +185,22 @@ class Video(Part):
     indexed_at: Text
     fingerprint: Text
     missing: Missing = False
+    recorded_at: Recorded = None
+    recorded_from: Known = None
+    tags: Tags = []
 
     @classmethod
-    def of(cls, stored: StoredVideo) -> Self:
+    def of(cls, stored: StoredVideo, zone: str = "") -> Self:
         names = {"id": stored.video_id, "video": stored.video.path}
+        names |= {"recorded_at": at_clocks(stored.recorded_at, zone)}
         return cls.model_validate(asdict(stored.video) | asdict(stored) | names)
+
+
+class TaggedVideo(Part):
+    """An indexed video and its tags."""
+
+    video: Text
+    tags: Tags
 
 
 class UnfinishedReindex(Part):

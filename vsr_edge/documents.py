@@ -43,11 +43,13 @@ from vsr_edge.document_parts import (
     Moment,
     Probability,
     Registry,
+    TaggedVideo,
     Text,
     TracedTurn,
     Turn,
     UnfinishedReindex,
     Video,
+    at_clocks,
     rounded,
     schema,
 )
@@ -107,7 +109,11 @@ class SearchDocument(Document):
             "notices": [*found.notices, *archive.notices],
             "id": id,
         }
-        return cls.model_validate(asdict(found) | verdict | more)
+        whole = asdict(found)
+        for moment in whole["moments"]:
+            at = at_clocks(moment["recorded_at"], archive.settings.time_zone)
+            moment["recorded_at"] = at
+        return cls.model_validate(whole | verdict | more)
 
 
 class _IndexCounts(Document):
@@ -187,6 +193,14 @@ class RemoveDocument(Document):
 
     schema_: Literal["vsr-edge/remove/1"] = schema("vsr-edge/remove/1")
     removed: list[Text]
+
+
+class TagDocument(Document):
+    """The videos that `tag` chose, with their tags, and all tags of the archive."""
+
+    schema_: Literal["vsr-edge/tag/1"] = schema("vsr-edge/tag/1")
+    videos: list[TaggedVideo]
+    tags: dict[str, int] = Field(description="How many videos of the archive have each.")
 
 
 class PruneDocument(Document):

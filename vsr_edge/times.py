@@ -196,8 +196,8 @@ def windows(where: Filter, begins: Times, ends: Times) -> tuple[Times, Times]:
     """
     least = -np.inf if where.after is None else where.after
     most = np.inf if where.before is None else where.before
-    if where.between is None:
-        return np.array([least]), np.array([most])
+    if where.between is None or least >= most:
+        return np.array([least])[: least < most], np.array([most])[: least < most]
     reach = [np.maximum(begins, least) // DAY, np.minimum(ends, most) // DAY]
     touched = set(zip(*(days.astype(np.int64).tolist() for days in reach), strict=True))
     days = sorted({day for first, last in touched for day in range(first, last + 1)})

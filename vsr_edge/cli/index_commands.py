@@ -20,7 +20,9 @@ from vsr_edge.cli.console import (
     say,
     terminate_like_ctrl_c,
 )
+from vsr_edge.cli.filter_options import FilterOptions, complete_tags, complete_videos
 from vsr_edge.cli.options import ArchiveOption, DecodingOptions, JsonOption, argument, option
+from vsr_edge.cli.recorded_cells import nothing_in
 from vsr_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -101,6 +103,13 @@ def index(
         float | None, option("How far apart they may be for auto. \\[default: 2]")
     ] = None,
     retain: RetainOption = None,
+    tag: Annotated[
+        list[str] | None,
+        option(
+            "Give all these videos a tag, known ones too. Repeatable.",
+            autocompletion=complete_tags,
+        ),
+    ] = None,
     decoding: DecodingOptions,
     json_output: JsonOption = False,
 ) -> None:
@@ -124,6 +133,7 @@ def index(
                 exclude=exclude or [],
                 stream=_stream(stream),
                 wanted=None if retention is None else retention.wants,
+                tags=tag or [],
                 on_progress=report,
             )
         if retention is not None and not summary.interrupted:
@@ -262,24 +272,38 @@ def _reindex_outcome(archive: Archive, summary: ReindexSummary, drop_missing: bo
 
 
 def remove(
-    names: Annotated[list[str], argument("Paths, folders or globs.", metavar="VIDEO...")],
+    names: Annotated[
+        list[str] | None,
+        argument("Paths, folders or globs.", metavar="[VIDEO]...", autocompletion=complete_videos),
+    ] = None,
+    *,
     archive: ArchiveOption = None,
+    filters: FilterOptions,
     yes: YesOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Forget videos. The files themselves are not touched.
 
-    Asks before it forgets several that are more than a fifth of the archive.
+    Asks before it forgets several that are more than a fifth of the archive. Exit code 3: the
+    filters let none through.
 
-    Example: [bold]vsr-edge remove '*/2019/*'[/bold]
+    Example: [bold]vsr-edge remove '*/2019/*' --before 2020-01-01[/bold]
     """
     with opened_archive(archive) as opened:
-        chosen = len(opened.select(names))
+        given, where = [*(names or []), *(filters.video or [])], filters.where(opened)
+        if not given and where is None:
+            raise UsageError(
+                "say which videos: their names, or filters such as --before 2024-01-01"
+            )
+        chosen = len(opened.select(given, where))
         if chosen > 1 and not yes:
             _ask_if_many(chosen, opened)
-        removed = opened.remove(names)
+        removed = opened.remove(given, where)
         _forget_pictures(opened, removed)
         answer(json_output, lambda of: of.RemoveDocument.model_validate({"removed": removed}))
+        if not removed:
+            say(nothing_in(opened, given, where) or "no video matches")
+            raise typer.Exit(EXIT_NOTHING)
     for stored in removed:
         say(f"removed {stored.video.path}")
 

@@ -113,7 +113,7 @@ class App(typer.Typer):
         super().__init__(cls=_Group, **how)
 
     def command(self, name: str | None = None, **how: Any) -> Callable[[Any], Any]:
-        register = super().command(name, cls=_Command, **how)
+        register = super().command(name, **({"cls": Command} | how))
         return lambda command: register(_ungrouped(errors_as_exit_codes()(command)))
 
 
@@ -145,7 +145,9 @@ def _ungrouped(command: Callable[..., None]) -> Callable[..., None]:
     return called
 
 
-class _Command(TyperCommand):
+class Command(TyperCommand):
+    """A command whose help page reads as those of the others."""
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         _tidy(self, ctx)
         super().format_help(ctx, formatter)

@@ -63,7 +63,7 @@ def seconds(said: str) -> float:
     return float(found[1]) * unit
 
 
-def part_rows(moment: Moment, *, judged: bool, noted: bool) -> Iterator[tuple[str, ...]]:
+def part_rows(moment: Moment, *, judged: bool, blanks: int) -> Iterator[tuple[str, ...]]:
     """Below a moment, where each of its parts is, in the columns of a moment."""
     from vsr_edge.types import clock
 
@@ -75,6 +75,6 @@ def part_rows(moment: Moment, *, judged: bool, noted: bool) -> Iterator[tuple[st
             f"{one.score:.3f}",
             clock(one.start),
             clock(one.end),
-            *([""] if noted else []),
+            *[""] * blanks,
             f"  {one.sentence}",
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vsr_edge.cli.console import EXIT_ERROR, answer, opened_archive, say
+from vsr_edge.cli.filter_options import FilterOptions
 from vsr_edge.cli.options import (
     App,
     ArchiveOption,
@@ -31,10 +32,6 @@ saved_app = App(
 )
 
 TopOption = Annotated[int, option("At most so many moments.", "--top-k", "-k", min=1)]
-VideoOption = Annotated[
-    list[str] | None,
-    option("Search only these: a path, a folder, a glob. Repeatable.", "--video", "-v"),
-]
 ScoreOption = Annotated[
     float | None, option("Leave out moments that score lower, from -1 to 1.", "--min-score")
 ]
@@ -48,7 +45,7 @@ def similar(
     archive: ArchiveOption = None,
     top_k: TopOption = 10,
     min_score: ScoreOption = None,
-    video: VideoOption = None,
+    filters: FilterOptions,
     output: OutputOptions,
     models: ModelOptions,
     json_output: JsonOption = False,
@@ -65,7 +62,7 @@ def similar(
     output.check(json_output)
     with opened_archive(archive, **asdict(models)) as opened:
         query = settled(opened, Query(like=moment))
-        options = how_to_search(top_k=top_k, min_score=min_score, video=video or None)
+        options = how_to_search(top_k=top_k, min_score=min_score, **filters.changes(opened))
         answer_query(opened, query, options, output, json_output)
 
 
@@ -112,7 +109,7 @@ def saved_run(
     archive: ArchiveOption = None,
     top_k: TopOption = 10,
     min_score: ScoreOption = None,
-    video: VideoOption = None,
+    filters: FilterOptions,
     loop: LoopOptions,
     output: OutputOptions,
     models: ModelOptions,
@@ -129,7 +126,7 @@ def saved_run(
         query = saved_search(opened.settings.archive, name).query
         assert query is not None
         options = how_to_search(
-            top_k=top_k, min_score=min_score, video=video or None, **asdict(loop)
+            top_k=top_k, min_score=min_score, **filters.changes(opened), **asdict(loop)
         )
         answer_query(opened, query, options, output, json_output)
 

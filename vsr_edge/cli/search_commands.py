@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vsr_edge.cli.console import EXIT_NOTHING, answer, opened_archive, say
+from vsr_edge.cli.filter_options import FilterOptions, complete_videos
 from vsr_edge.cli.list_options import ListOptions
 from vsr_edge.cli.many_queries import answer_queries
 from vsr_edge.cli.options import (
@@ -23,6 +24,7 @@ from vsr_edge.cli.options import (
 from vsr_edge.cli.part_options import PartOptions, part_rows
 from vsr_edge.cli.query_options import QueryOptions, asked_query
 from vsr_edge.cli.receipt_commands import ReceiptOptions, search_on_record
+from vsr_edge.cli.recorded_cells import nothing_in, recorded_cell, recorded_column
 from vsr_edge.cli.tables import Column, Table, megabytes, pairs, print_tables
 from vsr_edge.cli.text_options import TextOptions, text_cells, text_columns, why_no_words
 from vsr_edge.cli.view_options import ViewOptions
@@ -46,16 +48,9 @@ def search(
     min_score: Annotated[
         float | None, option("Leave out moments that score lower, from -1 to 1.")
     ] = None,
-    video: Annotated[
-        list[str] | None,
-        option(
-            "Search only these: a path, a folder, a glob such as '*.mkv'. Repeatable.",
-            "--video",
-            "-v",
-        ),
-    ] = None,
     asked: QueryOptions,
     parts: PartOptions,
+    filters: FilterOptions,
     texts: TextOptions,
     loop: LoopOptions,
     output: OutputOptions,
@@ -73,7 +68,7 @@ def search(
         options = how_to_search(
             top_k=top_k,
             min_score=min_score,
-            video=video or None,
+            **filters.changes(opened),
             **parts.changes(),
             **asdict(texts),
             **asdict(loop),
@@ -118,41 +113,49 @@ def answer_query(
         as_json,
         lambda of: of.SearchDocument.of(found, archive, trace=output.turns),
         lambda: (
-            print_search(found, explain=output.explain, trace=output.turns)
+            print_search(found, output.explain, output.turns, archive.settings.time_zone)
             if (found.moments or output.explain or output.turns) and output.format is None
             else None
         ),
     )
     output.show(archive, found, as_json=as_json)
     if not found.moments:
-        say(why_no_words(archive) if options.text else _why_nothing(archive, options.min_score))
+        say(_why_nothing(archive, options))
     if not found.moments or found.verdict.decision == "no_match":
         raise typer.Exit(EXIT_NOTHING)
 
 
-def _why_nothing(archive: Archive, min_score: float | None) -> str:
+def _why_nothing(archive: Archive, options: SearchOptions) -> str:
     if not archive.videos():
         return f"nothing is indexed in {archive.settings.archive} yet: vsr-edge index FOLDER"
-    if min_score is not None:
-        return f"nothing scored {min_score} or more; without --min-score the best is shown"
+    if why := nothing_in(archive, options.video, options.where):
+        return why
+    if options.text:
+        return why_no_words(archive)
+    if options.min_score is not None:
+        return f"nothing scored {options.min_score} or more; without --min-score the best is shown"
     return "nothing matched"
 
 
-def print_search(found: SearchResult, *, explain: bool = False, trace: bool = False) -> None:
+def print_search(
+    found: SearchResult, explain: bool = False, trace: bool = False, zone: str = ""
+) -> None:
     """The moments as a table, under the verdict on them; with ``explain``, how they were found, and
-    with ``trace``, all that was looked at.
+    with ``trace``, all that was looked at. Times of recording are by the clocks of ``zone``.
     """
     if found.verdict.decision == "no_match" and found.moments:
         say("nothing found that is likely enough; the nearest guesses:")
     elif found.verdict.decision == "unverified":
         say(found.turns[0].then)
-    print_tables(_moments(found))
+    print_tables(_moments(found, zone))
     if explain or trace:
         _say_path(found, None if trace else SHOWN_A_TURN)
 
 
-def _moments(found: SearchResult) -> Table:
+def _moments(found: SearchResult, zone: str) -> Table:
     from vsr_edge.types import clock
+
+    recorded = recorded_column(found.moments, zone)
 
     threshold = found.verdict.threshold
     judged = threshold is not None
@@ -160,7 +163,7 @@ def _moments(found: SearchResult) -> Table:
     noted = any(moment.missing for moment in found.moments)
     texts = text_columns(found.moments)
     rows = []
-    for m in found.moments:
+    for place, m in enumerate(found.moments):
         # What is less likely than the threshold is a guess.
         unlikely = threshold is not None and (m.match_probability or 0.0) < threshold
         guess = unlikely and m.source == "seen"
@@ -171,16 +174,18 @@ def _moments(found: SearchResult) -> Table:
                 f"{m.score:.3f}" if m.source in {"seen", "both"} else "–",
                 clock(m.start),
                 clock(m.end),
+                *([recorded[place]] if recorded else []),
                 *text_cells(m, texts),
                 *(["missing" if m.missing else ""] if noted else []),
                 str(m.video),
             )
         )
-        rows += part_rows(m, judged=judged, noted=noted)
+        rows += part_rows(m, judged=judged, blanks=len(texts) + bool(recorded) + noted)
     titles = ("#", *(["match"] if judged else []), "score", "from", "to")
     figures = [Column(title, "number") for title in titles]
+    recorded_columns = [Column("recorded")] if recorded else []
     notes = [Column("note")] if noted else []
-    columns = [*figures, *texts, *notes, Column("video", "path")]
+    columns = [*figures, *recorded_columns, *texts, *notes, Column("video", "path")]
     return Table(columns, rows, named_by=(0, len(columns) - 1))
 
 
@@ -240,30 +245,43 @@ def _verdict(found: SearchResult) -> str:
 
 def videos(
     names: Annotated[
-        list[str] | None, argument("Paths, folders or globs: only these.", metavar="[VIDEO]...")
+        list[str] | None,
+        argument(
+            "Paths, folders or globs: only these.",
+            metavar="[VIDEO]...",
+            autocompletion=complete_videos,
+        ),
     ] = None,
+    *,
     archive: ArchiveOption = None,
+    filters: FilterOptions,
     json_output: JsonOption = False,
 ) -> None:
-    """List the indexed videos.
+    """List the indexed videos: what is in them, when they were recorded, their tags.
 
-    Example: [bold]vsr-edge videos 'cam1/*' --json[/bold]
+    Exit code 3: the filters let none through.
+
+    Example: [bold]vsr-edge videos 'cam1/*' --after 2d --json[/bold]
     """
     with opened_archive(archive) as opened:
-        if names:
-            opened.select(names)  # each must match something
-        found = opened.videos(names or None)
+        given, where = [*(names or []), *(filters.video or [])], filters.where(opened)
+        if given:
+            opened.select(given)  # each must match something
+        found, zone = opened.videos(given or None, where), opened.settings.time_zone
         answer(
             json_output,
-            lambda of: of.VideosDocument(videos=[of.Video.of(stored) for stored in found]),
-            lambda: print_tables(_videos(found)),
+            lambda of: of.VideosDocument(videos=[of.Video.of(stored, zone) for stored in found]),
+            lambda: print_tables(_videos(found, zone)),
         )
+        if not found and where is not None:
+            say(nothing_in(opened, given, where) or "no video matches")
+            raise typer.Exit(EXIT_NOTHING)
 
 
-def _videos(found: Iterable[StoredVideo]) -> Table:
+def _videos(found: Sequence[StoredVideo], zone: str) -> Table:
     from vsr_edge.types import clock
 
-    rows = []
+    rows, tagged = [], any(stored.tags for stored in found)
     for stored in found:
         video = stored.video
         missing = ["missing"] if stored.missing else []
@@ -276,6 +294,8 @@ def _videos(found: Iterable[StoredVideo]) -> Table:
                 video.codec,
                 str(stored.frames),
                 str(stored.clips),
+                recorded_cell(stored.recorded_at, stored.recorded_from, zone),
+                *([" ".join(stored.tags)] if tagged else []),
                 "; ".join(missing + partial),
             )
         )
@@ -286,6 +306,8 @@ def _videos(found: Iterable[StoredVideo]) -> Table:
         Column("codec"),
         Column("frames", "number"),
         Column("clips", "number"),
+        Column("recorded"),
+        *([Column("tags", "text")] if tagged else []),
         Column("note", "text"),
     )
     return Table(columns, rows)

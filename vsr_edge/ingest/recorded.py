@@ -45,19 +45,19 @@ _FIELDS: Final = {
 _DATE = r"(?<!\d)(?P<Y>(?:19|20)\d\d){0}(?P<m>\d\d){0}(?P<d>\d\d)"
 _MINUTES = r"(?P<H>\d\d)[-_.:h]?(?P<M>\d\d)"
 # Followed by no further digit, but perhaps by milliseconds.
-_TIME = rf"{_MINUTES}[-_.:m]?(?P<S>\d\d)(?:[.]?(?P<f>\d{{3}}))?(?!\d)"
+_TIME = rf"{_MINUTES}[-_.:m]?(?P<S>\d\d)(?:[.]?(?P<f>\d{{3}}))?(?P<z>Z(?![a-zA-Z]))?(?!\d)"
 _DASHED = _DATE.format("[-_.]?")
 # Names that recorders give, the commonest first:
 PRESETS: Final = tuple(
     re.compile(pattern)
     for pattern in (
         # cam1_20260304_101500, VID_20260304_101500, PXL_20260304_101500123, RLC_20260304101500,
-        # 2026-03-04_10-15-00-front, 2026-03-04 10-15-00, 20260304T101500, 2026_0304_101500_001
+        # 2026-03-04_10-15-00-front, 2026-03-04 10-15-00, 20260304T101500Z, 2026_0304_101500_001
         rf"{_DASHED}(?:[-_ .T]|_?at_?|__)?{_TIME}[^/]*",
         # 2026-03-04/10-15-00
-        rf"{_DASHED}/(?:[^/\d]*[-_])?{_TIME}[^/]*",
+        rf"{_DASHED}/(?:[^/]*?[-_])??{_TIME}[^/]*",
         # 2026/03/04/10-15-00, 2026/03/04/cam1-101500
-        rf"{_DATE.format('/')}/(?:[^/\d]*[-_])?{_TIME}[^/]*",
+        rf"{_DATE.format('/')}/(?:[^/]*?[-_])??{_TIME}[^/]*",
         # 2026-03-04/001/dav/10/10.15.00-10.20.00[M][0@0][0]
         rf"{_DASHED}/(?:[^/]+/){{1,3}}{_TIME}[^/]*",
         # 2026-03-04/10/front/15.00
@@ -131,7 +131,8 @@ class Site:
         month, day, hour, minute, second = (int(parts.get(field) or 0) for field in "mdHMS")
         fraction = int((parts.get("f") or "0").ljust(6, "0"))
         try:
-            return self._plausible(datetime(year, month, day, hour, minute, second, fraction))
+            when = datetime(year, month, day, hour, minute, second, fraction)
+            return self._plausible(when.replace(tzinfo=UTC) if parts.get("z") else when)
         except (ValueError, OverflowError, OSError):
             return None  # digits that are no date
 

@@ -14,6 +14,7 @@ from vsr_edge.bundle.model import Bundle
 from vsr_edge.query import Query, SearchOptions
 from vsr_edge.runtime.heads import Footage, Judgements, TextEncoding
 from vsr_edge.search.explain import Clock, notices_about
+from vsr_edge.search.in_time import InTime
 from vsr_edge.search.places import CONTEXT_SECONDS, Stretch, kept
 from vsr_edge.search.query_vector import LEAST_DEVIATION, Mixture
 from vsr_edge.search.spans import ScoredFrames, Window, moments
@@ -59,6 +60,7 @@ class Asked:
         self.options = options or SearchOptions()
         self.clock = Clock()
         self.where = named(store, self.options.video, self.options.where)
+        self.in_time = InTime(self.where, lambda place: store.frames(*place).times)
         with self.clock.stage("encode"):
             self.text = self._encoded(self.query.text) if text is None else text
             self.against = self._encoded(self.query.against)
@@ -107,7 +109,8 @@ class Asked:
         unknown = {hit.clip.video_id for hit in hits} - self._videos.keys()
         if unknown:
             self._videos |= self.store.videos_of(unknown)
-        found = (Window.of(hit, self._videos[hit.clip.video_id]) for hit in hits)
+        windows = (Window.of(hit, self._videos[hit.clip.video_id]) for hit in hits)
+        found = map(self.in_time.cut, windows)
         # Of more frames than one, some may count.
         return [one for one in found if one.unit_frames > 1 or self._counts(one.video, one.best)]
 

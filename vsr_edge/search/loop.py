@@ -64,6 +64,7 @@ def search(
         else:  # nothing to be verified, or to verify it by
             verdict = Verdict("unverified")
             found, turns = one_shot(asked, hits)
+    found = [asked.in_time.reaching(one) for one in found]
     return SearchResult(
         query=asked.query.shown,
         verdict=verdict,

@@ -105,6 +105,11 @@ def connect(
     return connection
 
 
+def connect_to_look(database: Path) -> sqlite3.Connection:
+    """Open for a look at an archive of whatever version; nothing of it is changed or made."""
+    return _connect(database, "ro")
+
+
 def _connect_read_only(database: Path) -> sqlite3.Connection:
     """Open where nothing can be written, such as a read-only medium."""
     connection = _connect(database, "ro")

@@ -127,6 +127,8 @@ def where_video(where: Filter | None) -> tuple[str, list[Any]]:
         add("duration >= ?", where.min_duration)
     if where.max_duration is not None:
         add("duration <= ?", where.max_duration)
+    if where.after is not None and where.before is not None and where.after >= where.before:
+        add("0")
     for tag in where.tags:
         tagged = "id IN (SELECT video_id FROM tags WHERE tag = ?)"
         add(tagged.replace("IN", "NOT IN") if tag.startswith("-") else tagged, tag.lstrip("-"))
