@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -43,6 +43,8 @@ def _archive(ctx: typer.Context) -> Path:
 @dataclass(frozen=True, slots=True)
 class FilterOptions:
     """Which footage counts, of :class:`vsr_edge.query.Filter`; None where it was not given."""
+
+    PANEL: ClassVar = "Which footage counts"
 
     video: Annotated[
         list[str] | None,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, ClassVar, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -87,6 +88,8 @@ class DecodingOptions:
 class LoopOptions:
     """How to search, of :class:`vsr_edge.query.SearchOptions`; None where it was not given."""
 
+    PANEL: ClassVar = "How it is searched"
+
     max_turns: Annotated[
         int | None,
         option(
@@ -118,7 +121,9 @@ class App(typer.Typer):
 
 
 def _ungrouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Typer knows no groups: a parameter that is a dataclass becomes an option for each field."""
+    """Typer knows no groups: a parameter that is a dataclass becomes an option for each field, on
+    help pages under the heading ``PANEL`` of its class.
+    """
     parameters: list[inspect.Parameter] = []
     groups: dict[str, Any] = {}
     hints = get_type_hints(command, include_extras=True)
@@ -128,10 +133,17 @@ def _ungrouped(command: Callable[..., None]) -> Callable[..., None]:
             parameters.append(parameter.replace(annotation=kind))
             continue
         groups[parameter.name] = kind
-        for name, option in get_type_hints(kind, include_extras=True).items():
-            default = False if option.__origin__ is bool else None
+        declared = get_type_hints(kind, include_extras=True)
+        for name in (field.name for field in fields(kind)):
+            value, about = declared[name].__origin__, copy(declared[name].__metadata__[0])
+            about.rich_help_panel = getattr(kind, "PANEL", None)
             parameters.append(
-                inspect.Parameter(name, parameter.kind, default=default, annotation=option)
+                inspect.Parameter(
+                    name,
+                    parameter.kind,
+                    default=False if value is bool else None,
+                    annotation=Annotated[value, about],
+                )
             )
 
     @wraps(command)

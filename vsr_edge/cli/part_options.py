@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from vsr_edge.cli.options import option
 from vsr_edge.errors import UsageError
@@ -20,6 +20,8 @@ _DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.IGNORECASE)
 @dataclass(frozen=True, slots=True)
 class PartOptions:
     """What else is to be seen, and when, or must not be; None where it was not given."""
+
+    PANEL: ClassVar = "Several parts"
 
     then: Annotated[
         list[str] | None, option("What is to be seen after that. Repeatable.", "--then")

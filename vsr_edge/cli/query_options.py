@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from vsr_edge.cli.console import say
 from vsr_edge.cli.options import option
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class QueryOptions:
     """What is asked beside the sentence; None where it was not given."""
+
+    PANEL: ClassVar = "What is asked beside the sentence"
 
     like: Annotated[
         str | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
@@ -88,6 +88,8 @@ def how_to_search(**given: Any) -> SearchOptions:
 @dataclass(frozen=True)
 class OutputOptions(ViewOptions, ListOptions, ReceiptOptions):
     """What becomes of an answer."""
+
+    PANEL: ClassVar = "What becomes of the answer"
 
     explain: Annotated[bool, option("Say how the answer was found.", "--explain", "-e")]
     turns: Annotated[bool, option("Every candidate of every turn, in the JSON too.", "--turns")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from vsr_edge.cli.options import option
 from vsr_edge.cli.tables import Column
@@ -19,6 +19,8 @@ SHOWN_CHARACTERS = 60
 @dataclass(frozen=True, slots=True)
 class TextOptions:
     """Whether words count, of :class:`vsr_edge.query.SearchOptions`; None where it was not said."""
+
+    PANEL: ClassVar = "What is asked beside the sentence"
 
     text: Annotated[
         bool | None,

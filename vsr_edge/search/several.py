@@ -144,8 +144,13 @@ def _moment(rank: int, chain: Chain, parts: Parts) -> Moment:
         for sentence, told in zip(parts.sentences, (w.told() for w in chain.windows), strict=True)
     )
     score = sum(one.score for one in spans) / len(spans)
-    video = chain.windows[0].video.video.path
-    return Moment(rank, video, *_span(chain.windows), score, chain.probability, parts=spans)
+    (start, end), video = _span(chain.windows), chain.windows[0].video
+    return Moment(
+        *(rank, video.video.path, start, end, score, chain.probability),
+        recorded_at=None if video.recorded_at is None else video.recorded_at + start,
+        recorded_from=video.recorded_from,
+        parts=spans,
+    )
 
 
 def _why_not(found: Sequence[Chain], by_part: Sequence[Sequence[Window]], parts: Parts) -> str:
