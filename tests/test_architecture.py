@@ -49,6 +49,7 @@ ONLY_IN = {
     "rich": {"cli"},
     "matplotlib": {"evaluation"},
     "jinja2": {"evaluation"},
+    "opentimelineio": {"hits"},
     "huggingface_hub": {"bundle"},
     "tokenizers": {"runtime", "bundle"},
     "pydantic": {"bundle", "document_parts", "document_hits", "documents"},
