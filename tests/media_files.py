@@ -18,7 +18,6 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
-from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -152,7 +151,7 @@ def _tone(
     seconds: float,
     start: float = 0.0,
     clicks: Sequence[float] | None = None,
-) -> Iterator[tuple[float, list[Packet]]]:
+) -> Iterator[tuple[float, list[Any]]]:
     """Coded sound, each time with when it ends."""
     layout, rate, size = "mono", stream.codec_context.sample_rate, 1024
     for first in range(0, int(seconds * rate), size):

@@ -54,6 +54,7 @@ ONLY_IN = {
     "PIL": {"hits"},
     "matplotlib": {"evaluation"},
     "jinja2": {"evaluation"},
+    "opentimelineio": {"hits"},
     "huggingface_hub": {"bundle"},
     "tokenizers": {"runtime", "bundle"},
     "watchfiles": {"watch"},

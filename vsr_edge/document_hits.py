@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field
@@ -55,8 +56,8 @@ class CutFile(Part):
         hit, done = cut.hit, cut.trimmed
         return cls(
             number=hit.number,
-            file=done.path,
-            video=hit.video,
+            file=str(done.path),
+            video=str(hit.video),
             wanted_start=hit.start,
             wanted_end=hit.end,
             start=done.start,
@@ -79,12 +80,12 @@ class CutDocument(Document):
 
     @classmethod
     def of(
-        cls, summary: CutSummary, lists: Sequence[object] = (), notices: Sequence[str] = ()
+        cls, summary: CutSummary, lists: Sequence[Path] = (), notices: Sequence[str] = ()
     ) -> Self:
         failed = [FileReport.model_validate({"path": p, "reason": r}) for p, r in summary.failed]
         return cls(
             cuts=[CutFile.of(cut) for cut in summary.cuts],
-            lists=list(lists),
+            lists=[str(one) for one in lists],
             failed=failed,
             notices=list(notices),
         )

@@ -15,7 +15,8 @@ import pytest
 from tests.media_files import constant_rate, write_video
 from vsr_edge.errors import UsageError
 from vsr_edge.hits.cuts import Hit
-from vsr_edge.hits.lists import FORMATS, Listed, listed, lists
+from vsr_edge.hits.listed import Listed, listed
+from vsr_edge.hits.lists import FORMATS, lists
 from vsr_edge.media.start_code import start_timecode
 from vsr_edge.types import Video
 
@@ -44,10 +45,11 @@ def all_listed(hits: list[Hit] = HITS) -> list[Listed]:
 
 def test_bounds_are_frames_at_the_rate_of_the_video() -> None:
     first, second, third = all_listed()
-    assert (first.rate, first.first, first.behind) == (NTSC, 1948, 2098)
+    assert [one.rate for one in (first, second, third)] == [NTSC, NTSC, Fraction(25)]
+    assert (first.first, first.behind) == (1948, 2098)
     assert (second.first, second.behind) == (300, 360)
     # An end behind the video is that of the video.
-    assert (third.rate, third.first, third.behind, third.count) == (25, 2475, 2500, 2500)
+    assert (third.first, third.behind, third.count) == (2475, 2500, 2500)
 
 
 def test_csv_comes_back_with_every_bound() -> None:
@@ -93,8 +95,9 @@ def test_chapters_are_read_by_ffmpeg(tmp_path: Path) -> None:
         if not hasattr(container, "chapters"):
             pytest.skip("this PyAV tells no chapters")
         found = [
-            (one["start"] * one["time_base"], one["end"] * one["time_base"], one["metadata"])
+            (one["start"] * base, one["end"] * base, one["metadata"])
             for one in container.chapters()
+            if (base := Fraction(one["time_base"] or 0))
         ]
     assert found == [
         (300 / NTSC, 360 / NTSC, {"title": "2 a red; car = #1 (75%)"}),
@@ -159,9 +162,11 @@ def test_fcpxml_holds_fractions_that_are_whole_frames() -> None:
     assert root.find(".//project").get("name") == "cars & <trucks>"  # type: ignore[union-attr]
     place = Fraction(0)
     clips = list(root.iter("asset-clip"))
-    for clip, (rate, first) in zip(clips, ((NTSC, 1948), (NTSC, 300), (25, 2475)), strict=True):
+    for clip, (rate, first) in zip(
+        clips, ((NTSC, 1948), (NTSC, 300), (Fraction(25), 2475)), strict=True
+    ):
         frame = _seconds(formats[clip.get("format")].get("frameDuration"))
-        assert (frame, _seconds(clip.get("start"))) == (Fraction(1) / rate, first / Fraction(rate))
+        assert (frame, _seconds(clip.get("start"))) == (1 / rate, first / rate)
         asset = assets[clip.get("ref")]
         assert _seconds(clip.get("start")) + frame <= _seconds(asset.get("duration"))
         assert _seconds(clip.get("offset")) == place
@@ -192,17 +197,17 @@ def test_names_that_are_no_utf8_or_odd_harm_no_list(kind: str) -> None:
 
 
 def test_a_camera_s_timecode_is_where_its_frames_begin(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "a.mov", constant_rate(50, 25), container_options={}, rate=25)
+    path = write_video(tmp_path / "a.mov", constant_rate(50, 25))
     assert start_timecode(path) is None
     with av.open(str(tmp_path / "b.mov"), "w") as output:
         stream = output.add_stream("mpeg4", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"  # type: ignore[union-attr]
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.metadata["timecode"] = "10:23:45:10"
         for number in range(50):
             frame = av.VideoFrame(64, 48, "yuv420p")
             frame.pts, frame.time_base = number, Fraction(1, 25)
-            output.mux(stream.encode(frame))  # type: ignore[union-attr, arg-type]
-        output.mux(stream.encode(None))  # type: ignore[union-attr]
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
     assert start_timecode(tmp_path / "b.mov") == "10:23:45:10"
     (one,) = listed([Hit(1, tmp_path / "b.mov", 1.0, 1.5, "x")], {})
     assert (one.first, one.behind) == (25, 38)

@@ -81,7 +81,8 @@ def test_a_frame_that_is_shown_for_long_is_cut_where_it_was_asked_for(tmp_path: 
     done = trim(slides, 1.0, 4.0, tmp_path / "c.mp4")
     cut = seen(done.path)
     assert (done.start, done.end) == (1.0, 4.0)
-    assert (cut.numbers, cut.times) == ([0, 1], pytest.approx([0.0, 2.0], abs=0.001))
+    assert cut.numbers == [0, 1]
+    assert cut.times == pytest.approx([0.0, 2.0], abs=0.001)
     assert cut.clicks == pytest.approx([0.5, 1.5], abs=0.02)
 
 
@@ -210,10 +211,10 @@ def test_every_sound_is_kept_with_its_language_layout_and_time(tmp_path: Path) -
     for number, at in enumerate((0.5, 0.7, 0.9)):
         with av.open(str(done.path)) as container:
             loud = [
-                float(frame.pts * frame.time_base) + np.flatnonzero(samples > 0.3)[0] / frame.rate
+                float((frame.pts or 0) * (frame.time_base or 0))
+                + np.flatnonzero(samples > 0.3)[0] / frame.rate
                 for frame in container.decode(audio=number)
                 if (samples := np.abs(frame.to_ndarray()).max(axis=0)).max() > 0.3
-                and frame.pts is not None
             ]
         assert loud[0] == pytest.approx(at, abs=0.02)
 
@@ -253,7 +254,7 @@ def test_colours_stay_what_they_are(
             said = (int(codec.colorspace), int(codec.color_range))
             depth = 4 if "10le" in frames[0].format.name else 1
             kind = np.uint16 if depth == 4 else np.uint8
-            plane = np.frombuffer(bytes(frames[number].planes[0]), kind)  # type: ignore[call-overload]
+            plane = np.frombuffer(bytes(frames[number].planes[0]), kind)
             luma.append(plane.reshape(96, -1)[:, :160].astype(float) / depth)
     assert said[0] == tags[0]
     assert tags[1] == 0 or said[1] == tags[1]

@@ -78,7 +78,8 @@ def put_list(
         MediaError: a video that the archive does not know cannot be read.
     """
     from vsr_edge.hits.cuts import names_a_file
-    from vsr_edge.hits.lists import FORMATS, listed, lists
+    from vsr_edge.hits.listed import listed
+    from vsr_edge.hits.lists import FORMATS, lists
     from vsr_edge.media.trim import check_target
 
     known = {} if archive is None else {s.video.path: s.video for s in archive.store.videos(None)}

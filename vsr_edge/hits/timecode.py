@@ -22,8 +22,9 @@ _TIMECODE = re.compile(r"(\d\d?):(\d\d):(\d\d)([:;.])(\d{2,3})")
 def seconds_of(text: str) -> Seconds:
     """``83.5``, ``1:23.5`` or ``0:01:23.5`` in seconds; ``UsageError`` for anything else."""
     found = _CLOCK.fullmatch(text.strip())
-    hours, minutes, seconds = found.groups() if found else (None, None, "60")
-    if found is None or (hours and int(minutes) > 59) or (minutes and float(seconds) >= 60):
+    hours, minutes, seconds = found.groups("") if found else ("", "", "")
+    clock = (hours and int(minutes) > 59) or (minutes and float(seconds) >= 60)
+    if not seconds or clock:
         raise UsageError(f"{text!r} is no time: say seconds, 83.5, or a clock, 1:23.5")
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds)
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from vsr_edge.errors import UsageError, printable
-
-if TYPE_CHECKING:
-    from vsr_edge.hits.lists import Listed
+from vsr_edge.hits.listed import Listed
 
 # Which editors read since 2019: Final Cut Pro 10.4.9, DaVinci Resolve 17.
 _FCPXML = "1.9"
@@ -95,7 +92,6 @@ def fcpxml(hits: Sequence[Listed], title: str) -> str:
         if source not in assets:
             shape = format_of(one)
             assets[source] = f"r{len(formats) + len(assets) + 1}"
-            sound = {"hasAudio": "1", "audioSources": "1"} if one.video.audio_streams else {}
             asset = ElementTree.SubElement(
                 resources,
                 "asset",
@@ -105,7 +101,7 @@ def fcpxml(hits: Sequence[Listed], title: str) -> str:
                 duration=_time(one.count, one.rate),
                 hasVideo="1",
                 format=shape,
-                **sound,
+                hasAudio="1" if one.video.audio_streams else "0",
             )
             ElementTree.SubElement(asset, "media-rep", kind="original-media", src=one.file.as_uri())
         return assets[source]
