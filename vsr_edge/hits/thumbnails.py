@@ -29,7 +29,7 @@ FOLDER = "thumbnails"
 CAP_BYTES = 200_000_000
 # Sharp on a page at 390 px, and on a sheet of three columns.
 WITHIN = (480, 360)
-GONE, CHANGED = "the file is gone", "changed since it was indexed"
+GONE, CHANGED = "the file is gone", "the file changed"
 _BEGIN, _END = b"\xff\xd8", b"\xff\xd9"
 
 
