@@ -52,11 +52,11 @@ def composed(
         text, like = said[scene.photo][0], piece(read_picture(images / scene.photo), random)
         queries = Query(text), Query(like=like), Query(text, like)
         for name, query in zip(ranks, queries, strict=True):
-            found = [moment.video.name for moment in archive.search(query, top_k=SHOWN).moments]
-            ranks[name].append(found.index(scene.video) if scene.video in found else SHOWN)
+            names = [moment.video.name for moment in archive.search(query, top_k=SHOWN).moments]
+            ranks[name].append(names.index(scene.video) if scene.video in names else SHOWN)
     for name, places in ranks.items():
-        first = np.array(places)
-        show(name, {"R@1": first < 1, "R@10": first < SHOWN})
+        found = {f"R@{k}": [float(place < k) for place in places] for k in (1, SHOWN)}
+        show(name, found)
 
 
 def unwanted(archive: Archive, scenes: list[LabelledScene]) -> None:

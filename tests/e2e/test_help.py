@@ -29,6 +29,7 @@ COMMANDS = (
     "index",
     "reindex",
     "search",
+    "similar",
     "videos",
     "stats",
     "remove",
@@ -37,11 +38,13 @@ COMMANDS = (
     "eval",
     "eval-predictions",
     "export",
+    "saved",
     "bundle",
 )
 PAGES: tuple[str, ...] = (
     "",
     *COMMANDS,
+    *("saved list", "saved run", "saved forget"),
     *("bundle show", "bundle verify", "bundle list", "bundle pack", "bundle pull"),
     *("export encoder", "export grounding", "export refiner", "export bundle", "export all"),
 )
