@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from vsr_edge.bundle.model import Bundle, load_bundle
     from vsr_edge.config import Settings
     from vsr_edge.errors import VsrEdgeError
-    from vsr_edge.query import Filter, SearchOptions
+    from vsr_edge.query import Filter, Place, Query, SearchOptions
     from vsr_edge.types import Candidate, Moment, SearchResult, StoredVideo, Turn, Verdict, Video
 
 __all__ = [
@@ -45,6 +45,8 @@ __all__ = [
     "Candidate",
     "Filter",
     "Moment",
+    "Place",
+    "Query",
     "SearchOptions",
     "SearchResult",
     "Settings",
@@ -63,7 +65,7 @@ _HOMES = {
     "config": ("Settings",),
     "errors": ("VsrEdgeError",),
     "bundle.model": ("Bundle", "load_bundle"),
-    "query": ("Filter", "SearchOptions"),
+    "query": ("Filter", "Place", "Query", "SearchOptions"),
     "types": (
         *("Candidate", "Moment", "SearchResult"),
         *("StoredVideo", "Turn", "Verdict", "Video"),

@@ -231,8 +231,8 @@ class Query:
                 ) from error
         if self.text is None and self.like is None and not self.good:
             raise UsageError(
-                "nothing is asked for: say what is to be seen, or name what it looks like with "
-                "--like PHOTO or --like VIDEO@TIME"
+                "nothing is asked for: write a query, what is to be seen in words, or name what it "
+                "looks like with --like PHOTO or --like VIDEO@TIME"
             )
         if not 0 < self.weight < 1:
             raise UsageError(f"weight must lie between 0 and 1, not at {self.weight}")

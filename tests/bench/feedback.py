@@ -1,17 +1,16 @@
 """What feedback is worth: a simulated user marks what was shown as right or wrong.
 
-    python -m tests.bench.feedback ARCHIVE BENCHMARK CAPTIONS.csv SPLIT [NAME=VALUE …]
+    python -m tests.bench.feedback ARCHIVE BENCHMARK CAPTIONS.csv SPLIT
 
 *One right answer.* Of each query of the benchmark ten moments are shown. While the right video is
-not among them all are rejected, and ten others are shown. "the next ten": the rejected are left
-out, and the query stays as it is.
+not among them all are rejected, and ten others are shown.
 
 *Several right answers.* Words that two or more captions of 10 to 60 scenes say. Of ten moments
 those of such scenes are liked, the others rejected; the share of right ones among the next ten that
 were not shown yet.
 
-In per cent, with 95 % intervals by bootstrap over videos, or over words. NAME=VALUE sets a constant
-of vsr_edge.search.query_vector.
+"The next ten" leaves out what was rejected and learns nothing: the query stays as it is. In per
+cent, with 95 % intervals by bootstrap over videos, or over words.
 """
 
 from __future__ import annotations
@@ -20,66 +19,77 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
 from tests.bench.labelled import LabelledScene, labelled_scenes, scene_of
 from vsr_edge import Archive, open_archive
 from vsr_edge.evaluation.benchmarks.queries import read_queries
-from vsr_edge.evaluation.bootstrap import Ratio, ratio_intervals
+from vsr_edge.evaluation.bootstrap import Interval, Ratio, ratio_intervals
 from vsr_edge.evaluation.records import Query as Wanted
 from vsr_edge.evaluation.records import is_video
-from vsr_edge.query import Place, Query
+from vsr_edge.query import Place, Query, SearchChanges
 from vsr_edge.search import query_vector
 from vsr_edge.types import Moment
 
-SHOWN, ROUNDS = 10, 2
+SHOWN, ROUNDS, WORDS = 10, 2, 60
 RIGHT_SCENES, SAID_BY = (10, 60), 2
+METHODS = {"the next ten": (0.0, 0.0), "feedback": (query_vector.GOOD, query_vector.BAD)}
 
 
 def place_of(moment: Moment) -> Place:
     return Place(moment.video, moment.start, moment.end)
 
 
-def one_right_answer(archive: Archive, wanted: Sequence[Wanted]) -> list[list[float]]:
-    """For each query, whether the right video was among ten shown by each round."""
-    rows = []
+def one_right_answer(archive: Archive, wanted: Sequence[Wanted]) -> dict[str, list[list[float]]]:
+    """For each query, whether the right video was among those shown by each round."""
+    rows: dict[str, list[list[float]]] = {name: [] for name in METHODS}
     for one in wanted:
-        query, found = Query(one.query), [0.0] * (ROUNDS + 1)
-        for turn in range(ROUNDS + 1):
-            moments = archive.search(query, top_k=SHOWN).moments
-            if any(is_video(one.video or "", str(moment.video)) for moment in moments):
-                found[turn:] = [1.0] * (ROUNDS + 1 - turn)
-                break
-            query = Query(one.query, bad=(*query.bad, *map(place_of, moments)))
-        rows.append(found)
+        first: Sequence[Moment] = archive.search(one.query, top_k=SHOWN).moments
+        for name in METHODS:
+            query, found = Query(one.query), [0.0] * (ROUNDS + 1)
+            moments = first
+            for turn in range(ROUNDS + 1):
+                if any(is_video(one.video or "", str(moment.video)) for moment in moments):
+                    found[turn:] = [1.0] * (ROUNDS + 1 - turn)
+                    break
+                if turn < ROUNDS:
+                    query = Query(one.query, bad=(*query.bad, *map(place_of, moments)))
+                    moments = asked(archive, name, query, top_k=SHOWN)
+            rows[name].append(found)
     return rows
 
 
 def several_right_answers(
     archive: Archive, scenes: list[LabelledScene], words: Sequence[str]
-) -> list[list[float]]:
+) -> dict[str, list[list[float]]]:
     """For each word, the share of right ones among ten that were not shown before."""
-    rows = []
+    rows: dict[str, list[list[float]]] = {name: [] for name in METHODS}
     for word in words:
-        query, seen, shares = Query(word), set[str](), []
-        for _ in range(ROUNDS + 1):
-            moments = archive.search(query, top_k=3 * SHOWN, candidates=32).moments
-            good: list[Place] = []
-            bad: list[Place] = []
-            new = 0
-            for moment in moments:
-                scene = scene_of(scenes, moment)
-                if scene is None or scene.photo in seen or new == SHOWN:
-                    continue
-                new += 1
-                seen.add(scene.photo)
-                right = scene.words.get(word, 0) >= SAID_BY
-                (good if right else bad).append(place_of(moment))
-            shares.append(len(good) / SHOWN)
-            query = Query(word, good=(*query.good, *good), bad=(*query.bad, *bad))
-        rows.append(shares)
+        for name in METHODS:
+            query, seen, shares = Query(word), set[str](), []
+            for _ in range(ROUNDS + 1):
+                good: list[Place] = []
+                bad: list[Place] = []
+                for moment in asked(archive, name, query, top_k=4 * SHOWN, candidates=32):
+                    scene = scene_of(scenes, moment)
+                    if scene is None or scene.photo in seen or len(good) + len(bad) == SHOWN:
+                        continue
+                    seen.add(scene.photo)
+                    right = scene.words.get(word, 0) >= SAID_BY
+                    (good if right else bad).append(place_of(moment))
+                shares.append(len(good) / SHOWN)
+                query = Query(word, good=(*query.good, *good), bad=(*query.bad, *bad))
+            rows[name].append(shares)
     return rows
+
+
+def asked(
+    archive: Archive, method: str, query: Query, **how: Unpack[SearchChanges]
+) -> Sequence[Moment]:
+    query_vector.GOOD, query_vector.BAD = METHODS[method]
+    return archive.search(query, **how).moments
 
 
 def broad_words(scenes: Sequence[LabelledScene]) -> list[str]:
@@ -92,31 +102,38 @@ def broad_words(scenes: Sequence[LabelledScene]) -> list[str]:
     return sorted(word for word, count in counts.items() if low <= count <= high)
 
 
-def show(name: str, rows: Sequence[Sequence[float]], groups: Sequence[int]) -> None:
-    figures = [Ratio.mean(column) for column in np.array(rows, float).T]
-    found = ratio_intervals(figures, np.array(groups))
-    said = {
-        f"after {turn}": [round(100 * x, 1) for x in (one.estimate, one.low, one.high)]
-        for turn, one in enumerate(found)
+def show(what: str, rows: dict[str, list[list[float]]], groups: Sequence[int]) -> None:
+    columns = {
+        name: [Ratio.mean(column) for column in np.array(found, float).T]
+        for name, found in rows.items()
     }
-    print(json.dumps({"what": name, "n": len(rows), **said}), flush=True)
+    for name, figures in columns.items():
+        said = {
+            f"after {turn}": percent(one)
+            for turn, one in enumerate(ratio_intervals(figures, np.array(groups)))
+        }
+        print(json.dumps({"what": what, "n": len(groups), "method": name, **said}), flush=True)
+    gained = ratio_intervals(columns["feedback"], np.array(groups), minus=columns["the next ten"])
+    said = {f"after {turn}": percent(one) for turn, one in enumerate(gained)}
+    print(json.dumps({"what": what, "method": "the difference", **said}), flush=True)
 
 
-def main(archive: Path, benchmark: Path, captions: Path, split: str, *named: str) -> None:
-    for name, value in (one.split("=") for one in named):
-        assert hasattr(query_vector, name)
-        setattr(query_vector, name, float(value))
+def percent(interval: Interval) -> list[float]:
+    return [round(100 * x, 1) for x in interval]
+
+
+def main(archive: Path, benchmark: Path, captions: Path, split: str) -> None:
     wanted = [q for q in read_queries(benchmark / "queries.jsonl", "jsonl") if q.present]
     videos = {q.video: number for number, q in enumerate(wanted)}
     scenes = labelled_scenes(benchmark, captions, split)
     words = broad_words(scenes)
+    chosen = np.random.default_rng(0).permutation(len(words))[:WORDS].tolist()
     with open_archive(archive) as opened:
-        rows = one_right_answer(opened, wanted)
-        show("one right answer, R@10", rows, [videos[q.video] for q in wanted])
-        rows = several_right_answers(opened, scenes, words)
-        show("several right answers, new ones of ten", rows, range(len(words)))
+        found = several_right_answers(opened, scenes, [words[place] for place in chosen])
+        show("several right answers, new ones of ten", found, range(len(chosen)))
+        found = one_right_answer(opened, wanted)
+        show("one right answer, R@10", found, [videos[q.video] for q in wanted])
 
 
 if __name__ == "__main__":
-    archive, benchmark, captions = map(Path, sys.argv[1:4])
-    main(archive, benchmark, captions, *sys.argv[4:])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])

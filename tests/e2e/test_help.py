@@ -30,6 +30,7 @@ COMMANDS = (
     "watch",
     "reindex",
     "search",
+    "similar",
     "videos",
     "stats",
     "open",
@@ -39,11 +40,13 @@ COMMANDS = (
     "eval",
     "eval-predictions",
     "export",
+    "saved",
     "bundle",
 )
 PAGES: tuple[str, ...] = (
     "",
     *COMMANDS,
+    *("saved list", "saved run", "saved forget"),
     *("bundle show", "bundle verify", "bundle list", "bundle pack", "bundle pull"),
     *("export encoder", "export grounding", "export refiner", "export bundle", "export all"),
 )

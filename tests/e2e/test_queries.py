@@ -54,11 +54,12 @@ def test_only_a_match_says_how_sure_it_is(demo_archive: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["photo.jpg", "PHOTO.PNG", "a photo.webp"])
-def test_a_picture_is_no_query_yet(name: str, demo_archive: Path, tmp_path: Path) -> None:
+def test_a_picture_is_no_sentence(name: str, demo_archive: Path, tmp_path: Path) -> None:
     (tmp_path / name).touch()
     ended = run("search", name, "--archive", demo_archive, cwd=tmp_path)
     assert (ended.code, ended.out) == (2, "")
-    assert f"{name} names a picture, and only sentences are searched for" in ended.err
+    assert f"{name} names a picture: to find what looks like it, " in ended.err
+    assert f"vsr-edge search --like {name}" in ended.err
 
 
 def test_a_sentence_may_speak_of_a_file(demo_archive: Path) -> None:

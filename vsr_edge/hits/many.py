@@ -49,7 +49,8 @@ def ask_many(archive: Archive, lines: Iterable[str], options: SearchOptions) -> 
             continue
         given: Mapping[str, Any] = {}
         try:
-            given = _read(text)
+            given = _object(text)
+            _check(given)
             query = Query(
                 given.get("query"),
                 given.get("like"),
@@ -65,15 +66,18 @@ def ask_many(archive: Archive, lines: Iterable[str], options: SearchOptions) -> 
             yield Answer(number, given.get("id"), found)
 
 
-def _read(text: str) -> Mapping[str, Any]:
+def _object(text: str) -> Mapping[str, Any]:
     try:
         given = json.loads(text)
     except ValueError as error:
         raise UsageError(f"this is no JSON ({error})") from error
     if not isinstance(given, dict):
         raise UsageError('this is no object, as {"query": "a red van"} is one')
-    said = {name: value for name, value in given.items() if value is not None}
-    for name, value in said.items():
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _check(given: Mapping[str, Any]) -> None:
+    for name, value in given.items():
         if name not in _FIELDS:
             raise UsageError(f"{name!r} is not known; a line may say {', '.join(_FIELDS)}")
         right = isinstance(value, _FIELDS[name]) and not isinstance(value, bool)
@@ -81,4 +85,3 @@ def _read(text: str) -> Mapping[str, Any]:
             right = right and all(isinstance(one, str) for one in value)
         if not right:
             raise UsageError(f"{name!r} cannot be {json.dumps(value)}")
-    return said
