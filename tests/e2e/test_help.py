@@ -38,11 +38,13 @@ COMMANDS = (
     "eval-predictions",
     "export",
     "bundle",
+    "receipt",
 )
 PAGES: tuple[str, ...] = (
     "",
     *COMMANDS,
     *("bundle show", "bundle verify", "bundle list", "bundle pack", "bundle pull"),
+    "receipt check",
     *("export encoder", "export grounding", "export refiner", "export bundle", "export all"),
 )
 if importlib.util.find_spec("torch") is None:
