@@ -1,14 +1,14 @@
 """Queries of two or three parts, to a benchmark whose scenes' order is known.
 
-    python -m tests.bench.chains ARCHIVE QUERIES.jsonl parts       # figures, with 95 % intervals
-    python -m tests.bench.chains ARCHIVE QUERIES.jsonl sentence    # the same, of the whole sentence
-    python -m tests.bench.chains ARCHIVE QUERIES.jsonl without     # what must not be seen
-    python -m tests.bench.chains ARCHIVE QUERIES.jsonl fit         # the constants of search/joint.py
+    python -m tests.bench.chains ARCHIVE QUERIES.jsonl parts     # figures, with 95 % intervals
+    python -m tests.bench.chains ARCHIVE QUERIES.jsonl sentence  # the same, of it all
+    python -m tests.bench.chains ARCHIVE QUERIES.jsonl without   # what must not be seen
+    python -m tests.bench.chains ARCHIVE QUERIES.jsonl fit       # the constants of search/joint.py
 
 "A, then B" is asked of scenes in their order, in the wrong order, and with one part from another
 video; as parts, and as one sentence (`literal`). Right: the right video, and each part there with
 an IoU of 0.5 (of one sentence, the span of both). Refused: answered with "no match". What must not
-be seen: a scene with the caption of what is, or is not, in the same scene.
+be seen: of scenes, how many are refused for their own caption, and for one of no video.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -30,11 +29,14 @@ from vsr_edge.evaluation.benchmarks.queries import read_queries
 from vsr_edge.evaluation.bootstrap import Ratio, ratio_intervals
 from vsr_edge.evaluation.metrics import expected_calibration_error
 from vsr_edge.evaluation.records import Query, Span, is_video
+from vsr_edge.search.candidates import Asked
 from vsr_edge.search.joint import Joint
+from vsr_edge.search.without import SEEN, Excluded
+from vsr_edge.types import Moment
 
 WHOLE_VIDEO = 3600.0
 DRAWS, SIZES, ASKED, ACCEPTED = 1, (3, 10, 30, 100, 200), 120, 0.8
-VIDEOS_ASKED, EXCLUDED = 100, 100
+VIDEOS_ASKED, EXCLUDED = 100, 260
 
 
 @dataclass(frozen=True)
@@ -118,28 +120,27 @@ def measure(archive: Archive, queries: Sequence[Query], *, literal: bool) -> Non
 
 
 def excluded(archive: Archive, queries: Sequence[Query]) -> None:
-    """Of answers that are right, how many are refused for what is, or is not, seen there."""
-    scenes: dict[tuple[str, Span], list[str]] = defaultdict(list)
+    """Of scenes, how many are refused for what is there, and for what is in no video."""
+    paths = {one.video.path.name: one.video.path for one in archive.videos()}
+    scenes: dict[tuple[str, Span], str] = {}
     for query in queries:
         if query.video:
-            scenes[query.video, query.spans[0]].append(query.query)
+            scenes.setdefault((query.video, query.spans[0]), query.query)
     absent = [query.query for query in queries if not query.video]
-    twice = [(video, said) for (video, _), said in sorted(scenes.items()) if len(said) > 1]
     rows = []
-    for number, (video, (first, other, *_)) in enumerate(twice[:EXCLUDED]):
-        how: dict[str, Any] = {"top_k": 1, "literal": True, "video": f"*/{video}"}
-        plain = archive.search(first, **how).moments
-        ways = [
-            archive.search(first, without=[what], **how).moments
-            for what in (other, absent[number % len(absent)])
+    for number, ((video, (start, end)), said) in enumerate(sorted(scenes.items())[:EXCLUDED]):
+        asked = [
+            Asked(archive.store, archive.bundle, sentence)
+            for sentence in (said, absent[number % len(absent)])
         ]
+        moment = Moment(1, paths[video], start, end, 0.0)
         rows.append(
-            [[(m.start, m.end) for m in w] != [(m.start, m.end) for m in plain] for w in ways]
+            (*(Excluded(asked).likely(n, moment) for n in (0, 1)), list(paths).index(video))
         )
-    there, not_there = np.array(rows, float).T
-    groups = np.arange(len(rows))
-    figures = {"asked": len(rows), "refused for another caption of it": interval(there, groups)}
-    print(json.dumps({**figures, "refused for what is in no video": interval(not_there, groups)}))
+    there, not_there, groups = np.array(rows).T
+    for least in sorted({0.3, 0.5, SEEN, 0.7, 0.9}):
+        found = [interval((some >= least).astype(float), groups) for some in (there, not_there)]
+        print(json.dumps({"from": least, "asked": len(rows), "there": found[0], "not": found[1]}))
 
 
 def interval(values: np.ndarray, groups: np.ndarray) -> list[float]:

@@ -98,11 +98,12 @@ def print_search(found: SearchResult, *, explain: bool = False, trace: bool = Fa
     """The moments as a table, under the verdict on them; with ``explain``, how they were found, and
     with ``trace``, all that was looked at.
     """
-    if found.verdict.decision == "no_match":
+    if found.verdict.decision == "unverified":
+        say(found.turns[-1 if found.read_as else 0].then)
+    elif found.moments and found.verdict.decision == "no_match":
         say("nothing found that is likely enough; the nearest guesses:")
-    elif found.verdict.decision == "unverified":
-        say(found.turns[0].then)
-    print_tables(_moments(found))
+    if found.moments:
+        print_tables(_moments(found))
     if explain or trace:
         _say_path(found, None if trace else SHOWN_A_TURN)
 
@@ -174,6 +175,8 @@ def _say_path(found: SearchResult, shown: int | None) -> None:
 
 def _verdict(found: SearchResult) -> str:
     """What was decided, by which numbers."""
+    if not found.moments and found.verdict.decision == "no_match":
+        return "no match; nothing is left to guess"
     likely = _percent(found.moments[0].match_probability if found.moments else None)
     if found.verdict.decision == "match":
         return f"match; the first moment is right with a probability of {likely}"
