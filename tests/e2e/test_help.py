@@ -42,12 +42,14 @@ COMMANDS = (
     "export",
     "saved",
     "bundle",
+    "receipt",
 )
 PAGES: tuple[str, ...] = (
     "",
     *COMMANDS,
     *("saved list", "saved run", "saved forget"),
     *("bundle show", "bundle verify", "bundle list", "bundle pack", "bundle pull"),
+    "receipt check",
     *("export encoder", "export grounding", "export refiner", "export bundle", "export all"),
 )
 if importlib.util.find_spec("torch") is None:

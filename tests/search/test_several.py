@@ -43,7 +43,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory, demo_clips: list[Path]) ->
     order = [(bikes, 8.5), (bunny, 3.0), (man, 1.0)]
     (folder / "videos").mkdir()
     composed(folder / "videos" / "order.mp4", order)
-    composed(folder / "videos" / "bikes.mp4", [(bikes, 2.0), (bikes, 8.5)])
+    composed(folder / "videos" / "bikes.mp4", [(bikes, 8.5), (bikes, 8.5)])
     with open_archive(folder / "archive", threads=1) as opened:
         opened.index(folder / "videos")
         yield opened

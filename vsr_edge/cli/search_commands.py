@@ -145,11 +145,12 @@ def print_search(
     """The moments as a table, under the verdict on them; with ``explain``, how they were found, and
     with ``trace``, all that was looked at. Times of recording are by the clocks of ``zone``.
     """
-    if found.verdict.decision == "no_match" and found.moments:
+    if found.verdict.decision == "unverified":
+        say(found.turns[-1 if found.read_as else 0].then)
+    elif found.moments and found.verdict.decision == "no_match":
         say("nothing found that is likely enough; the nearest guesses:")
-    elif found.verdict.decision == "unverified":
-        say(found.turns[0].then)
-    print_tables(_moments(found, zone))
+    if found.moments:
+        print_tables(_moments(found, zone))
     if explain or trace:
         _say_path(found, None if trace else SHOWN_A_TURN)
 
@@ -229,6 +230,8 @@ def _say_path(found: SearchResult, shown: int | None) -> None:
 
 def _verdict(found: SearchResult) -> str:
     """What was decided, by which numbers."""
+    if not found.moments and found.verdict.decision == "no_match":
+        return "no match; nothing is left to guess"
     likely = _percent(found.moments[0].match_probability if found.moments else None)
     if found.verdict.decision == "match" and found.verdict.confidence is None:
         return "match; the words are there, which needs no probability"

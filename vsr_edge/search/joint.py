@@ -5,7 +5,7 @@ So neither the product nor the least is the probability of all; a logistic regre
 their log-odds and the least of them is. Its constants come from the val split, with the built-in
 bundle; other bundles enter by their own calibration of each part. To fit them anew::
 
-    python -m tests.bench.chains ARCHIVE QUERIES.jsonl --fit
+    python -m tests.bench.chains ARCHIVE QUERIES.jsonl fit
 """
 
 from __future__ import annotations
