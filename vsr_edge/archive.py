@@ -22,10 +22,10 @@ from vsr_edge.types import Pixels, SearchResult, Seconds, StoredVideo
 
 if TYPE_CHECKING:
     from vsr_edge.bundle.model import Bundle
-    from vsr_edge.ingest.cues import Listener
     from vsr_edge.ingest.reindex import ReindexSummary
     from vsr_edge.ingest.run import IngestSummary, Progress
     from vsr_edge.media.hwaccel import Device
+    from vsr_edge.runtime.speech import Transcriber
 
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|heif|avif)$", re.IGNORECASE)
 
@@ -59,7 +59,8 @@ class Archive:
         include: Sequence[str] = (),
         exclude: Sequence[str] = (),
         stream: int | Literal["all"] | None = None,
-        listeners: Sequence[Listener] = (),
+        ocr: bool = False,
+        speech: Transcriber | Path | str | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> IngestSummary:
         """Bring the archive up to date with files and folders (:mod:`vsr_edge.ingest.run`).
@@ -67,7 +68,9 @@ class Archive:
         Args:
             stream: which video stream of files that have several, counted from 0, or "all", each
                 as a video of its own, ``path#1``; None is the one that the file alone means.
-            listeners: what finds words beside those of subtitles (:mod:`vsr_edge.ingest.cues`).
+            ocr: also read text in the pictures (``pip install 'vsr-edge[ocr]'``).
+            speech: also hear what is said: the folder of a Whisper model for CTranslate2
+                (``pip install 'vsr-edge[speech]'``), or whatever else transcribes.
 
         Raises:
             ArchiveLocked: another process is writing.
@@ -75,6 +78,7 @@ class Archive:
             UsageError: a path that is the address of a stream.
             ArchiveError: the archive was removed or replaced meanwhile.
         """
+        from vsr_edge.ingest.listen import listeners
         from vsr_edge.ingest.run import ingest
         from vsr_edge.ingest.scan import refuse_addresses
 
@@ -82,7 +86,7 @@ class Archive:
         refuse_addresses(named)
         with self._decoding() as device:
             return ingest(
-                self._encoded_store(create=True),
+                store := self._encoded_store(create=True),
                 self.bundle,
                 [Path(path) for path in named],
                 self.settings.sampling,
@@ -92,7 +96,7 @@ class Archive:
                 exclude=exclude,
                 include_system=self.settings.include_system,
                 stream=stream,
-                listeners=listeners,
+                listeners=listeners(store, ocr, speech, self.settings.threads),
                 on_progress=on_progress,
             )
 

@@ -18,7 +18,10 @@ from vsr_edge.types import Cue, Whence
 
 SEEN = "a bicycle leaning against a wall"
 SAID = {
-    "bikes": (Cue(1.0, 2.0, "Nobody saw the elephant in the river"), Cue(4.0, 5.0, "a wall of silence")),
+    "bikes": (
+        Cue(1.0, 2.0, "Nobody saw the elephant in the river"),
+        Cue(4.0, 5.0, "a wall of silence"),
+    ),
     "bunny": (Cue(3.0, 4.0, "The bicycle was leaning"), Cue(4.5, 5.5, "against an old wall")),
 }
 

@@ -20,6 +20,7 @@ from vsr_edge.cli.console import (
     terminate_like_ctrl_c,
 )
 from vsr_edge.cli.options import ArchiveOption, DecodingOptions, JsonOption, argument, option
+from vsr_edge.cli.text_options import ListenOptions
 from vsr_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def index(
     keyframe_seconds: Annotated[
         float | None, option("How far apart they may be for auto. \\[default: 2]")
     ] = None,
+    listen: ListenOptions,
     decoding: DecodingOptions,
     json_output: JsonOption = False,
 ) -> None:
@@ -111,6 +113,7 @@ def index(
                 include=include or [],
                 exclude=exclude or [],
                 stream=_stream(stream),
+                **asdict(listen),
                 on_progress=report,
             )
         answer(json_output, lambda of: of.IndexDocument.model_validate(summary))
@@ -143,7 +146,7 @@ def say_summary(summary: IngestSummary) -> None:
         for report in getattr(summary, kind, ()):
             say(f"{kind}: {report.path}: {report.reason}")
     for report in summary.text_problems:
-        say(f"subtitles: {report.path}: {report.reason}")
+        say(f"words: {report.path}: {report.reason}")
     if summary.cues:
         say(f"words: {summary.cues} cues were read")
     for report in summary.left_out:

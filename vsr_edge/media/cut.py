@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.plan import plan_frames
 from vsr_edge.media.probe import probe
 from vsr_edge.media.source import SourceFile
-from vsr_edge.types import Pixels, Seconds
+from vsr_edge.types import FrameBatch, Pixels, Seconds, Times
 
 
 def picture_at(path: Path, time: Seconds, width: int | None = None) -> Pixels:
@@ -29,3 +30,22 @@ def picture_at(path: Path, time: Seconds, width: int | None = None) -> Pixels:
         with FrameReader(plan, source=source, size=size, batch_frames=1) as batches:
             picture: Pixels = next(iter(batches)).pixels[0]
     return picture
+
+
+def pictures_at(path: Path, times: Times, longest: int) -> Iterator[FrameBatch]:
+    """The frames nearest to ``times`` float64 [n], each once, upright, neither side longer.
+
+    Raises:
+        MediaError: the file is gone, or no frame can be read.
+    """
+    if not len(times):
+        return
+    with SourceFile(path.absolute()) as source:
+        video, index = probe(source, known_fingerprint="none")
+        share = min(1.0, longest / max(video.width, video.height))
+        size = (max(2, round(video.width * share)), max(2, round(video.height * share)))
+        behind = np.clip(np.searchsorted(index.times, times), 1, max(len(index.times) - 1, 1))
+        nearer = times - index.times[behind - 1] <= index.times[behind % len(index.times)] - times
+        plan = plan_frames(video, index, np.unique(np.where(nearer, behind - 1, behind)))
+        with FrameReader(plan, source=source, size=size, batch_frames=4) as batches:
+            yield from batches

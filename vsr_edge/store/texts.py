@@ -54,7 +54,7 @@ def find_text(
     for expression, words in expressions(query):
         limit = 4 * k
         while len(found) < k:
-            matches = list(_matches(connection, expression, words, limit, where))
+            matches = _matches(connection, expression, words, limit, where)
             hits = list(found)
             for hit in matches:
                 _add(hits, hit, len(found))
@@ -67,8 +67,10 @@ def find_text(
 
 def _matches(
     connection: sqlite3.Connection, expression: str, words: int, limit: int, where: Filter | None
-) -> Iterator[TextHit | None]:
-    """What matches, best first; None for each passage that is another one's."""
+) -> list[TextHit | None]:
+    """What matches, best first, but what needs two cues behind what one says by itself; None for
+    each passage that is another one's.
+    """
     condition, parameters = where_video(where)
     narrowed = f"AND c.video_id IN (SELECT id FROM videos WHERE {condition})" if where else ""
     rows = connection.execute(
@@ -81,6 +83,8 @@ def _matches(
         """,
         [expression, *(parameters if where else ()), limit],
     )
+    one_cue: list[TextHit | None] = []
+    two_cues: list[TextHit | None] = []
     for video_id, source, start, end, next_end, marked, rank in rows:
         first, _, second = marked.partition(_NEXT)
         # A phrase over both cues is marked once, from one into the other.
@@ -90,7 +94,9 @@ def _matches(
         text = f"{first} {second}" if there else first
         plain = text.replace(_BEGIN, "").replace(_END, "")
         until = max(end, next_end) if there else end
-        yield TextHit(video_id, start, until, plain, source, -rank) if here else None
+        hit = TextHit(video_id, start, until, plain, source, -rank) if here else None
+        (two_cues if there and words > 1 else one_cue).append(hit)
+    return one_cue + two_cues
 
 
 def _add(hits: list[TextHit], new: TextHit | None, settled: int) -> None:
