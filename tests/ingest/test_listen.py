@@ -93,7 +93,8 @@ class Pitch:
     name = "pitch"
 
     def transcribe(self, sound: NDArray[np.float32]) -> Iterable[Cue]:
-        assert (sound.dtype, sound.ndim) == (np.float32, 1)
+        assert sound.dtype == np.dtype(np.float32)
+        assert sound.ndim == 1
         assert 0.1 < np.abs(sound).max() <= 1
         second = sound[SOUND_RATE : 2 * SOUND_RATE]
         hertz = int(np.abs(np.fft.rfft(second)).argmax())

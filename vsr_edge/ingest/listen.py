@@ -35,11 +35,10 @@ def listeners(
 
         reader = ScreenReader(threads)
         found.append(screen_listener(store, reader.name, reader.read))
-    if speech is not None:
-        named = isinstance(speech, str | Path)
-        found.append(
-            speech_listener(WhisperTranscriber(Path(speech), threads) if named else speech)
-        )
+    if isinstance(speech, str | Path):
+        found.append(speech_listener(WhisperTranscriber(Path(speech), threads)))
+    elif speech is not None:
+        found.append(speech_listener(speech))
     return found
 
 
