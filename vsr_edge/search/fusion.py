@@ -34,7 +34,7 @@ from vsr_edge.types import (
 RANK_OFFSET = 60
 # So many telling words in one place are no coincidence, nor so many of all kinds: at an equal rank,
 # what was said comes first.
-TELLING_WORDS, ANY_WORDS = 3, 4
+TELLING_WORDS = ANY_WORDS = 3
 # Who speaks of something shows it soon before or after.
 NEAR: Seconds = 2.0
 _UNTELLING_TEXT = """
