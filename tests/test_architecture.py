@@ -44,7 +44,9 @@ LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 ONLY_IN = {
     "av": {"media"},
     "charset_normalizer": {"media"},
+    "faster_whisper": {"runtime"},
     "pysubs2": {"media"},
+    "rapidocr": {"runtime"},
     "onnxruntime": {"runtime"},
     "usearch": {"store"},
     "sqlite3": {"store"},

@@ -29,11 +29,11 @@ from vsr_edge.types import Pixels, SearchResult, Seconds, StoredVideo
 
 if TYPE_CHECKING:
     from vsr_edge.bundle.model import Bundle
-    from vsr_edge.ingest.cues import Listener
     from vsr_edge.ingest.recorded import Site
     from vsr_edge.ingest.reindex import ReindexSummary
     from vsr_edge.ingest.run import IngestSummary, Progress
     from vsr_edge.media.hwaccel import Device
+    from vsr_edge.runtime.speech import Transcriber
 
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|heif|avif)$", re.IGNORECASE)
 
@@ -68,8 +68,9 @@ class Archive:
         exclude: Sequence[str] = (),
         stream: int | Literal["all"] | None = None,
         tags: Iterable[str] = (),
-        listeners: Sequence[Listener] = (),
         wanted: Callable[[Path], bool] | None = None,
+        ocr: bool = False,
+        speech: Transcriber | Path | str | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> IngestSummary:
         """Bring the archive up to date with files and folders (:mod:`vsr_edge.ingest.run`).
@@ -78,8 +79,10 @@ class Archive:
             stream: which video stream of files that have several, counted from 0, or "all", each
                 as a video of its own, ``path#1``; None is the one that the file alone means.
             tags: given to all videos that are named, known or new.
-            listeners: what finds words beside those of subtitles (:mod:`vsr_edge.ingest.cues`).
             wanted: whether a file that was found is to be looked at; all are without it.
+            ocr: also read text in the pictures (``pip install 'vsr-edge[ocr]'``).
+            speech: also hear what is said: the folder of a Whisper model for CTranslate2
+                (``pip install 'vsr-edge[speech]'``), or whatever else transcribes.
 
         Raises:
             ArchiveLocked: another process is writing.
@@ -88,6 +91,7 @@ class Archive:
             ArchiveError: the archive was removed or replaced meanwhile.
         """
         from vsr_edge.ingest.failures import keep_failed
+        from vsr_edge.ingest.listen import listeners
         from vsr_edge.ingest.run import ingest
         from vsr_edge.ingest.scan import refuse_addresses
 
@@ -95,7 +99,7 @@ class Archive:
         refuse_addresses(named)
         with self._decoding() as device:
             summary = ingest(
-                self.encoded_store(create=True),
+                store := self.encoded_store(create=True),
                 self.bundle,
                 [Path(path) for path in named],
                 self.settings.sampling,
@@ -107,7 +111,7 @@ class Archive:
                 stream=stream,
                 site=self._site(),
                 tags=[tag_of(tag) for tag in tags],
-                listeners=listeners,
+                listeners=listeners(store, ocr, speech, self.settings.threads),
                 wanted=wanted,
                 on_progress=on_progress,
             )

@@ -1,7 +1,7 @@
 """What fusing words with pictures does to answers that are seen and to those that are only spoken.
 
     python -m models.data build-benchmark --split val --videos 60 --present 160 --absent 30 …
-    python -m tests.bench.spoken BENCHMARK captions.csv
+    python -m tests.bench.spoken BENCHMARK captions.csv [SEED]
 
 Every video of the benchmark talks all along: beside it lies a subtitle file with captions of other
 photos, of the train split, one every few seconds. Half of the questions are the benchmark's own,
@@ -26,13 +26,15 @@ from vsr_edge.evaluation.benchmarks.queries import read_queries
 from vsr_edge.evaluation.records import is_video
 from vsr_edge.types import Cue
 
-SECONDS_A_CUE, LEFT_OUT, SEED = 4.0, 1 / 3, 0
+SECONDS_A_CUE, LEFT_OUT = 4.0, 1 / 3
 WAYS = {"pictures": False, "words": True, "both": None}
 
 
-def talk(folder: Path, captions: Path, lengths: dict[Path, float]) -> list[tuple[str, str]]:
+def talk(
+    folder: Path, captions: Path, lengths: dict[Path, float], seed: int
+) -> list[tuple[str, str]]:
     """Write the subtitle files; all that is said, each with its video's name."""
-    random = np.random.default_rng(SEED)
+    random = np.random.default_rng(seed)
     groups = [group for _, group in sorted(read_captions(captions, "train").items())]
     order = iter(random.permutation(len(groups)).tolist())
     said = []
@@ -62,18 +64,18 @@ def rank(archive: Archive, query: str, video: str, text: bool | None) -> tuple[i
     return (places or [100])[0], found.verdict.decision == "match"
 
 
-def main(benchmark: Path, captions: Path) -> None:
+def main(benchmark: Path, captions: Path, seed: int) -> None:
     seen = [q for q in read_queries(benchmark / "queries.jsonl", "jsonl") if q.present]
     questions = {"seen": [(query.query, str(query.video)) for query in seen]}
     with open_archive(benchmark / "spoken-archive") as archive:
         archive.index(benchmark / "videos")
         lengths = {one.video.path: one.video.duration for one in archive.videos()}
-        said = talk(benchmark / "videos", captions, lengths)
+        said = talk(benchmark / "videos", captions, lengths, seed)
         started = time.perf_counter()
         read = archive.index(benchmark / "videos").cues
         seconds = time.perf_counter() - started
         print(f"{len(lengths)} videos, {len(said)} sentences; {read} cues read in {seconds:.1f} s")
-        random = np.random.default_rng(SEED)
+        random = np.random.default_rng(seed)
         some = random.permutation(len(said))[: len(seen)].tolist()
         questions["spoken"] = [(partial(said[i][0], random), said[i][1]) for i in some]
         for half, asked in questions.items():
@@ -97,4 +99,4 @@ def _percent(hits: list[bool]) -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if sys.argv[3:] else 0)

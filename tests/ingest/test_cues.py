@@ -30,7 +30,7 @@ class Work:
         self.film = footage(self.videos / "film.mp4", 4.0)
 
     def index(self, sampling: Sampling | None = None, **options: object) -> IngestSummary:
-        return index(self.bundle, self.archive, self.videos, sampling, **options)  # type: ignore[arg-type]
+        return index(self.bundle, self.archive, self.videos, sampling, **options)
 
     def beside(self, name: str, content: str | bytes) -> Path:
         path = self.videos / name

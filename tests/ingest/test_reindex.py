@@ -17,9 +17,9 @@ from vsr_edge.bundle.model import Bundle, load_bundle
 from vsr_edge.ingest.reindex import ReindexSummary, reindex
 from vsr_edge.ingest.run import Progress
 from vsr_edge.store import open_store
-from vsr_edge.store.base import UnfinishedReindex
+from vsr_edge.store.base import Texts, UnfinishedReindex
 from vsr_edge.store.shadow import LocalShadowArchive
-from vsr_edge.types import Sampling
+from vsr_edge.types import Cue, Sampling
 
 OFTEN, SELDOM = Sampling(fps=2), Sampling(fps=1, clip_seconds=2, clip_stride=1, regions=False)
 
@@ -264,3 +264,18 @@ def test_progress_runs_over_all_samplings_at_once(other: Bundle, archive: Path) 
     assert {now.total_files for now in seen} == {4}
     last = seen[-1]
     assert (last.done_files, last.done_bytes, last.frames) == (4, last.total_bytes, 24)
+
+
+def test_words_are_taken_along(other: Bundle, archive: Path, videos: list[Path]) -> None:
+    heard = Texts("a model", (Cue(0.5, 1.5, "mind the fire door"),))
+    with open_store(archive) as store:
+        stored = store.find(videos[1])
+        assert stored is not None
+        with store.writer() as writer:
+            writer.set_texts(stored.video_id, "speech", heard)
+    assert change_over(other, archive).switched
+    with open_store(archive) as store:
+        (hit,) = store.find_text("fire doors", 5)
+        assert store.videos_of([hit.video_id])[hit.video_id].video.path == videos[1]
+        assert store.texts(hit.video_id)["speech"] == heard
+        assert store.check() == []

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
+import pytest
 from av.packet import Packet
-from av.video.stream import VideoStream
 
 from vsr_edge.types import Cue
 
@@ -59,27 +61,54 @@ def ass(cues: Sequence[Cue]) -> str:
     return "\n".join(lines) + "\n"
 
 
+# What FFmpeg reads as a stream of a codec.
+_FILES: dict[str, tuple[str, Callable[[Sequence[Cue]], str]]] = {
+    "subrip": (".srt", srt),
+    "ass": (".ass", ass),
+    "webvtt": (".vtt", vtt),
+}
+
+
 def with_stream(video: Path, target: Path, codec: str, cues: Sequence[Cue]) -> Path:
-    """A copy of a video with its cues in a stream of FFmpeg's ``codec``."""
-    with av.open(str(target), "w") as output, av.open(str(video)) as read:
+    """A copy of a video with its cues in a stream of FFmpeg's ``codec``.
+
+    Streams that no text file gives are written where PyAV can; else the test is skipped.
+    """
+    packets: list[Packet[Any]] = []
+    with ExitStack() as files:
+        read = files.enter_context(av.open(str(video)))
+        output = files.enter_context(av.open(str(target), "w"))
         (pictures,) = read.streams.video
         copy = output.add_stream_from_template(pictures)
-        assert isinstance(copy, VideoStream)
-        words = output.add_stream(codec)
-        words.codec_context.subtitle_header = SUBSTATION_HEAD.encode()
+        if codec in _FILES:
+            suffix, write = _FILES[codec]
+            text = target.with_name(f"{target.stem}-stream{suffix}.txt")
+            text.write_text(write(cues), "utf-8")
+            name = {".srt": "srt", ".vtt": "webvtt", ".ass": "ass"}[suffix]
+            said = files.enter_context(av.open(str(text), format=name))
+            words: Any = output.add_stream_from_template(said.streams.subtitles[0])
+            packets = [one for one in said.demux() if one.pts is not None]
+        else:
+            words = output.add_stream(codec)
+            if not hasattr(words.codec_context, "subtitle_header"):
+                pytest.skip(f"this version of PyAV writes no {codec}")
+            words.codec_context.subtitle_header = SUBSTATION_HEAD.encode()
+            packets = [_packet(cue) for cue in cues]
         for packet in read.demux(pictures):
             if packet.dts is not None:
                 packet.stream = copy
                 output.mux(packet)
-        for number, cue in enumerate(cues):
-            text = cue.text.encode()
-            data = {
-                "mov_text": len(text).to_bytes(2, "big") + text,
-                "ass": b"%d,0,Default,,0,0,0,,%s" % (number, text),
-            }.get(codec, text)
-            one = Packet(data)
-            one.pts = one.dts = round(cue.start * 1000)
-            one.duration, one.time_base = round((cue.end - cue.start) * 1000), Fraction(1, 1000)
+        for one in packets:
             one.stream = words
             output.mux(one)
     return target
+
+
+def _packet(cue: Cue) -> Packet[Any]:
+    """As MP4 has it: the length of the text, then the text."""
+    text = cue.text.encode()
+    packet: Packet[Any] = Packet(len(text).to_bytes(2, "big") + text)
+    packet.pts = packet.dts = round(cue.start * 1000)
+    packet.duration = round((cue.end - cue.start) * 1000)
+    packet.time_base = Fraction(1, 1000)
+    return packet

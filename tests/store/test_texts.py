@@ -181,7 +181,7 @@ def test_ten_hours_of_words_are_found_at_once(store: Store) -> None:
 
 def test_words_that_cannot_be_found_are_named(tmp_path: Path) -> None:
     with open_archive(tmp_path / "archive") as store:
-        say(store, *index(store, "/v/a.mp4"), *LINES)
+        say(store, index(store, "/v/a.mp4")[0], *LINES)
         assert store.check() == []
         change(tmp_path / "archive", "DELETE FROM passages WHERE rowid = 2")
         (problem,) = store.check()

@@ -23,6 +23,7 @@ from vsr_edge.cli.console import (
 from vsr_edge.cli.filter_options import FilterOptions, complete_tags, complete_videos
 from vsr_edge.cli.options import ArchiveOption, DecodingOptions, JsonOption, argument, option
 from vsr_edge.cli.recorded_cells import nothing_in
+from vsr_edge.cli.text_options import ListenOptions
 from vsr_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def index(
             autocompletion=complete_tags,
         ),
     ] = None,
+    listen: ListenOptions,
     decoding: DecodingOptions,
     json_output: JsonOption = False,
 ) -> None:
@@ -134,6 +136,7 @@ def index(
                 stream=_stream(stream),
                 wanted=None if retention is None else retention.wants,
                 tags=tag or [],
+                **asdict(listen),
                 on_progress=report,
             )
         if retention is not None and not summary.interrupted:
@@ -187,7 +190,7 @@ def say_summary(summary: IngestSummary) -> None:
         for report in getattr(summary, kind, ()):
             say(f"{kind}: {report.path}: {report.reason}")
     for report in summary.text_problems:
-        say(f"subtitles: {report.path}: {report.reason}")
+        say(f"words: {report.path}: {report.reason}")
     if summary.cues:
         say(f"words: {summary.cues} cues were read")
     for report in summary.left_out:

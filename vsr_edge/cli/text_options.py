@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from vsr_edge.cli.options import option
@@ -28,6 +29,21 @@ class TextOptions:
             "Search for words that are said or written, and only these; or not for them. "
             "\\[default: both]",
             "--text/--no-text",
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class ListenOptions:
+    """What finds words beside those of subtitles, of :meth:`vsr_edge.archive.Archive.index`."""
+
+    ocr: Annotated[bool, option("Also read text in the pictures; slow.", "--ocr")]
+    speech: Annotated[
+        Path | None,
+        option(
+            "Also hear what is said, by the Whisper model for CTranslate2 in this folder; slow.",
+            metavar="FOLDER",
+            readable=False,
         ),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.plan import plan_frames
 from vsr_edge.media.probe import probe
 from vsr_edge.media.source import SourceFile
-from vsr_edge.types import Pixels, Seconds
+from vsr_edge.types import FrameBatch, Pixels, Seconds, Times
 
 
 def picture_at(path: Path, time: Seconds, width: int | None = None) -> Pixels:
@@ -49,3 +49,22 @@ def pictures_at(path: Path, times: Sequence[Seconds], within: tuple[int, int]) -
             read = [(float(batch.times[0]), batch.pixels[0]) for batch in batches]
     # A damaged file may have fewer.
     return [min(read, key=lambda one: abs(one[0] - index.times[at]))[1] for at in nearest]
+
+
+def frames_near(path: Path, times: Times, longest: int) -> Iterator[FrameBatch]:
+    """The frames nearest to ``times`` float64 [n], each once, upright, neither side longer.
+
+    Raises:
+        MediaError: the file is gone, or no frame can be read.
+    """
+    if not len(times):
+        return
+    with SourceFile(path.absolute()) as source:
+        video, index = probe(source, known_fingerprint="none")
+        share = min(1.0, longest / max(video.width, video.height))
+        size = (max(2, round(video.width * share)), max(2, round(video.height * share)))
+        behind = np.clip(np.searchsorted(index.times, times), 1, max(len(index.times) - 1, 1))
+        nearer = times - index.times[behind - 1] <= index.times[behind % len(index.times)] - times
+        plan = plan_frames(video, index, np.unique(np.where(nearer, behind - 1, behind)))
+        with FrameReader(plan, source=source, size=size, batch_frames=4) as batches:
+            yield from batches

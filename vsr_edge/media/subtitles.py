@@ -4,6 +4,7 @@ PyAV's decoders give differs from version to version.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,12 @@ from vsr_edge.types import Cue, Seconds
 
 # A cue with no length of its own is shown until the next one, but not longer.
 _USUAL: Seconds = 5.0
+# The first frame that is shown is among so many that are stored.
+_REORDERED = 32
 # Of an event of SubStation Alpha in a packet, the text comes behind so many commas.
 _COMMAS = 8
+# Shapes that are drawn in it, up to where text begins again.
+_DRAWING = re.compile(r"\{[^}]*\\p[1-9][^}]*\}.*?(?:\{[^}]*\\p0[^}]*\}|$)", re.DOTALL)
 
 
 def embedded_texts(file: Path | SourceFile) -> ReadTexts:
@@ -43,12 +48,12 @@ def embedded_texts(file: Path | SourceFile) -> ReadTexts:
         problem = f"subtitles that are no text were left out: {said}" if said else None
         if not readers:
             return ReadTexts(problem=problem)
-        first, base = opened.stream.start_time, rational(opened.stream.time_base)
-        begin = float(first * base) if first is not None and base else 0.0
+        # What a container says of its beginning is not always so.
+        shown: list[Seconds] = []
         tracks: dict[int, list[Cue]] = {index: [] for index in readers}
         open_ended: set[int] = set()
         streams = [one for one in opened.container.streams.subtitles if one.index in readers]
-        packets = opened.container.demux(*streams)
+        packets = opened.container.demux(opened.stream, *streams)
         while True:
             try:
                 packet = next(packets, None)
@@ -61,7 +66,11 @@ def embedded_texts(file: Path | SourceFile) -> ReadTexts:
             clock, number = rational(packet.time_base), packet.stream.index
             if packet.pts is None or not clock:
                 continue
-            at = float(packet.pts * clock) - begin
+            at = float(packet.pts * clock)
+            if number == opened.stream.index:
+                if len(shown) < _REORDERED:
+                    shown.append(at)
+                continue
             track = tracks[number]
             if number in open_ended:
                 open_ended.remove(number)
@@ -74,7 +83,14 @@ def embedded_texts(file: Path | SourceFile) -> ReadTexts:
                     open_ended.add(number)
                 track.append(Cue(at, at + (length or _USUAL), words))
         opened.check()
-        return ReadTexts(tuple(map(tuple, tracks.values())), problem)
+        begin = min(shown, default=0.0)
+        return ReadTexts(
+            tuple(
+                tuple(Cue(one.start - begin, one.end - begin, one.text) for one in track)
+                for track in tracks.values()
+            ),
+            problem,
+        )
 
 
 def _codec(stream: Any) -> str:
@@ -89,7 +105,7 @@ def _text(packet: bytes) -> str:
 
 def _substation(packet: bytes) -> str:
     parts = (decoded(packet) or "").split(",", _COMMAS)
-    return plain(parts[-1]) if len(parts) > _COMMAS else ""
+    return plain(_DRAWING.sub("", parts[-1])) if len(parts) > _COMMAS else ""
 
 
 def _mov_text(packet: bytes) -> str:

@@ -32,8 +32,9 @@ from vsr_edge.types import (
 
 # The constant of the paper: how little the first ranks count above the next ones.
 RANK_OFFSET = 60
-# So many words in one place are no coincidence: at an equal rank, what was said comes first.
-TELLING_WORDS = 3
+# So many telling words in one place are no coincidence, nor so many of all kinds: at an equal rank,
+# what was said comes first.
+TELLING_WORDS = ANY_WORDS = 3
 # Who speaks of something shows it soon before or after.
 NEAR: Seconds = 2.0
 _UNTELLING_TEXT = """
@@ -95,15 +96,18 @@ def with_texts(store: Store, found: SearchResult, options: SearchOptions) -> Sea
     if not words or options.min_score is not None or found.read_as is not None:
         return found
     with store.reading():
-        hits = store.find_text(
-            " ".join(words), options.top_k, named(store, options.video, options.where)
-        )
+        where, k = named(store, options.video, options.where), options.top_k
+        # Where even the small words are the same, before where those that tell something are.
+        exact = store.find_text(found.query, k, where)
+        others = store.find_text(" ".join(words), k, where)
+        hits = [*exact, *(one for one in others if not any(_shared(one, e) for e in exact))][:k]
         videos = store.videos_of(hit.video_id for hit in hits)
     if not hits:
         return found
     said = [_moment(rank, hit, videos[hit.video_id]) for rank, hit in enumerate(hits, 1)]
     unsure = found.verdict.decision != "match"
-    words_first = unsure or len(words) >= TELLING_WORDS
+    many = len(words) >= TELLING_WORDS or (exact and len(found.query.split()) >= ANY_WORDS)
+    words_first = unsure or bool(many)
     threshold = found.verdict.threshold or 0.0
     moments = _fused(found.moments, said, words_first, threshold)[: options.top_k]
     best, verdict = moments[0], found.verdict
@@ -125,8 +129,8 @@ class _Ranked:
 def _fused(
     seen: Sequence[Moment], said: Sequence[Moment], words_first: bool, threshold: float
 ) -> list[Moment]:
-    """Both lists as one, ranked anew. A guess by pictures takes the time of the words that say it:
-    a moment below ``threshold``, or one that nothing verified.
+    """Both lists as one, ranked anew. A guess by pictures, below ``threshold`` or verified by
+    nothing, takes the time of the words that say it, and counts for no more than these.
     """
     pictures = [_Ranked(one, 1 / (RANK_OFFSET + one.rank)) for one in seen]
     words: list[_Ranked] = []
@@ -136,9 +140,9 @@ def _fused(
         if same is None:
             words.append(_Ranked(one, score))
             continue
-        same.score += score
         chance = same.moment.match_probability
         sure = chance is not None and chance >= threshold
+        same.score = same.score + score if sure else max(same.score, score)
         spoken = same.moment if sure else one
         same.moment = replace(
             same.moment,
@@ -149,9 +153,17 @@ def _fused(
             text_source=one.text_source,
             recorded_at=spoken.recorded_at,
         )
-    both = [*words, *pictures] if words_first else [*pictures, *words]
-    ordered = sorted(both, key=lambda one: -one.score)
+
+    def place(one: _Ranked) -> tuple[float, bool]:
+        said, alone = one.moment.text is not None, one.moment.source != "both"
+        return -one.score, not said if words_first else said and alone
+
+    ordered = sorted([*words, *pictures], key=place)
     return [replace(one.moment, rank=rank) for rank, one in enumerate(ordered, 1)]
+
+
+def _shared(one: TextHit, other: TextHit) -> bool:
+    return one.video_id == other.video_id and one.start < other.end and other.start < one.end
 
 
 def _near(one: Moment, other: Moment) -> bool:

@@ -56,7 +56,7 @@ def find_text(
     for expression, words in expressions(query):
         limit = 4 * k
         while len(found) < k:
-            matches = list(_matches(connection, expression, words, limit, where))
+            matches = _matches(connection, expression, words, limit, where)
             hits = list(found)
             for hit in matches:
                 _add(hits, hit, len(found))
@@ -69,9 +69,9 @@ def find_text(
 
 def _matches(
     connection: sqlite3.Connection, expression: str, words: int, limit: int, where: Filter | None
-) -> Iterator[TextHit | None]:
-    """What matches, best first; None for each passage that is another one's,
-    or was recorded at another time than wanted.
+) -> list[TextHit | None]:
+    """What matches, best first, but what needs two cues behind what one says by itself; None for
+    each passage that is another one's, or was recorded at another time than wanted.
     """
     condition, parameters = where_video(where)
     narrowed = f"AND c.video_id IN (SELECT id FROM videos WHERE {condition})" if where else ""
@@ -86,6 +86,8 @@ def _matches(
         """,
         [expression, *(parameters if where else ()), limit],
     )
+    one_cue: list[TextHit | None] = []
+    two_cues: list[TextHit | None] = []
     for video_id, source, start, end, next_end, marked, rank, recorded in rows:
         first, _, second = marked.partition(_NEXT)
         # A phrase over both cues is marked once, from one into the other.
@@ -97,7 +99,9 @@ def _matches(
         until = max(end, next_end) if there else end
         if where is not None and where.timed:
             here = here and bool(spans_within(where, recorded + start, recorded + until))
-        yield TextHit(video_id, start, until, plain, source, -rank) if here else None
+        hit = TextHit(video_id, start, until, plain, source, -rank) if here else None
+        (two_cues if there and words > 1 else one_cue).append(hit)
+    return one_cue + two_cues
 
 
 def _add(hits: list[TextHit], new: TextHit | None, settled: int) -> None:
