@@ -44,7 +44,20 @@ COMMANDS = (
     ["vsr_edge"],
     *(
         ["vsr_edge", name]
-        for name in ("index", "search", "open", "eval", "reindex", "prune", "remove")
+        for name in (
+            "index",
+            "watch",
+            "search",
+            "open",
+            "similar",
+            "cut",
+            "videos",
+            "tag",
+            "eval",
+            "reindex",
+            "prune",
+            "remove",
+        )
     ),
     *(["vsr_edge", "bundle", name] for name in ("pack", "pull")),
     *(["vsr_edge", "export", name] for name in ("encoder", "all")),

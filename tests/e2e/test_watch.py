@@ -8,6 +8,7 @@ import shutil
 import socket
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import jsonschema
@@ -18,6 +19,8 @@ from tests.e2e.test_documents import SCHEMAS
 from tests.e2e.watching import Outcome, Watching, under_a_recorder
 from tests.ingest.archives import footage, paths_in
 from tests.recorder import FATES, FRAMES
+from vsr_edge.store import open_store
+from vsr_edge.store.lock import read_holder
 from vsr_edge.watch.thresholds import LEAST_PAST
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -77,6 +80,41 @@ def test_a_service_manager_is_told_and_a_file_that_fails_is_named_once(
     assert [line["moved"] for line in watching.lines()] == [0, 1]
 
 
+def test_told_to_end_amid_a_video_it_drops_it_and_the_next_run_takes_it_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos, archive = tmp_path / "videos", tmp_path / "archive"
+    footage(videos / "long.mkv", 120.0)
+    monkeypatch.setenv("VSR_EDGE_FPS", "5")
+    how = ("--archive", archive, "--settle", "0.2s")
+    with Watching(tmp_path, videos, *how) as watching:
+        wait_until(lambda: read_holder(archive).get("purpose") == "writing", watching.process)
+        assert watching.ended()[0] == 0
+    assert paths_in(archive) == []
+    monkeypatch.setenv("VSR_EDGE_FPS", "0.5")
+    with Watching(tmp_path, videos, *how) as watching:
+        wait_until(lambda: paths_in(archive) != [], watching.process)
+        assert watching.ended()[0] == 0
+
+
+def test_while_another_process_writes_it_waits_and_says_so_once(tmp_path: Path) -> None:
+    videos, archive = tmp_path / "videos", tmp_path / "archive"
+    first = footage(videos / "a.mkv", 1.0)
+    succeed("index", videos, "--archive", archive)
+    with open_store(archive) as store, ExitStack() as writing:
+        writing.enter_context(store.writer())
+        how = ("--archive", archive, "--settle", "0.2s", "--rescan", "0.5s")
+        with Watching(tmp_path, videos, *how) as watching:
+            wait_until(lambda: "being written" in watching.said(), watching.process)
+            second = footage(videos / "b.mkv", 1.0, first=50)
+            time.sleep(3)  # another try
+            assert paths_in(archive) == [first]
+            writing.close()
+            wait_until(lambda: paths_in(archive) == [first, second], watching.process)
+            assert watching.ended()[0] == 0
+    assert watching.said().count("being written") == 1
+
+
 def test_what_fires_is_a_line_and_goes_to_a_command_once(
     tmp_path: Path, demo_clips: list[Path]
 ) -> None:
@@ -133,9 +171,10 @@ def test_what_cannot_be_meant_is_refused_at_once(
 def test_index_forgets_what_was_recorded_long_ago(tmp_path: Path) -> None:
     videos, how = tmp_path / "videos", ("--archive", tmp_path / "archive", "--json")
     old, new = footage(videos / "old.mkv", 1.0), footage(videos / "new.mkv", 1.0, first=50)
-    assert succeed("index", videos, *how, "--retain", "30d").document["forgotten"] == []
     long_ago = time.time() - 31 * 86400
     os.utime(old, (long_ago, long_ago))
+    assert succeed("index", videos, *how).document["forgotten"] == []
+    assert succeed("index", videos, *how, "--retain", "32d").document["forgotten"] == []
     ended = succeed("index", videos, *how, "--retain", "30d")
     assert ended.document["forgotten"] == [str(old)]
     assert f"forgotten: {old}" in ended.err

@@ -85,7 +85,15 @@ def under_a_recorder(
     videos, archive, log = folder / "videos", folder / "archive", folder / "log"
     videos.mkdir()
     arguments = (videos, "--archive", archive, "--settle", f"{settle:g}s", "--rescan", "30s")
-    recorder = [sys.executable, "-m", "tests.recorder", videos, log, str(files), str(every)]
+    recorder: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "tests.recorder",
+        videos,
+        log,
+        str(files),
+        str(every),
+    ]
     chance, began = random.Random(seed), time.monotonic()
     with ExitStack() as stack:
         recording = stack.enter_context(subprocess.Popen(recorder))

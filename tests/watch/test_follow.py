@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,12 +140,18 @@ def test_the_system_tells_of_changes_below_a_folder(tmp_path: Path) -> None:
         assert not changes.polls
 
 
-def test_where_it_cannot_be_told_of_changes_it_says_so(tmp_path: Path) -> None:
+def test_where_it_cannot_be_told_of_changes_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("watchfiles")
     with Changes([tmp_path / "not there"], None) as changes:
         assert changes.wait(60)
         assert changes.polls
         assert "not there" in (changes.notice or "")
+    monkeypatch.setitem(sys.modules, "watchfiles", None)
+    with Changes([tmp_path], None) as changes:
+        assert changes.polls
+        assert "vsr-edge[watch]" in (changes.notice or "")
     with Changes([tmp_path], "--poll is given") as changes:
         assert changes.polls
         assert not changes.wait(0.01)

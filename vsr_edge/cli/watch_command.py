@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
-from vsr_edge.cli.console import opened_archive, say, terminate_like_ctrl_c
+from vsr_edge.cli.console import opened_archive, say
 from vsr_edge.cli.index_commands import RetainOption, say_forgotten, say_summary
 from vsr_edge.cli.options import ArchiveOption, DecodingOptions, argument, option
 
 if TYPE_CHECKING:
+    from vsr_edge.archive import Archive
     from vsr_edge.ingest.run import IngestSummary
     from vsr_edge.types import StoredVideo
     from vsr_edge.watch.alerts import Alert
@@ -101,7 +102,7 @@ def watch(
     """
     with _ending_in_time() as told_to_end:
         try:
-            with opened_archive(archive, **asdict(decoding)) as opened, terminate_like_ctrl_c():
+            with opened_archive(archive, **asdict(decoding)) as opened:
                 _watch(
                     opened,
                     folders,
@@ -121,7 +122,7 @@ def watch(
 
 
 def _watch(
-    opened: Any,
+    opened: Archive,
     folders: list[Path],
     asked: AlertOptions,
     json_lines: bool,
@@ -259,23 +260,27 @@ def _ending_in_time() -> Iterator[Callable[[], bool]]:
     Python tells the main thread of a signal when its call into a library is over; a thread of its
     own hears at once. To be cut off loses nothing: a video is stored in one transaction.
     """
-    heard, over = threading.Event(), threading.Event()
+    told, over = threading.Event(), threading.Event()
     ear, mouth = os.pipe()
     os.set_blocking(mouth, False)
 
     def listen() -> None:
         while number := os.read(ear, 1):
-            if number[0] == signal.SIGTERM:
-                heard.set()
-                if not over.wait(ENDS_WITHIN):
-                    os._exit(0)
+            if number[0] == signal.SIGTERM and not over.wait(ENDS_WITHIN):
+                os._exit(0)
         os.close(ear)
+
+    def interrupt(*_: object) -> NoReturn:
+        told.set()
+        raise KeyboardInterrupt
 
     threading.Thread(target=listen, daemon=True).start()
     before = signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
+    handler = signal.signal(signal.SIGTERM, interrupt)
     try:
-        yield heard.is_set
+        yield told.is_set
     finally:
         over.set()
+        signal.signal(signal.SIGTERM, handler)
         signal.set_wakeup_fd(before)
         os.close(mouth)

@@ -6,6 +6,7 @@ service that is down delays it. A kill amid a delivery lets that one come twice,
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -96,7 +97,9 @@ class Hook:
             fit = False
         if not fit or not url.isascii() or any(c.isspace() for c in url):
             raise UsageError(f"--webhook is an http or https address without a name; not {url!r}")
-        self.url, self.name = url, f"webhook {url}"
+        # Its path may be a secret, which belongs neither in a log nor in the archive's folder.
+        mark = hashlib.sha256(url.encode("ascii")).hexdigest()[:8]
+        self.url, self.name = url, f"webhook {parts.hostname} ({mark})"
         self._opener = build_opener(_NoRedirect, ProxyHandler({}))
 
     def take(self, text: str) -> None:

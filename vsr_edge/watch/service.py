@@ -57,7 +57,9 @@ class Service:
             VsrEdgeError: of the archive, the bundle or the provider; of a file, never.
         """
         notify(READY=1, STATUS="asking what is there already")
-        self._unless_locked(self._begin)
+        while not self._unless_locked(self._begin):
+            self._tick()
+            time.sleep(LOCKED_SECONDS)
         scan_due, least = 0.0, 0.0
         changed = True
         while True:
@@ -131,16 +133,17 @@ class Service:
         if forgotten:
             self.forgot(forgotten)
 
-    def _unless_locked(self, act: Callable[[], None]) -> None:
-        """Where another process writes, wait, and say so once."""
+    def _unless_locked(self, act: Callable[[], None]) -> bool:
+        """Whether it could be done; where another process writes, say so once."""
         try:
             act()
         except ArchiveLocked as error:
             if not self._locked:
                 self.say(f"{error} Until then watching waits.")
             self._locked, self._resume = True, time.monotonic() + LOCKED_SECONDS
-        else:
-            self._locked = False
+            return False
+        self._locked = False
+        return True
 
     def _told_of(self, changes: Changes) -> None:
         if changes.notice is not None and changes.notice != self._notice:

@@ -86,8 +86,9 @@ class Standing:
         videos = sorted(store.videos(), key=lambda stored: stored.video_id)
         for alert in self._alerts:
             _, history = self._known(alert)
+            past = history.past
             for stored in self._matching(alert, videos):
-                if stored.video_id <= (history.past or 0):
+                if past is None or stored.video_id <= past:
                     continue
                 if stored.video.fingerprint in history.asked:
                     continue
