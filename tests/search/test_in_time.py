@@ -57,7 +57,7 @@ def inside(where: Filter, moment: Moment) -> bool:
 def test_every_moment_has_a_part_in_the_time(
     archive: Archive, condition: str, value: str, one_shot: bool
 ) -> None:
-    where = archive.where(**{condition: value})  # type: ignore[misc]
+    where = archive.where(**{condition: value})
     assert where is not None
     found = archive.search(QUERY, where=where, one_shot=one_shot, top_k=20)
     assert found.moments

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vsr_edge.errors import VsrEdgeError
-from vsr_edge.query import Filter
+from vsr_edge.query import Daily, Filter
 from vsr_edge.store import open_store
 
 from .archives import (
@@ -103,6 +103,12 @@ def look_without_rights(pipe: Connection, folder: Path) -> None:
             hits = store.search(query, 5)
             few = store.search(query, 5, Filter(("*/b.mp4",)))
             problems = store.check()
+            # Of an earlier version, too: nothing has a tag, and files say when they were recorded.
+            assert {stored.recorded_from for stored in store.videos()} == {"file"}
+            assert store.videos(Filter(after=1.6e9, tags=("-none",))) == store.videos()
+            assert store.search(query, 5, Filter(before=1.8e9, between=Daily(0, 86_400))) == hits
+            assert store.search(query, 5, Filter(before=1.6e9)) == []
+            assert store.tags() == {}
             try:
                 with store.writer():
                     refused = ""

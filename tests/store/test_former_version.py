@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vsr_edge.query import Filter
 from vsr_edge.store import open_store
 from vsr_edge.store.base import Store
 from vsr_edge.store.migrations import SCHEMA_VERSION
@@ -56,6 +57,13 @@ def test_it_answers_as_before_and_its_cache_is_replaced(former: Path) -> None:
             assert [str(stored.video.path) for stored in store.videos()] == PATHS
             assert {stored.sampling.granularity for stored in store.videos()} == {"clip"}
             assert answers(store) == ANSWERS
+            # By the time of its file, until its container is asked.
+            assert store.untimed() == store.videos()
+            for stored in store.videos():
+                ended = stored.video.modified_ns / 1e9
+                assert stored.recorded_at == ended - stored.video.duration
+                assert store.videos(Filter(after=ended)) == []
+            assert len(store.videos(Filter(before=1.8e9))) == 2
             assert store.check() == []
             assert store.notices == []
     assert vector_file(former).suffix == ".vectors"
