@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from vsr_edge.bundle.model import Bundle
     from vsr_edge.ingest.recorded import Site
     from vsr_edge.ingest.reindex import ReindexSummary
-    from vsr_edge.ingest.run import IngestSummary, Progress
+    from vsr_edge.ingest.summary import IngestSummary, Progress
     from vsr_edge.media.hwaccel import Device
     from vsr_edge.runtime.speech import Transcriber
 

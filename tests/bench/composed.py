@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +85,7 @@ def unwanted(archive: Archive, scenes: list[LabelledScene]) -> None:
         show("A --not B" if against else "A", {"show B": other, "show A and not B": right})
 
 
-def show(name: str, columns: dict[str, Sequence[float]]) -> None:
+def show(name: str, columns: Mapping[str, Sequence[float]]) -> None:
     found = ratio_intervals([Ratio.mean(column) for column in columns.values()])
     figures = {
         what: [round(100 * x, 1) for x in (one.estimate, one.low, one.high)]

@@ -39,7 +39,7 @@ def test_what_cannot_be_written_is_refused(
         return ViewOptions(**paths, pictures=False, force=force)
 
     with pytest.raises(UsageError) as error:
-        options(False).check()
+        options(False).check_view()
     assert message in str(error.value)
     if "--force" in message:
-        options(True).check()
+        options(True).check_view()

@@ -10,7 +10,7 @@ import vsr_edge
 from tests.ingest.archives import footage
 from vsr_edge.config import load_settings
 from vsr_edge.errors import ArchiveNotFound, MediaError, UsageError
-from vsr_edge.ingest.run import Progress
+from vsr_edge.ingest.summary import Progress
 
 
 def test_index_search_list_remove(tmp_path: Path, demo_clips: list[Path]) -> None:

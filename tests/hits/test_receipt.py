@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.ingest.archives import footage
 from vsr_edge import Archive, SearchOptions, open_archive
 from vsr_edge.bundle.manifest import digest_of
-from vsr_edge.document_hits import ReceiptDocument
+from vsr_edge.document_receipts import ReceiptDocument
 from vsr_edge.errors import ReceiptError, UsageError
 from vsr_edge.hits import receipt as receipts
 from vsr_edge.hits.receipt import (

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from tests.media_files import constant_rate, picture, write_video
 from tests.store.archives import rows
 from vsr_edge.bundle.model import Bundle
-from vsr_edge.ingest.run import IngestSummary, ingest
+from vsr_edge.ingest.run import ingest
+from vsr_edge.ingest.summary import IngestSummary
 from vsr_edge.store import open_store
 from vsr_edge.store.base import Store
 from vsr_edge.types import Sampling

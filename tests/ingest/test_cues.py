@@ -14,7 +14,7 @@ from tests.ingest.archives import counts, footage, index, open_for
 from tests.media.subtitle_files import ass, srt, vtt, with_stream
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.ingest.cues import Listener, tidied
-from vsr_edge.ingest.run import IngestSummary
+from vsr_edge.ingest.summary import IngestSummary
 from vsr_edge.store import open_store
 from vsr_edge.store.base import Texts
 from vsr_edge.types import Cue, Sampling, StoredVideo, TextSource

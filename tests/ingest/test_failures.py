@@ -14,8 +14,8 @@ from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import ArchiveError, ProviderError
 from vsr_edge.ingest import read
 from vsr_edge.ingest.read import Known, Reader
-from vsr_edge.ingest.run import Progress
 from vsr_edge.ingest.scan import FoundFile
+from vsr_edge.ingest.summary import Progress
 from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.plan import plan_video
 from vsr_edge.media.source import SourceFile

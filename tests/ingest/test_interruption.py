@@ -8,7 +8,7 @@ import pytest
 
 from tests.ingest.archives import content, counts, footage, index, open_for, paths_in
 from vsr_edge.bundle.model import Bundle
-from vsr_edge.ingest.run import Progress
+from vsr_edge.ingest.summary import Progress
 from vsr_edge.types import Sampling
 
 SAMPLING = Sampling(fps=5)

@@ -15,7 +15,7 @@ from tests.media_files import truncated
 from tests.other_bundle import ENCODERS, other_bundle
 from vsr_edge.bundle.model import Bundle, load_bundle
 from vsr_edge.ingest.reindex import ReindexSummary, reindex
-from vsr_edge.ingest.run import Progress
+from vsr_edge.ingest.summary import Progress
 from vsr_edge.store import open_store
 from vsr_edge.store.base import Texts, UnfinishedReindex
 from vsr_edge.store.shadow import LocalShadowArchive

@@ -12,7 +12,7 @@ import pytest
 from tests.ingest.archives import content, counts, footage, index, open_for, paths_in
 from tests.media_files import truncated, write_sound
 from vsr_edge.bundle.model import Bundle
-from vsr_edge.ingest.run import Progress
+from vsr_edge.ingest.summary import Progress
 from vsr_edge.types import Sampling
 
 # Of each video: its last frame, at 3.8 s, is shown for a 25th of a second.

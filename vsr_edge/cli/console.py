@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from vsr_edge.archive import Archive
     from vsr_edge.document_parts import Document
-    from vsr_edge.ingest.run import Progress as IngestProgress
+    from vsr_edge.ingest.summary import Progress as IngestProgress
 
 EXIT_ERROR, EXIT_USAGE, EXIT_NOTHING, EXIT_INTERRUPTED = 1, 2, 3, 130
 NAME_WIDTH = 28

@@ -19,6 +19,7 @@ from vsr_edge.cli.console import (
     say,
     terminate_like_ctrl_c,
 )
+from vsr_edge.cli.filter_options import FilterOptions
 from vsr_edge.cli.list_options import FORMAT_ABOUT, check_format, put_list
 from vsr_edge.cli.options import ArchiveOption, JsonOption, ModelOptions, argument, option
 from vsr_edge.errors import UsageError
@@ -59,10 +60,6 @@ def cut(
         ),
     ] = False,
     format: Annotated[str | None, option(f"{FORMAT_ABOUT}. Cut nothing.", "--format")] = None,
-    video: Annotated[
-        list[str] | None,
-        option("Search only these: a path, a folder, a glob. Repeatable.", "--video", "-v"),
-    ] = None,
     min_probability: Annotated[
         float | None, option("Leave out what is less likely, from 0 to 1.", min=0, max=1)
     ] = None,
@@ -70,6 +67,7 @@ def cut(
         bool, option("Cut guesses too, where nothing is likely enough.", "--guesses")
     ] = False,
     force: Annotated[bool, option("Overwrite files.", "--force")] = False,
+    filters: FilterOptions,
     models: ModelOptions,
     json_output: JsonOption = False,
 ) -> None:
@@ -102,7 +100,7 @@ def cut(
             hits = _of_last(opened, last, guesses, min_probability)
         elif opened is not None:
             hits, notices = _searched(
-                opened, " ".join(query or []), top, video, guesses, min_probability
+                opened, " ".join(query or []), top, filters, guesses, min_probability
             )
         if not hits:
             answer(json_output, lambda of: of.CutDocument.of(_nothing(), (), notices))
@@ -174,14 +172,14 @@ def _searched(
     archive: Archive,
     query: str,
     top: int,
-    video: list[str] | None,
+    filters: FilterOptions,
     guesses: bool,
     min_probability: float | None,
 ) -> tuple[list[Hit], Sequence[str]]:
     from vsr_edge.hits.cuts import hits_of
     from vsr_edge.hits.last import keep_last
 
-    found = archive.search(query, top_k=top, video=video)
+    found = archive.search(query, top_k=top, **filters.changes(archive))
     keep_last(archive.settings.archive, found)
     for notice in found.notices:
         say(notice)

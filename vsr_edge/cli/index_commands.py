@@ -29,7 +29,7 @@ from vsr_edge.errors import UsageError
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive
     from vsr_edge.ingest.reindex import ReindexSummary
-    from vsr_edge.ingest.run import IngestSummary
+    from vsr_edge.ingest.summary import IngestSummary
     from vsr_edge.types import StoredVideo
     from vsr_edge.watch.retain import Retention
 

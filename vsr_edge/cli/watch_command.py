@@ -18,7 +18,7 @@ from vsr_edge.cli.options import ArchiveOption, DecodingOptions, argument, optio
 
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive
-    from vsr_edge.ingest.run import IngestSummary
+    from vsr_edge.ingest.summary import IngestSummary
     from vsr_edge.types import StoredVideo
     from vsr_edge.watch.alerts import Alert
     from vsr_edge.watch.deliver import Outbox, Target

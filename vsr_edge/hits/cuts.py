@@ -57,12 +57,13 @@ def hits_of(
     """The moments of an answer that match, or with ``guesses`` all; where nothing was verified
     nothing tells them apart.
     """
-    threshold = 0.0 if guesses else found.verdict.threshold or 0.0
-    least = max(threshold, min_probability or 0.0)
+    judged = found.verdict.threshold is not None and not guesses
+    least = max(found.verdict.threshold or 0.0 if judged else 0.0, min_probability or 0.0)
     return [
         Hit(m.rank, m.video, m.start, m.end, found.query, m.score, m.match_probability)
         for m in found.moments
-        if m.match_probability is None or m.match_probability >= least
+        if m.source != "seen"  # words that are there need no probability
+        or (not judged if m.match_probability is None else m.match_probability >= least)
     ]
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from vsr_edge.ingest.run import FileReport
 from vsr_edge.ingest.scan import is_gone
+from vsr_edge.ingest.summary import FileReport
 from vsr_edge.store.base import Store
 
 FILE = "failed.json"

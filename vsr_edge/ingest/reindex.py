@@ -15,8 +15,9 @@ from pathlib import Path
 
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.ingest.recorded import Site
-from vsr_edge.ingest.run import FileReport, IngestSummary, Progress, Run
+from vsr_edge.ingest.run import Run
 from vsr_edge.ingest.scan import FoundFile, scan
+from vsr_edge.ingest.summary import FileReport, IngestSummary, Progress
 from vsr_edge.media.hwaccel import Device
 from vsr_edge.store.base import ShadowArchive, Store
 from vsr_edge.types import Recorded, Sampling

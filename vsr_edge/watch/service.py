@@ -20,7 +20,7 @@ from vsr_edge.watch.standing import Fired, Standing
 from vsr_edge.watch.systemd import notify
 
 if TYPE_CHECKING:
-    from vsr_edge.ingest.run import IngestSummary
+    from vsr_edge.ingest.summary import IngestSummary
     from vsr_edge.types import StoredVideo
 
 LOCKED_SECONDS = 2.0
