@@ -68,7 +68,7 @@ def test_ten_jobs_are_done_by_a_command_each(site: Path) -> None:
             one = run(*words[1:])
             assert one.code in ({NOTHING_FOUND} if "--receipt" in words else {0}), (words, one)
         done.append(one)
-    dock, mornings, cut, listed, similar, judged, chain, spoken, receipt, retained = done
+    dock, mornings, cut, listed, similar, judged, chain, spoken, written_down, retained = done
 
     assert first(dock) == "dock_20260303_221500.mp4"
     assert "dock_20260305" not in dock.out
@@ -97,9 +97,10 @@ def test_ten_jobs_are_done_by_a_command_each(site: Path) -> None:
     assert first(spoken) == "gate_20260304_101500.mp4"
     assert "fire door" in spoken.out
 
-    written_down = json.loads((site / "elephant.json").read_text("utf-8"))
-    assert written_down["answer"]["verdict"] == "no_match"
-    assert written_down["searched"]["videos"] == 7
+    assert "receipt: elephant.json" in written_down.err
+    said = json.loads((site / "elephant.json").read_text("utf-8"))
+    assert said["answer"]["verdict"] == "no_match"
+    assert said["searched"]["videos"] == 7
 
     assert "forgotten" in retained.err
     assert run("receipt", "check", "elephant.json").code == NOTHING_FOUND  # less is searched now
