@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from vsr_edge.query import Filter
 from vsr_edge.store.connection import generation
 from vsr_edge.store.rows import RECORDED
 from vsr_edge.times import spans_within, windows
-from vsr_edge.types import LEAST_SECONDS
+from vsr_edge.types import LEAST_SECONDS, Times
 
 Ids = NDArray[np.int64]
 
@@ -28,54 +29,94 @@ _NONE = np.empty(0, np.int64)
 @dataclass(frozen=True, slots=True, eq=False)
 class Kept:
     """The videos that count whole, the clips of others that count, both ascending, and those others
-    themselves; and how many frames all these clips show.
+    themselves; and how many frames all these clips show. ``everything``: nothing is left out.
     """
 
     videos: Ids
     clips: Ids
     partly: Ids
     frames: int
+    everything: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Videos:
+    """What filters ask of all videos, ascending by id: float64 [n] but for ``ids``."""
+
+    ids: Ids
+    begins: Times
+    durations: Times
+    frames: Times
 
 
 class FilterCache:
-    """Filters resolved, the last one kept as long as nothing changes: a search asks often."""
+    """Filters resolved. What videos there are is read once for each state of the archive, and the
+    last filter kept: a search asks often.
+    """
 
     def __init__(self) -> None:
+        self._read: tuple[int, _Videos] | None = None
         self._last: tuple[tuple[int, Filter], Kept] | None = None
 
     def kept(self, connection: sqlite3.Connection, where: Filter) -> Kept:
         """What the filter lets through. Inside a read transaction."""
-        key, last = (generation(connection), where), self._last
+        state = generation(connection)
+        key, last, read = (state, where), self._last, self._read
         if last is None or last[0] != key:
-            last = self._last = (key, _kept(connection, where))
+            if read is None or read[0] != state:
+                read = self._read = (state, _videos(connection))
+            last = self._last = (key, _kept(connection, where, read[1]))
         return last[1]
 
 
-def _kept(connection: sqlite3.Connection, where: Filter) -> Kept:
-    condition, parameters = where_video(where)
+def _videos(connection: sqlite3.Connection) -> _Videos:
     rows = connection.execute(
-        f"SELECT id, {RECORDED}, duration, frame_count FROM videos WHERE {condition} ORDER BY id",
-        parameters,
+        f"SELECT id, {RECORDED}, duration, frame_count FROM videos ORDER BY id"
     ).fetchall()
-    ids = np.array([row[0] for row in rows], np.int64)
-    frames = np.array([row[3] for row in rows], np.int64)
-    if not where.timed:
-        return Kept(ids, _NONE, _NONE, int(frames.sum()))
-    begins = np.array([row[1] for row in rows], np.float64)
-    ends = begins + np.maximum([row[2] for row in rows], LEAST_SECONDS)
-    starts, stops = windows(where, begins, ends)
-    place = np.searchsorted(stops, begins, side="right")
-    starts, stops = np.append(starts, np.inf)[place], np.append(stops, np.inf)[place]
-    whole = (starts <= begins) & (stops >= ends)
-    partly = (starts < ends) & ~whole
-    clips, total = [_NONE], int(frames[whole].sum())
-    for video, begin, end in zip(
-        ids[partly].tolist(), begins[partly].tolist(), ends[partly].tolist(), strict=True
-    ):
-        found = _clips(connection, where, video, begin, end)
+    ids, begins, durations, frames = np.array(rows, np.float64).reshape(-1, 4).T
+    return _Videos(ids.astype(np.int64), begins, durations, frames)
+
+
+def _kept(connection: sqlite3.Connection, where: Filter, of: _Videos) -> Kept:
+    chosen = np.ones(len(of.ids), np.bool_)
+    if where.videos:
+        condition, parameters = where_video(Filter(videos=where.videos))
+        chosen &= _among(connection, of, f"SELECT id FROM videos WHERE {condition}", parameters)
+    for tag in where.tags:
+        tagged = "SELECT video_id FROM tags WHERE tag = ?"
+        has = _among(connection, of, tagged, [tag.lstrip("-")])
+        chosen &= ~has if tag.startswith("-") else has
+    if where.min_duration is not None:
+        chosen &= of.durations >= where.min_duration
+    if where.max_duration is not None:
+        chosen &= of.durations <= where.max_duration
+    begins = of.begins
+    ends = begins + np.maximum(of.durations, LEAST_SECONDS)
+    partly = np.zeros(len(of.ids), np.bool_)
+    if where.timed:
+        starts, stops = windows(where, begins[chosen], ends[chosen])
+        # Of each video, the first stretch of that time that ends after it begins.
+        place = np.searchsorted(stops, begins, side="right")
+        starts, stops = np.append(starts, np.inf)[place], np.append(stops, np.inf)[place]
+        whole = (starts <= begins) & (stops >= ends)
+        partly = chosen & (starts < ends) & ~whole
+        chosen &= whole
+    clips, total = [_NONE], int(of.frames[chosen].sum())
+    for one in np.flatnonzero(partly).tolist():
+        span = float(begins[one]), float(ends[one])
+        found = _clips(connection, where, int(of.ids[one]), *span)
         clips.append(found[:, 0])
         total += _covered(found[:, 1:])
-    return Kept(ids[whole], np.sort(np.concatenate(clips)), ids[partly], total)
+    every = np.sort(np.concatenate(clips))
+    return Kept(of.ids[chosen], every, of.ids[partly], total, bool(chosen.all()))
+
+
+def _among(
+    connection: sqlite3.Connection, of: _Videos, sql: str, parameters: Sequence[Any]
+) -> NDArray[np.bool_]:
+    """Which of the videos a query gives."""
+    rows = connection.execute(sql, parameters)
+    return np.isin(of.ids, np.fromiter((row[0] for row in rows), np.int64))
 
 
 def _clips(

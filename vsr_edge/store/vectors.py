@@ -107,7 +107,8 @@ class VectorFile:
             parts = [state.part, self._lacking(connection, state)]
         if where is not None and where != Filter():
             kept = self.filters.kept(connection, where)
-            parts = [part.of(kept.videos, kept.clips) for part in parts]
+            if not kept.everything:
+                parts = [part.of(kept.videos, kept.clips) for part in parts]
         return state, parts
 
     def behind(self, connection: sqlite3.Connection) -> bool:
