@@ -42,7 +42,10 @@ PLACEHOLDER = re.compile(r"\b[A-Z][A-Z0-9_]{2,}\b(?!=)|…")
 OTHERS = (".", ".ci/run", "cp", "mypy", "python3", "ruff")
 COMMANDS = (
     ["vsr_edge"],
-    *(["vsr_edge", name] for name in ("index", "search", "eval", "reindex", "prune", "remove")),
+    *(
+        ["vsr_edge", name]
+        for name in ("index", "search", "cut", "eval", "reindex", "prune", "remove")
+    ),
     *(["vsr_edge", "bundle", name] for name in ("pack", "pull")),
     *(["vsr_edge", "export", name] for name in ("encoder", "all")),
     ["models.train_encoder"],
