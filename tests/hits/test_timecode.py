@@ -57,7 +57,8 @@ def test_timecode_is_that_of_opentimelineio(rate: Fraction, frame: int) -> None:
     otio = pytest.importorskip("opentimelineio")
     time = otio.opentime.RationalTime(frame, float(rate))
     drop = drops(rate) > 0
-    if drop:
+    # Versions before 0.18 drop too few at 59.94.
+    if drop and (rate < 31 or tuple(map(int, otio.__version__.split(".")[:2])) >= (0, 18)):
         assert timecode(frame, rate) == otio.opentime.to_timecode(time, float(rate), True)
     code = timecode(frame, rate, drop=False)
     assert code == otio.opentime.to_timecode(time, float(rate), False)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 import av
 import numpy as np
@@ -246,7 +247,7 @@ def _copied(
 @contextmanager
 def _finished(target: Path) -> Iterator[Path]:
     """A file to write, which becomes ``target`` if all goes well, and nothing otherwise."""
-    part = target.with_name(f".vsr-edge-{os.getpid()}.part")
+    part = target.with_name(f".vsr-edge-{uuid4().hex}.part")
     try:
         yield part
         part.replace(target)
