@@ -79,7 +79,7 @@ def _matches(
                highlight(passages, 0, '{_BEGIN}', '{_END}'), rank
         FROM passages JOIN cues AS c ON c.id = passages.rowid
              LEFT JOIN cues AS n ON n.id = c.id + 1
-        WHERE passages MATCH ? {narrowed} ORDER BY rank, c.id LIMIT ?
+        WHERE passages MATCH ? {narrowed} ORDER BY rank LIMIT ?
         """,
         [expression, *(parameters if where else ()), limit],
     )
@@ -94,8 +94,10 @@ def _matches(
         text = f"{first} {second}" if there else first
         plain = text.replace(_BEGIN, "").replace(_END, "")
         until = max(end, next_end) if there else end
-        hit = TextHit(video_id, start, until, plain, source, -rank) if here else None
-        (two_cues if there and words > 1 else one_cue).append(hit)
+        # A phrase that goes on in the next cue is one for all that.
+        apart = there and words > 1
+        hit = TextHit(video_id, start, until, plain, source, -rank, 1 + apart) if here else None
+        (two_cues if apart else one_cue).append(hit)
     return one_cue + two_cues
 
 
