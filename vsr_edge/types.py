@@ -129,7 +129,7 @@ class Cue:
 @dataclass(frozen=True, slots=True)
 class TextHit:
     """Words that were found, the larger ``score`` (BM25) the better; ``text`` is all of their cue,
-    or of two that follow one another.
+    or of the two that follow one another, if it takes ``cues`` of them.
     """
 
     video_id: int
@@ -138,6 +138,7 @@ class TextHit:
     text: str
     source: TextSource
     score: float
+    cues: int = 1
 
 
 @dataclass(frozen=True, slots=True)

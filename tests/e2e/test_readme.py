@@ -146,10 +146,14 @@ def check(words: list[str]) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, demo_clips: list[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the pages take for granted: footage, a photo, queries with known answers."""
+    """What the pages take for granted: footage that says something, a photo, queries with known
+    answers.
+    """
     (tmp_path / "videos").mkdir()
     for clip in demo_clips:
         shutil.copy(clip, tmp_path / "videos")
+    said = "1\n00:00:01,000 --> 00:00:03,000\nThe fire door is open, and the alarm rings.\n"
+    (tmp_path / "videos" / "bikes.srt").write_text(said, "utf-8")
     Image.new("RGB", (64, 48)).save(tmp_path / "photo.jpg")
     (queries,) = blocks(DOCS / "usage.md", "jsonl")
     (tmp_path / "queries.jsonl").write_text(queries, "utf-8")

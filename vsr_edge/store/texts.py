@@ -82,7 +82,7 @@ def _matches(
                (SELECT {RECORDED} FROM videos WHERE id = c.video_id)
         FROM passages JOIN cues AS c ON c.id = passages.rowid
              LEFT JOIN cues AS n ON n.id = c.id + 1
-        WHERE passages MATCH ? {narrowed} ORDER BY rank, c.id LIMIT ?
+        WHERE passages MATCH ? {narrowed} ORDER BY rank LIMIT ?
         """,
         [expression, *(parameters if where else ()), limit],
     )
@@ -99,8 +99,10 @@ def _matches(
         until = max(end, next_end) if there else end
         if where is not None and where.timed:
             here = here and bool(spans_within(where, recorded + start, recorded + until))
-        hit = TextHit(video_id, start, until, plain, source, -rank) if here else None
-        (two_cues if there and words > 1 else one_cue).append(hit)
+        # A phrase that goes on in the next cue is one for all that.
+        apart = there and words > 1
+        hit = TextHit(video_id, start, until, plain, source, -rank, 1 + apart) if here else None
+        (two_cues if apart else one_cue).append(hit)
     return one_cue + two_cues
 
 
