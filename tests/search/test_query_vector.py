@@ -150,8 +150,8 @@ def test_what_is_not_to_be_seen_is_not_shown(archive: Archive) -> None:
 def test_what_was_rejected_is_left_out_and_what_was_liked_leads(archive: Archive) -> None:
     first = archive.search(BIKE).moments
     bad = tuple(place(one) for one in first[:2])
-    for more in ({}, {"one_shot": True}):
-        found = archive.search(Query(BIKE, bad=bad), **more)
+    for one_shot in (False, True):
+        found = archive.search(Query(BIKE, bad=bad), one_shot=one_shot)
         assert found.moments
         for one in found.moments:
             length = one.end - one.start
