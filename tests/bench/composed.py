@@ -1,6 +1,6 @@
 """What a picture beside a sentence finds, and what --not keeps away.
 
-    python -m tests.bench.composed ARCHIVE BENCHMARK CAPTIONS.csv SPLIT IMAGES
+    python -m tests.bench.composed ARCHIVE BENCHMARK CAPTIONS.csv SPLIT IMAGES [--one-shot]
 
 *Composed.* Of scenes of the benchmark: a caption, a piece of the photo (15 % of it, mirrored), and
 both. How often the right video is first, and among ten.
@@ -32,6 +32,7 @@ from vsr_edge.types import Pixels
 
 PIECE, SCENES, PAIRS = 0.15, 200, 60
 BOTH, ALONE = 5, 10
+ONE_SHOT = "--one-shot" in sys.argv
 
 
 def piece(photo: Pixels, random: np.random.Generator) -> Pixels:
@@ -52,7 +53,10 @@ def composed(
         text, like = said[scene.photo][0], piece(read_picture(images / scene.photo), random)
         queries = Query(text), Query(like=like), Query(text, like)
         for name, query in zip(ranks, queries, strict=True):
-            names = [moment.video.name for moment in archive.search(query, top_k=SHOWN).moments]
+            names = [
+                moment.video.name
+                for moment in archive.search(query, top_k=SHOWN, one_shot=ONE_SHOT).moments
+            ]
             ranks[name].append(names.index(scene.video) if scene.video in names else SHOWN)
     for name, places in ranks.items():
         found = {f"R@{k}": [float(place < k) for place in places] for k in (1, SHOWN)}
@@ -76,7 +80,7 @@ def unwanted(archive: Archive, scenes: list[LabelledScene]) -> None:
         other, right = [], []
         for a, b in (pairs[place] for place in chosen):
             query = Query(a, against=b if against else None)
-            moments = archive.search(query, top_k=SHOWN).moments
+            moments = archive.search(query, top_k=SHOWN, one_shot=ONE_SHOT).moments
             found = [scene for one in moments if (scene := scene_of(scenes, one)) is not None]
             other.append(sum(s.words.get(b, 0) >= SAID_BY for s in found) / SHOWN)
             right.append(

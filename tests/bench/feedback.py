@@ -1,6 +1,6 @@
 """What feedback is worth: a simulated user marks what was shown as right or wrong.
 
-    python -m tests.bench.feedback ARCHIVE BENCHMARK CAPTIONS.csv SPLIT
+    python -m tests.bench.feedback ARCHIVE BENCHMARK CAPTIONS.csv SPLIT [--one-shot]
 
 *One right answer.* Of each query of the benchmark ten moments are shown. While the right video is
 not among them all are rejected, and ten others are shown.
@@ -42,11 +42,13 @@ def place_of(moment: Moment) -> Place:
     return Place(moment.video, moment.start, moment.end)
 
 
-def one_right_answer(archive: Archive, wanted: Sequence[Wanted]) -> dict[str, list[list[float]]]:
+def one_right_answer(
+    archive: Archive, wanted: Sequence[Wanted], one_shot: bool
+) -> dict[str, list[list[float]]]:
     """For each query, whether the right video was among those shown by each round."""
     rows: dict[str, list[list[float]]] = {name: [] for name in METHODS}
     for one in wanted:
-        first: Sequence[Moment] = archive.search(one.query, top_k=SHOWN).moments
+        first: Sequence[Moment] = archive.search(one.query, top_k=SHOWN, one_shot=one_shot).moments
         for name in METHODS:
             query, found = Query(one.query), [0.0] * (ROUNDS + 1)
             moments = first
@@ -56,13 +58,13 @@ def one_right_answer(archive: Archive, wanted: Sequence[Wanted]) -> dict[str, li
                     break
                 if turn < ROUNDS:
                     query = Query(one.query, bad=(*query.bad, *map(place_of, moments)))
-                    moments = asked(archive, name, query, top_k=SHOWN)
+                    moments = asked(archive, name, query, top_k=SHOWN, one_shot=one_shot)
             rows[name].append(found)
     return rows
 
 
 def several_right_answers(
-    archive: Archive, scenes: list[LabelledScene], words: Sequence[str]
+    archive: Archive, scenes: list[LabelledScene], words: Sequence[str], one_shot: bool
 ) -> dict[str, list[list[float]]]:
     """For each word, the share of right ones among ten that were not shown before."""
     rows: dict[str, list[list[float]]] = {name: [] for name in METHODS}
@@ -72,7 +74,8 @@ def several_right_answers(
             for _ in range(ROUNDS + 1):
                 good: list[Place] = []
                 bad: list[Place] = []
-                for moment in asked(archive, name, query, top_k=4 * SHOWN, candidates=32):
+                found = asked(archive, name, query, top_k=4 * SHOWN, one_shot=one_shot)
+                for moment in found:
                     scene = scene_of(scenes, moment)
                     if scene is None or scene.photo in seen or len(good) + len(bad) == SHOWN:
                         continue
@@ -122,18 +125,24 @@ def percent(interval: Interval) -> list[float]:
     return [round(100 * x, 1) for x in interval]
 
 
-def main(archive: Path, benchmark: Path, captions: Path, split: str) -> None:
+def main(archive: Path, benchmark: Path, captions: Path, split: str, one_shot: bool) -> None:
     wanted = [q for q in read_queries(benchmark / "queries.jsonl", "jsonl") if q.present]
     videos = {q.video: number for number, q in enumerate(wanted)}
     scenes = labelled_scenes(benchmark, captions, split)
     words = broad_words(scenes)
     chosen = np.random.default_rng(0).permutation(len(words))[:WORDS].tolist()
     with open_archive(archive) as opened:
-        found = several_right_answers(opened, scenes, [words[place] for place in chosen])
+        found = several_right_answers(opened, scenes, [words[place] for place in chosen], one_shot)
         show("several right answers, new ones of ten", found, range(len(chosen)))
-        found = one_right_answer(opened, wanted)
+        found = one_right_answer(opened, wanted, one_shot)
         show("one right answer, R@10", found, [videos[q.video] for q in wanted])
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
+    main(
+        Path(sys.argv[1]),
+        Path(sys.argv[2]),
+        Path(sys.argv[3]),
+        sys.argv[4],
+        "--one-shot" in sys.argv,
+    )
