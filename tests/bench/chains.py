@@ -116,7 +116,7 @@ def measure(archive: Archive, queries: Sequence[Query], *, literal: bool) -> Non
         print(json.dumps({"kind": kind, **figures}), flush=True)
     every = np.array([row for some in rows.values() for row in some], float)
     error = 100 * float(expected_calibration_error(every[:, 3], every[:, 1] > 0))
-    print(json.dumps({"calibration error": round(error, 1)}), flush=True)
+    print(json.dumps({"calibration error, a third present": round(error, 1)}), flush=True)
 
 
 def excluded(archive: Archive, queries: Sequence[Query]) -> None:
