@@ -84,7 +84,7 @@ def test_told_to_end_amid_a_video_it_drops_it_and_the_next_run_takes_it_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     videos, archive = tmp_path / "videos", tmp_path / "archive"
-    footage(videos / "long.mkv", 120.0)
+    footage(videos / "long.mkv", 60.0)
     monkeypatch.setenv("VSR_EDGE_FPS", "5")
     how = ("--archive", archive, "--settle", "0.2s")
     with Watching(tmp_path, videos, *how) as watching:

@@ -105,6 +105,7 @@ class Service:
         if summary.interrupted:
             self.report(summary)
             raise KeyboardInterrupt
+        self._locked = False
         wrong = [split_stream(one.path)[0] for one in summary.failed]
         new = set(self.follower.taken(paths, wrong, time.monotonic()))
         # One that was deleted meanwhile has not failed; one that failed before was told of.
@@ -142,7 +143,6 @@ class Service:
                 self.say(f"{error} Until then watching waits.")
             self._locked, self._resume = True, time.monotonic() + LOCKED_SECONDS
             return False
-        self._locked = False
         return True
 
     def _told_of(self, changes: Changes) -> None:
