@@ -54,7 +54,7 @@ def site(tmp_path: Path, demo_clips: list[Path], monkeypatch: pytest.MonkeyPatch
 def first(found: Ended) -> str:
     """The file of the first hit of a table."""
     (line,) = re.findall(r"^\s*1 .*$", found.out, re.MULTILINE)
-    return os.path.basename(line.split()[-1])  # noqa: PTH119 — a table's cell
+    return Path(str(line).split()[-1]).name
 
 
 @pytest.mark.timeout(600)
