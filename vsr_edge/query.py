@@ -5,7 +5,6 @@ searched.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self, TypeAlias, TypedDict, Unpack
 
 from vsr_edge.errors import UsageError
-from vsr_edge.types import Pixels, Seconds, clock
+from vsr_edge.types import Pixels, Seconds, clock, clock_time
 
 # Paths, folders and globs; of several, any may match.
 VideoNames: TypeAlias = str | Path | Sequence[str | Path]
@@ -160,9 +159,6 @@ class SearchOptions:
         return replace(self, **said)
 
 
-_TIME = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)", re.ASCII)
-
-
 @dataclass(frozen=True, slots=True)
 class Place:
     """A moment of a video, by its time: what a query is like, or a hit that was liked or rejected.
@@ -179,12 +175,8 @@ class Place:
     def read(cls, text: str) -> Self | None:
         """``VIDEO@TIME``, with a time as in 83, 83.5, 1:23 or 1:02:03.5; None if it is not that."""
         video, _, time = text.rpartition("@")
-        found = _TIME.fullmatch(time)
-        if not video or found is None:
-            return None
-        hours, minutes, seconds = (float(part or 0) for part in found.groups())
-        at = 3600 * hours + 60 * minutes + seconds
-        return cls(video, at, at)
+        at = clock_time(time)
+        return cls(video, at, at) if video and at is not None else None
 
     def __str__(self) -> str:
         until = "" if self.end == self.start else f"–{clock(self.end)}"

@@ -68,11 +68,11 @@ def shown(instant: float, zone: str = "") -> str:
     return at_zone(instant, zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def seconds_of(said: str | float) -> float:
+def seconds_of(said: str | float, option: str = "") -> float:
     """A length: ``90``, ``1m30s``, ``2h``, ``1.5d``.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is none; the message begins with the ``option`` that said it.
     """
     found = None
     try:
@@ -81,7 +81,8 @@ def seconds_of(said: str | float) -> float:
         if (parts := _LENGTH.fullmatch(str(said).strip().lower())) and any(parts.groups()):
             found = sum(float(parts[unit] or 0) * size for unit, size in _UNITS.items())
     if found is None or not 0 <= found < float("inf"):
-        raise UsageError(f"{said!r} is no length of time: say 90, 1m30s, 2h or 3d")
+        told = f"{option}: " if option else ""
+        raise UsageError(f"{told}{said!r} is no length of time: say 90, 1m30s, 2h or 3d")
     return found
 
 

@@ -7,6 +7,7 @@ float16 on disk, ``[n, D]``.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
@@ -39,11 +40,25 @@ SAME_SCENE = 0.7
 LEAST_SECONDS = 0.001
 
 
+_CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)", re.ASCII)
+
+
 def clock(seconds: Seconds) -> str:
     """75.5 → ``1:15.5``; hours only where there are some."""
     minutes, rest = divmod(round(seconds, 1), 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+def clock_time(said: str) -> Seconds | None:
+    """``1:15.5``, ``75.5`` or ``0:01:15.5`` → 75.5: :func:`clock` backwards; None of no time."""
+    found = _CLOCK.fullmatch(said.strip())
+    if found is None:
+        return None
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    if (found[1] and minutes >= 60) or (found[2] and seconds >= 60):
+        return None
+    return 3600 * hours + 60 * minutes + seconds
 
 
 @dataclass(frozen=True, slots=True)

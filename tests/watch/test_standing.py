@@ -6,14 +6,16 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.ingest.archives import footage
 from vsr_edge import open_archive
 from vsr_edge.archive import Archive
 from vsr_edge.errors import UsageError
-from vsr_edge.watch.alerts import Alert, alerts_in, alerts_of, began
-from vsr_edge.watch.periods import Hours
+from vsr_edge.query import Filter
+from vsr_edge.times import daily_of, holds
+from vsr_edge.watch.alerts import Alert, alerts_in, alerts_of, began, rate_of
 from vsr_edge.watch.standing import Fired, Standing
 from vsr_edge.watch.thresholds import LEAST_PAST
 
@@ -96,7 +98,7 @@ def test_videos_and_hours_narrow_an_alert(archive: Archive, demo_clips: list[Pat
     bikes = next(clip for clip in demo_clips if clip.name == "bikes.mp4")
     elsewhere = Alert("elsewhere", QUERY, 1.0, videos=("cam1/*",))
     with_hours = [
-        Alert(name, QUERY, 1.0, Hours.of(text))
+        Alert(name, QUERY, 1.0, daily_of(text))
         for name, text in (("day", "00:00-23:59"), ("rest", "23:59-00:00"))
     ]
     assert asked(archive, elsewhere, *with_hours) == []
@@ -105,13 +107,13 @@ def test_videos_and_hours_narrow_an_alert(archive: Archive, demo_clips: list[Pat
     fired = {one.alert for one in asked(archive, elsewhere, *with_hours)}
     assert "elsewhere" not in fired
     # The hour of the test decides; what was recorded in the one is not in the other.
-    if all(with_hours[0].hours.hold(began(stored) + at) for at in (0.0, 30.0)):  # type: ignore[union-attr]
+    if all(holds(Filter(between=with_hours[0].hours), began(stored) + np.array([0.0, 30.0]))):
         assert "rest" not in fired
 
 
 def test_alerts_are_read_from_options_and_files(tmp_path: Path) -> None:
     (given,) = alerts_of(["dock=a person"], "2/hour", "22:00-06:00", ["cam2"])
-    assert given == Alert("dock", "a person", 2.0, Hours.of("22:00-06:00"), ("cam2",))
+    assert given == Alert("dock", "a person", 2.0, daily_of("22:00-06:00"), ("cam2",))
     file = tmp_path / "alerts.toml"
     file.write_text(
         '[dock]\nquery = "a person"\nbetween = "22:00-06:00"\nvideo = "cam2"\n'
@@ -145,3 +147,15 @@ def test_an_alert_needs_a_name_and_a_query(text: str) -> None:
 def test_two_alerts_have_two_names(archive: Archive) -> None:
     with pytest.raises(UsageError, match="bikes"):
         Standing(archive, [BIKES, BIKES])
+
+
+def test_budgets_are_so_many_in_an_hour() -> None:
+    assert rate_of("1/hour") == 1
+    assert rate_of("3/day") == pytest.approx(3 / 24)
+    assert rate_of("0.5/week") == pytest.approx(0.5 / 168)
+
+
+@pytest.mark.parametrize("text", ["", "1", "0/day", "1/second", "/day", "-1/day"])
+def test_what_is_no_budget_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="1/day"):
+        rate_of(text)

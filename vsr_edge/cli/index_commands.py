@@ -160,7 +160,7 @@ def index(
 def _retention(archive: Archive, retain: str | None) -> Retention | None:
     if retain is None:
         return None
-    from vsr_edge.watch.periods import seconds_of
+    from vsr_edge.times import seconds_of
     from vsr_edge.watch.retain import Retention
 
     return Retention(archive.settings.archive, seconds_of(retain, "--retain"))

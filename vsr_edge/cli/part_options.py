@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from vsr_edge.cli.options import option
-from vsr_edge.errors import UsageError
 
 if TYPE_CHECKING:
     from vsr_edge.types import Moment
-
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +38,16 @@ class PartOptions:
 
     def changes(self) -> dict[str, Any]:
         """As :class:`vsr_edge.query.SearchChanges` has it."""
+        from vsr_edge.times import seconds_of
+
+        within = None if self.within is None else seconds_of(self.within, "--within")
         return {
             "then": self.then or None,
             "also": self.also or None,
             "without": self.without or None,
-            "within": None if self.within is None else seconds(self.within),
+            "within": within,
             "literal": self.literal,
         }
-
-
-def seconds(said: str) -> float:
-    """A duration such as 30, 30s, 1.5m or 2h.
-
-    Raises:
-        UsageError: it is none.
-    """
-    found = _DURATION.fullmatch(said)
-    unit = _UNITS.get(found[2].lower()) if found else None
-    if found is None or unit is None:
-        raise UsageError(f"--within {said!r} is no duration: say 30s, 2m or 1h")
-    return float(found[1]) * unit
 
 
 def part_rows(moment: Moment, *, judged: bool, blanks: int) -> Iterator[tuple[str, ...]]:

@@ -136,8 +136,8 @@ def _watch(
 ) -> None:
     from vsr_edge.errors import UsageError
     from vsr_edge.ingest.scan import refuse_addresses
+    from vsr_edge.times import seconds_of
     from vsr_edge.watch.follow import Changes, Follower, must_poll
-    from vsr_edge.watch.periods import seconds_of
     from vsr_edge.watch.retain import Retention
     from vsr_edge.watch.service import Service
     from vsr_edge.watch.standing import Standing
@@ -149,7 +149,7 @@ def _watch(
         raise UsageError("--settle and --rescan are longer than nothing")
     home = opened.settings.archive
     retention = None if retain is None else Retention(home, seconds_of(retain, "--retain"))
-    alerts, targets = _alerts(asked), _targets(asked)
+    alerts, targets = _alerts(asked, opened.settings.time_zone), _targets(asked)
     standing = Standing(opened, alerts)
     follower = Follower(folders, every["settle"], include, exclude, opened.settings.include_system)
     with (
@@ -175,12 +175,13 @@ def _watch(
             notify(STOPPING=1)
 
 
-def _alerts(asked: AlertOptions) -> list[Alert]:
+def _alerts(asked: AlertOptions, zone: str) -> list[Alert]:
     from vsr_edge.errors import UsageError
     from vsr_edge.watch.alerts import alerts_in, alerts_of
 
-    found = alerts_of(asked.alert or [], asked.false_alarms, asked.between, asked.video or [])
-    found += [] if asked.alerts is None else alerts_in(asked.alerts)
+    limits = asked.false_alarms, asked.between, asked.video or []
+    found = alerts_of(asked.alert or [], *limits, zone)
+    found += [] if asked.alerts is None else alerts_in(asked.alerts, zone)
     given = [asked.exec, asked.webhook, asked.between, asked.video, asked.false_alarms]
     if not found and any(given):
         raise UsageError("these options are about alerts, and none is named: --alert NAME=QUERY")

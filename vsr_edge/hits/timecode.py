@@ -7,7 +7,7 @@ import re
 from fractions import Fraction
 
 from vsr_edge.errors import UsageError
-from vsr_edge.types import LEAST_SECONDS, Seconds
+from vsr_edge.types import LEAST_SECONDS, Seconds, clock_time
 
 # Where a file says none.
 _DEFAULT_RATE = Fraction(25)
@@ -15,18 +15,15 @@ _NTSC = tuple(Fraction(base * 1000, 1001) for base in (12, 15, 24, 30, 48, 60, 1
 # How far the rate that a file says may be from the one that is meant: a third of what lies between
 # 30 and 29.97.
 _NEAR = 3e-4
-_CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")
 _TIMECODE = re.compile(r"(\d\d?):(\d\d):(\d\d)([:;.])(\d{2,3})")
 
 
 def seconds_of(text: str) -> Seconds:
     """``83.5``, ``1:23.5`` or ``0:01:23.5`` in seconds; ``UsageError`` for anything else."""
-    found = _CLOCK.fullmatch(text.strip())
-    hours, minutes, seconds = found.groups("") if found else ("", "", "")
-    clock = (hours and int(minutes) > 59) or (minutes and float(seconds) >= 60)
-    if not seconds or clock:
+    found = clock_time(text)
+    if found is None:
         raise UsageError(f"{text!r} is no time: say seconds, 83.5, or a clock, 1:23.5")
-    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds)
+    return found
 
 
 def exact_rate(rate: float | None) -> Fraction:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UsageError
-from vsr_edge.query import SearchOptions
+from vsr_edge.query import Daily, Filter, SearchOptions
 from vsr_edge.runtime.heads import TextEncoding
 from vsr_edge.search.candidates import Asked, likeliest_first
 from vsr_edge.search.spans import Window, moments
 from vsr_edge.store.base import Store
+from vsr_edge.times import daily_of, holds
 from vsr_edge.types import Candidate, StoredVideo
-from vsr_edge.watch.periods import Hours, rate_of
 
 BUDGET = "1/day"
 _KEYS = {"query", "between", "video", "false_alarms"}
+_HOURS = {"hour": 1, "day": 24, "week": 168}
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(hour|day|week)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,7 @@ class Alert:
     name: str
     query: str
     rate: float
-    hours: Hours | None = None
+    hours: Daily | None = None
     videos: tuple[str, ...] = ()
 
     def key(self, bundle_id: str) -> str:
@@ -42,9 +47,13 @@ class Alert:
 
 
 def alerts_of(
-    given: list[str], false_alarms: str | None, between: str | None, videos: list[str]
+    given: list[str],
+    false_alarms: str | None,
+    between: str | None,
+    videos: list[str],
+    zone: str = "",
 ) -> list[Alert]:
-    """The alerts that are typed as ``NAME=QUERY``, all with the same limits.
+    """The alerts that are typed as ``NAME=QUERY``, all with the same limits, by a zone's clocks.
 
     Raises:
         UsageError: one without a name or a query, a name twice, or limits that cannot be.
@@ -56,11 +65,11 @@ def alerts_of(
             raise UsageError(f'--alert is NAME="what is to be seen", not {text!r}')
         about = {"query": query.strip(), "between": between, "video": videos}
         about["false_alarms"] = false_alarms
-        found.append(_alert(name.strip(), {k: v for k, v in about.items() if v}))
+        found.append(_alert(name.strip(), {k: v for k, v in about.items() if v}, zone))
     return found
 
 
-def alerts_in(file: Path) -> list[Alert]:
+def alerts_in(file: Path, zone: str = "") -> list[Alert]:
     """The alerts of a TOML file, a table each: ``query``, ``between``, ``video``, ``false_alarms``.
 
     Raises:
@@ -76,11 +85,11 @@ def alerts_in(file: Path) -> list[Alert]:
             raise UsageError(f'{file}: [{name}] needs query = "what is to be seen"')
         if unknown := about.keys() - _KEYS:
             raise UsageError(f"{file}: [{name}] knows no {', '.join(sorted(unknown))}")
-        found.append(_alert(name, about))
+        found.append(_alert(name, about, zone))
     return found
 
 
-def _alert(name: str, about: dict[str, Any]) -> Alert:
+def _alert(name: str, about: dict[str, Any], zone: str) -> Alert:
     videos = about.get("video", [])
     videos = [videos] if isinstance(videos, str) else videos
     texts = [about["query"], about.get("between", ""), about.get("false_alarms", BUDGET)]
@@ -88,8 +97,22 @@ def _alert(name: str, about: dict[str, Any]) -> Alert:
         raise UsageError(f"alert {name}: texts are needed, not {about}")
     if not about["query"].strip():
         raise UsageError(f"alert {name}: the query is empty")
-    hours = Hours.of(about["between"]) if about.get("between") else None
+    hours = daily_of(about["between"], zone) if about.get("between") else None
     return Alert(name, about["query"], rate_of(texts[2]), hours, tuple(videos))
+
+
+def rate_of(text: str) -> float:
+    """``1/day``, ``0.5/hour``, ``2/week`` → how many in an hour.
+
+    Raises:
+        UsageError: anything else, or none at all.
+    """
+    found = _RATE.fullmatch(text.strip())
+    if found is None or not float(found[1]):
+        raise UsageError(
+            f"false alarms are so many an hour, a day or a week, such as 1/day; not {text!r}"
+        )
+    return float(found[1]) / _HOURS[found[2]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,4 +158,7 @@ def ask(
 
 
 def _at_its_hours(alert: Alert, stored: StoredVideo, window: Window) -> bool:
-    return alert.hours is None or alert.hours.hold(began(stored) + window.start)
+    if alert.hours is None:
+        return True
+    instant = np.array([began(stored) + window.start])
+    return bool(holds(Filter(between=alert.hours), instant)[0])

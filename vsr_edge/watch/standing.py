@@ -10,10 +10,12 @@ from pathlib import Path
 
 from vsr_edge.archive import Archive
 from vsr_edge.errors import ArchiveNotFound, UsageError
+from vsr_edge.query import Filter
 from vsr_edge.runtime.heads import TextEncoding
 from vsr_edge.search.video_names import named
 from vsr_edge.store.base import Store
-from vsr_edge.types import StoredVideo
+from vsr_edge.times import spans_within
+from vsr_edge.types import LEAST_SECONDS, StoredVideo
 from vsr_edge.watch.alerts import Alert, Answer, ask, began
 from vsr_edge.watch.journal import History, Journal
 from vsr_edge.watch.thresholds import LEAST_PAST, Threshold, threshold
@@ -179,5 +181,8 @@ class Standing:
 
 def _seconds(alert: Alert, stored: StoredVideo) -> float:
     """How much of a video was recorded at the alert's hours."""
-    duration = max(stored.video.duration, 1e-3)
-    return duration if alert.hours is None else alert.hours.seconds_in(began(stored), duration)
+    start, duration = began(stored), max(stored.video.duration, LEAST_SECONDS)
+    if alert.hours is None:
+        return duration
+    spans = spans_within(Filter(between=alert.hours), start, start + duration)
+    return sum(min(end, start + duration) - max(begin, start) for begin, end in spans)
