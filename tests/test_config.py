@@ -255,3 +255,18 @@ def test_threads_never_exceed_what_this_process_may_use(
     ):
         quota.write_text(content + "\n", "ascii")
         assert usable_threads() == expected
+
+
+def test_patterns_of_names_are_a_text_or_a_list(file: Path) -> None:
+    file.write_text('recorded_pattern = ["%Y%m%d", "rec_%s"]\ntime_zone = "UTC"\n', "utf-8")
+    found = load_settings({"archive": "a"}, environment={}, file=file)
+    assert (found.recorded_pattern, found.time_zone) == (("%Y%m%d", "rec_%s"), "UTC")
+    environment = {"VSR_EDGE_RECORDED_PATTERN": "%Y%m%d; rec_%s;"}
+    found = load_settings({"archive": "a"}, environment=environment, file=file)
+    assert found.recorded_pattern == ("%Y%m%d", "rec_%s")
+    file.write_text("recorded_pattern = [1]\n", "utf-8")
+    with pytest.raises(UsageError, match="is not text, or a list of texts"):
+        load_settings({"archive": "a"}, environment={}, file=file)
+    file.unlink()
+    with pytest.raises(UsageError, match="no time zone is called"):
+        load_settings({"archive": "a", "time_zone": "Nowhere"}, environment={}, file=file)

@@ -276,7 +276,7 @@ def videos(
         answer(
             json_output,
             lambda of: of.VideosDocument(videos=[of.Video.of(stored, zone) for stored in found]),
-            lambda: print_tables(_videos(found, zone)),
+            lambda: print_tables(_videos(found, zone)) if found or where is None else None,
         )
         if not found and where is not None:
             say(nothing_in(opened, given, where) or "no video matches")

@@ -78,7 +78,11 @@ def tag(
                 ],
                 tags=tags,
             ),
-            lambda: print_tables(_videos(chosen) if named else _tags(tags)),
+            lambda: (
+                print_tables(_videos(chosen) if named else _tags(tags))
+                if chosen or (tags and not named)
+                else None
+            ),
         )
         if named and not chosen:
             say(nothing_in(opened, given, where) or "no video matches")
