@@ -166,7 +166,7 @@ class Bundle:
         """Pictures' vectors [..., D] as unit vectors float32 [..., D] to search with.
 
         Without their hubness, which says what sentences they are near to, and without counting that
-        of what they are compared with: pictures find pictures better so (docs/measurements.md).
+        of what they are compared with: pictures find pictures better so (models/LOG.md).
         """
         vectors = np.array(pictures, np.float32)
         if self.manifest.counts_hubness:

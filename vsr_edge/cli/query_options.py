@@ -40,7 +40,7 @@ class QueryOptions:
     ]
     bad: Annotated[
         str | None,
-        option("Leave these of the last answer out, and what is like them.", metavar="RANKS"),
+        option("Do not show these of the last answer again.", metavar="RANKS"),
     ]
     remember: Annotated[
         str | None,

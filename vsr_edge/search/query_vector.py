@@ -19,7 +19,7 @@ from vsr_edge.search.places import Stretch, named_frame, scene_around, stretch_o
 from vsr_edge.store.base import Store
 from vsr_edge.types import Vectors
 
-# Beside a sentence of weight 1, chosen on footage of the val photos (docs/measurements.md).
+# Beside a sentence of weight 1, chosen on val photos (models/LOG.md).
 AGAINST, GOOD, BAD = 0.5, 1.0, 0.25
 LEAST_DEVIATION = 1e-3  # of one frame, or of many that are the same
 
@@ -57,7 +57,8 @@ class Mixture:
         self.left_out += self.bad
         if self.good:
             parts.append((GOOD if parts or not alone else 1.0, self._mean(self.good)))
-        if self.bad:
+        if self.good and self.bad:
+            # By itself, what is wrong says little of what is right (models/LOG.md): it is left out.
             parts.append((-BAD, self._mean(self.bad)))
         if against is not None:
             parts.append((-AGAINST, against))
