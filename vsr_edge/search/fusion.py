@@ -32,9 +32,9 @@ from vsr_edge.types import (
 
 # The constant of the paper: how little the first ranks count above the next ones.
 RANK_OFFSET = 60
-# So many telling words in one cue are no coincidence, nor so many of all kinds: at an equal rank,
-# what was said comes first. In two cues, they may be of two sentences.
-TELLING_WORDS = ANY_WORDS = 3
+# Who says all of so many words in one cue, the small ones too, says the query itself: at an equal
+# rank that comes even before a picture that matches.
+ANY_WORDS = 3
 # Who speaks of something shows it soon before or after.
 NEAR: Seconds = 2.0
 _UNTELLING_TEXT = """
@@ -106,8 +106,8 @@ def with_texts(store: Store, found: SearchResult, options: SearchOptions) -> Sea
         return found
     said = [_moment(rank, hit, videos[hit.video_id]) for rank, hit in enumerate(hits, 1)]
     unsure = found.verdict.decision != "match"
-    many = len(words) >= TELLING_WORDS or (exact and len(found.query.split()) >= ANY_WORDS)
-    words_first = unsure or bool(many and hits[0].cues == 1)
+    itself = len(found.query.split()) >= ANY_WORDS and any(one.cues == 1 for one in exact[:1])
+    words_first = unsure or itself
     threshold = found.verdict.threshold or 0.0
     moments = _fused(found.moments, said, words_first, threshold)[: options.top_k]
     best, verdict = moments[0], found.verdict
