@@ -80,5 +80,5 @@ def test_man_shows_it_without_complaint() -> None:
     )
     assert shown.stderr == b""
     plain = re.sub(r"\x1b\[[0-9;]*m|.\x08", "", shown.stdout.decode("utf-8"))
-    assert "vsr-edge search [OPTION]... [QUERY]..." in plain.replace("‐", "-")
+    assert "vsr-edge search [OPTION]... [QUERY...]" in plain.replace("‐", "-")
     assert "--top-k, -k N" in plain
