@@ -21,6 +21,7 @@ PROJECT = PACKAGE.parent
 ROOMS = (
     {"errors", "TELEMETRY_OFF_IN_TIME"},
     {"types"},
+    {"answer"},
     {"query"},
     {"times"},
     {"config"},
@@ -69,6 +70,7 @@ OF_THE_COMMAND_LINE = {"vsr_edge.cli.demo", "vsr_edge.cli.options"}
 OPEN_TO_TRAINING = {
     *(
         "types",
+        "answer",
         "query",
         "times",
         "errors",

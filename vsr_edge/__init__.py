@@ -32,12 +32,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from vsr_edge.answer import Candidate, Moment, SearchResult, Turn, Verdict
     from vsr_edge.archive import Archive, open_archive
     from vsr_edge.bundle.model import Bundle, load_bundle
     from vsr_edge.config import Settings
     from vsr_edge.errors import VsrEdgeError
     from vsr_edge.query import Filter, Place, Query, SearchOptions
-    from vsr_edge.types import Candidate, Moment, SearchResult, StoredVideo, Turn, Verdict, Video
+    from vsr_edge.types import StoredVideo, Video
 
 __all__ = [
     "Archive",
@@ -66,10 +67,8 @@ _HOMES = {
     "errors": ("VsrEdgeError",),
     "bundle.model": ("Bundle", "load_bundle"),
     "query": ("Filter", "Place", "Query", "SearchOptions"),
-    "types": (
-        *("Candidate", "Moment", "SearchResult"),
-        *("StoredVideo", "Turn", "Verdict", "Video"),
-    ),
+    "answer": ("Candidate", "Moment", "SearchResult", "Turn", "Verdict"),
+    "types": ("StoredVideo", "Video"),
 }
 
 

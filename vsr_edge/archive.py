@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import math
-import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
+from vsr_edge.answer import SearchResult
 from vsr_edge.config import Settings, load_settings
-from vsr_edge.errors import ArchiveError, UsageError
+from vsr_edge.errors import UsageError
 from vsr_edge.ingest.scan import (
-    VIDEO_SUFFIXES,
     PruneSummary,
     is_gone,
     missing_videos,
     plan_prune,
 )
 from vsr_edge.query import Filter, FilterWords, Query, SearchChanges, SearchOptions, VideoNames
+from vsr_edge.search.ask import asked
 from vsr_edge.search.video_names import named
-from vsr_edge.store import open_store
+from vsr_edge.store import open_settings_store
 from vsr_edge.store.base import ArchiveStats, Store
 from vsr_edge.times import filter_of, tag_of
-from vsr_edge.types import Pixels, SearchResult, Seconds, StoredVideo
+from vsr_edge.types import Pixels, Seconds, StoredVideo
 
 if TYPE_CHECKING:
     from vsr_edge.bundle.model import Bundle
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from vsr_edge.ingest.summary import IngestSummary, Progress
     from vsr_edge.media.hwaccel import Device
     from vsr_edge.runtime.speech import Transcriber
-
-_PICTURE = re.compile(r"\.(jpe?g|png|webp|bmp|gif|tiff?|heic|heif|avif)$", re.IGNORECASE)
 
 
 class Archive:
@@ -194,26 +191,26 @@ class Archive:
             MediaError: what the query is like cannot be read.
         """
         options = (options or SearchOptions()).changed(**changes)
-        found = self._found(_asked(query, options), options)
+        found = self._found(asked(query, options), options)
         gone = {path: is_gone(path) for path in {moment.video for moment in found.moments}}
         moments = tuple(replace(moment, missing=gone[moment.video]) for moment in found.moments)
         return replace(found, moments=moments)
 
-    def _found(self, asked: Query, options: SearchOptions) -> SearchResult:
+    def _found(self, query: Query, options: SearchOptions) -> SearchResult:
         """By pictures, words or both."""
         from vsr_edge.search.fusion import text_search, with_texts
 
         if options.text:
-            if asked.text is None or asked != Query(asked.text):
+            if query.text is None or query != Query(query.text):
                 raise UsageError("--text looks for words alone: say them, and nothing beside them")
             # With no model, whatever encoded the archive.
-            return text_search(self.store, asked.text, options)
+            return text_search(self.store, query.text, options)
         from vsr_edge.search.several import search
 
         store = self.encoded_store(create=False)
-        found = search(store, self.bundle, asked, options)
-        in_words = options.text is not False and asked.text is not None
-        if in_words and asked == Query(asked.text):
+        found = search(store, self.bundle, query, options)
+        in_words = options.text is not False and query.text is not None
+        if in_words and query == Query(query.text):
             return with_texts(store, found, options)
         return found
 
@@ -378,53 +375,6 @@ class Archive:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _asked(query: str | Query, options: SearchOptions) -> Query:
-    """A query, with what it is like told apart: a picture's file, or a moment of a video."""
-    asked = query if isinstance(query, Query) else Query(query)
-    if asked.text is not None and not options.text and _is_picture(asked.text.strip()):
-        raise UsageError(
-            f"{asked.text.strip()} names a picture: to find what looks like it, "
-            f"vsr-edge search --like {asked.text.strip()}"
-        )
-    like = asked.like
-    if isinstance(like, str):
-        like = Query.read_like(like)
-    if isinstance(like, Path) and like.suffix.lower() in VIDEO_SUFFIXES - {".gif"}:
-        raise UsageError(f"{like} is a video: say which moment of it, as in {like}@1:23")
-    return replace(asked, like=like)
-
-
-def _is_picture(query: str) -> bool:
-    """Whether a query is the name of a picture file; a sentence may end in one too."""
-    named = _PICTURE.search(query) is not None
-    return named and (" " not in query or os.path.isfile(query))  # noqa: PTH113 — never raises
-
-
-def open_settings_store(
-    settings: Settings, bundle_id: str | None = None, dim: int | None = None, create: bool = False
-) -> Store:
-    """Open the store that the settings name (:func:`vsr_edge.store.open_store`).
-
-    Raises:
-        ArchiveError: no folder can lie there, or none that may be looked into; and all that
-        ``open_store`` raises.
-    """
-    folder = settings.archive
-    try:
-        is_file = folder.is_file()
-        (folder / "archive.db").exists()
-    except OSError as error:
-        raise ArchiveError(
-            f"{folder} cannot be looked into ({error.strerror}): change its permissions, or name "
-            "another folder with --archive"
-        ) from error
-    if is_file:
-        raise ArchiveError(
-            f"{folder} is a file, not an archive's folder: name another with --archive"
-        )
-    return open_store(folder, bundle_id=bundle_id, dim=dim, create=create, threads=settings.threads)
 
 
 def open_archive(folder: Path | str | None = None, **settings: Any) -> Archive:

@@ -60,9 +60,9 @@ from vsr_edge.types import Decision
 OF_HITS = (ReceiptCheckDocument, ReceiptDocument)
 
 if TYPE_CHECKING:
+    from vsr_edge.answer import SearchResult
     from vsr_edge.archive import Archive
     from vsr_edge.store.base import ArchiveStats
-    from vsr_edge.types import SearchResult
 
 
 class SearchDocument(Document):

@@ -25,6 +25,7 @@ import numpy as np
 
 from models.logistic import logistic_fit
 from vsr_edge import Archive, SearchResult, open_archive
+from vsr_edge.answer import Moment
 from vsr_edge.evaluation.benchmarks.queries import read_queries
 from vsr_edge.evaluation.bootstrap import Ratio, ratio_intervals
 from vsr_edge.evaluation.metrics import expected_calibration_error
@@ -32,7 +33,6 @@ from vsr_edge.evaluation.records import Query, Span, is_video
 from vsr_edge.search.candidates import Asked
 from vsr_edge.search.joint import Joint
 from vsr_edge.search.without import SEEN, Excluded
-from vsr_edge.types import Moment
 
 WHOLE_VIDEO = 3600.0
 DRAWS, SIZES, ASKED, ACCEPTED = 1, (3, 10, 30, 100, 200), 120, 0.8

@@ -25,13 +25,13 @@ import numpy as np
 
 from tests.bench.labelled import LabelledScene, labelled_scenes, scene_of
 from vsr_edge import Archive, open_archive
+from vsr_edge.answer import Moment
 from vsr_edge.evaluation.benchmarks.queries import read_queries
 from vsr_edge.evaluation.bootstrap import Interval, Ratio, ratio_intervals
 from vsr_edge.evaluation.records import Query as Wanted
 from vsr_edge.evaluation.records import is_video
 from vsr_edge.query import Place, Query, SearchChanges
 from vsr_edge.search import query_vector
-from vsr_edge.types import Moment
 
 SHOWN, ROUNDS, WORDS = 10, 2, 60
 RIGHT_SCENES, SAID_BY = (10, 60), 2

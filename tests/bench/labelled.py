@@ -8,8 +8,9 @@ from pathlib import Path
 
 from models.data.benchmark import RECORD_FILE, BenchmarkOptions, content_words, plan_benchmark
 from models.data.photos import read_captions
+from vsr_edge.answer import Moment
 from vsr_edge.query import Place
-from vsr_edge.types import Moment, Seconds
+from vsr_edge.types import Seconds
 
 
 @dataclass(frozen=True, slots=True)

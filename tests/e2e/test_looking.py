@@ -19,8 +19,8 @@ from tests.hits.conftest import numbered_archive as numbered_archive
 from tests.hits.pictures import number_at, opened
 from tests.hits.sixel import decoded
 from tests.media_files import number_of
+from vsr_edge.answer import SearchResult
 from vsr_edge.hits.last import keep_last, last_answer
-from vsr_edge.types import SearchResult
 
 QUERY = "black and white blocks"
 POSIX = pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal or scripts")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from vsr_edge import Archive, open_archive
+from vsr_edge.answer import SearchResult
 from vsr_edge.errors import UsageError
 from vsr_edge.evaluation.archive_scores import summarize
 from vsr_edge.evaluation.benchmarks import read_predictions, write_queries
@@ -25,7 +26,6 @@ from vsr_edge.evaluation.evaluate import (
 )
 from vsr_edge.evaluation.predictions import compare_files, score_predictions
 from vsr_edge.evaluation.records import Query
-from vsr_edge.types import SearchResult
 
 QUERIES = (
     Query(1, "a bicycle leaning against a wall", "bikes.mp4", ((7.5, 9.7),)),

@@ -10,8 +10,8 @@ import pytest
 
 from tests.ingest.archives import footage
 from vsr_edge import open_archive
+from vsr_edge.answer import SearchResult
 from vsr_edge.archive import Archive
-from vsr_edge.types import SearchResult
 
 # By file, the number of its first frame.
 NUMBERED = {"a.mp4": 0, "b & <b>.mkv": 1000}

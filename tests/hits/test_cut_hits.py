@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from tests.media.test_trim import seen
 from tests.media_files import constant_rate, write_video
+from vsr_edge.answer import Moment, SearchResult, Verdict
 from vsr_edge.errors import UsageError
 from vsr_edge.hits.cuts import Hit, cut_hits, hits_of, hits_of_last, targets_of
 from vsr_edge.hits.names import cut_name, safe_name
-from vsr_edge.types import Decision, Moment, SearchResult, Verdict
+from vsr_edge.types import Decision
 
 
 def answer(threshold: float | None, *likely: float | None) -> SearchResult:

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from tests.evaluation.test_report import BROWSERS, QUIET
 from tests.hits.pictures import number_at, opened
 from tests.media_files import number_of
+from vsr_edge.answer import Candidate, Moment, SearchResult, Turn, Verdict
 from vsr_edge.archive import Archive
 from vsr_edge.errors import printable
 from vsr_edge.hits.hits_page import hits_page
 from vsr_edge.hits.in_words import verdict_in_words
 from vsr_edge.hits.thumbnails import Thumbnail, thumbnails_of
-from vsr_edge.types import Candidate, Moment, SearchResult, Turn, Verdict
 
 PICTURES = re.compile(r'src="data:image/jpeg;base64,([^"]+)"')
 

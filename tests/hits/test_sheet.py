@@ -14,12 +14,13 @@ from PIL import Image
 from tests.hits.pictures import number_at, opened
 from tests.hits.test_hits_page import found
 from tests.media_files import HEIGHT, WIDTH, number_of
+from vsr_edge.answer import SearchResult
 from vsr_edge.archive import Archive
 from vsr_edge.errors import UsageError
 from vsr_edge.hits.sheet import FORMATS, GAP, LINE, MOST, TILE, check_sheet, contact_sheet
 from vsr_edge.hits.thumbnails import Thumbnail, thumbnails_of
 from vsr_edge.media.picture import jpeg
-from vsr_edge.types import Pixels, SearchResult
+from vsr_edge.types import Pixels
 
 LABELS = 2
 

@@ -15,6 +15,7 @@ from tests.hits.pictures import number_at, opened
 from tests.ingest.archives import footage
 from tests.media_files import is_upright, number_of, write_turned
 from vsr_edge import open_archive
+from vsr_edge.answer import SearchResult
 from vsr_edge.archive import Archive
 from vsr_edge.hits.thumbnails import (
     CHANGED,
@@ -27,7 +28,7 @@ from vsr_edge.hits.thumbnails import (
 )
 from vsr_edge.media.picture import jpeg
 from vsr_edge.media.probe import probe
-from vsr_edge.types import SearchResult, Video
+from vsr_edge.types import Video
 
 TIMES = (0.2, 5.4, 2.0, 2.04)
 

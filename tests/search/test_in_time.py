@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from vsr_edge import Archive, open_archive
+from vsr_edge.answer import Moment
 from vsr_edge.errors import UsageError
 from vsr_edge.query import Filter
 from vsr_edge.times import spans_within
-from vsr_edge.types import Granularity, Moment
+from vsr_edge.types import Granularity
 
 QUERY = "a bicycle leaning against a wall"
 

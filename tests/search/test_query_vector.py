@@ -11,12 +11,12 @@ import pytest
 
 from tests.manifests import edit_manifest
 from vsr_edge import Archive, SearchResult, load_bundle, open_archive
+from vsr_edge.answer import Moment
 from vsr_edge.bundle.locate import find_bundle
 from vsr_edge.bundle.manifest import read_manifest
 from vsr_edge.errors import MediaError, UsageError
 from vsr_edge.query import Place, Query
 from vsr_edge.search.candidates import Asked
-from vsr_edge.types import Moment
 
 BIKE = "a bicycle leaning against a wall"
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.search.windows import a_hit, a_video
+from vsr_edge.answer import Candidate, Moment
 from vsr_edge.search.spans import ScoredFrames, Window, extent, fit, narrowed
-from vsr_edge.types import Candidate, Moment, inside, stretch
+from vsr_edge.types import inside, stretch
 
 # Frames may share a time stamp, and nothing says that a video lasts longer than to its last frame.
 TIMES = st.lists(st.sampled_from([0.0, 1e-9, 0.04, 1.0, 3.7, 3600.0]), min_size=1, max_size=30).map(

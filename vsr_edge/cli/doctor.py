@@ -48,12 +48,12 @@ def doctor(archive: ArchiveOption = None, json_output: JsonOption = False) -> No
 
 def _examined(archive: Path | None) -> dict[str, Any]:
     """Versions, providers, threads, bundle and archive; ``problems`` lists what is wrong."""
-    from vsr_edge.archive import open_settings_store
     from vsr_edge.bundle.model import load_bundle
     from vsr_edge.bundle.verify import check_golden
     from vsr_edge.config import load_settings, usable_threads
     from vsr_edge.ingest.scan import missing_videos
     from vsr_edge.runtime.session import available_providers
+    from vsr_edge.store import open_settings_store
 
     settings = load_settings({"archive": archive})
     problems: list[str] = []

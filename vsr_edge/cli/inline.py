@@ -19,9 +19,9 @@ from vsr_edge.cli.tables import shortened
 from vsr_edge.errors import printable
 
 if TYPE_CHECKING:
+    from vsr_edge.answer import SearchResult
     from vsr_edge.hits.terminal_images import Protocol
     from vsr_edge.hits.thumbnails import Thumbnail
-    from vsr_edge.types import SearchResult
 
 # A terminal at the other end of a slow line answers late, and one that never does must not hang.
 PATIENCE_SECONDS = 1.0

@@ -14,9 +14,9 @@ from vsr_edge.cli.options import option
 from vsr_edge.errors import UsageError
 
 if TYPE_CHECKING:
+    from vsr_edge.answer import SearchResult
     from vsr_edge.archive import Archive
     from vsr_edge.hits.cuts import Hit
-    from vsr_edge.types import SearchResult
 
 FORMAT_ABOUT = (
     "Give the hits as a list: edl, csv, m3u, otio, fcpxml or chapters, with frame-exact times"

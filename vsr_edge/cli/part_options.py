@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from vsr_edge.cli.options import option
 
 if TYPE_CHECKING:
-    from vsr_edge.types import Moment
+    from vsr_edge.answer import Moment
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from vsr_edge.cli.tables import Column, Table, print_tables
 from vsr_edge.errors import UsageError
 
 if TYPE_CHECKING:
+    from vsr_edge.answer import SearchResult
     from vsr_edge.archive import Archive
     from vsr_edge.query import Query, SearchOptions
-    from vsr_edge.types import SearchResult
 
 receipt_app = App(
     no_args_is_help=True,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vsr_edge.answer import Moment
     from vsr_edge.archive import Archive
     from vsr_edge.query import Filter, VideoNames
-    from vsr_edge.types import Moment
 
 
 def recorded_cell(at: float | None, source: str | None, zone: str) -> str:

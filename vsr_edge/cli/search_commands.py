@@ -30,10 +30,11 @@ from vsr_edge.cli.text_options import TextOptions, text_cells, text_columns, why
 from vsr_edge.cli.view_options import ViewOptions
 
 if TYPE_CHECKING:
+    from vsr_edge.answer import SearchResult
     from vsr_edge.archive import Archive
     from vsr_edge.query import Query, SearchOptions
     from vsr_edge.store.base import ArchiveStats
-    from vsr_edge.types import SearchResult, StoredVideo
+    from vsr_edge.types import StoredVideo
 
 SHOWN_A_TURN = 3
 

@@ -11,8 +11,8 @@ from vsr_edge.cli.options import option
 from vsr_edge.cli.tables import Column
 
 if TYPE_CHECKING:
+    from vsr_edge.answer import Moment
     from vsr_edge.archive import Archive
-    from vsr_edge.types import Moment
 
 SHOWN_CHARACTERS = 60
 

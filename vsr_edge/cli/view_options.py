@@ -11,9 +11,9 @@ from vsr_edge.cli.options import option
 from vsr_edge.errors import UsageError
 
 if TYPE_CHECKING:
+    from vsr_edge.answer import SearchResult
     from vsr_edge.archive import Archive
     from vsr_edge.cli.inline import Terminal
-    from vsr_edge.types import SearchResult
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vsr_edge.answer import SearchResult
 from vsr_edge.errors import UsageError
 from vsr_edge.evaluation.benchmarks import PREDICTION_FORMATS, write_predictions
 from vsr_edge.evaluation.records import (
@@ -19,7 +20,7 @@ from vsr_edge.evaluation.records import (
     plain_name,
     video_names,
 )
-from vsr_edge.types import SearchResult, Seconds
+from vsr_edge.types import Seconds
 
 
 @dataclass(frozen=True, slots=True)

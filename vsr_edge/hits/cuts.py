@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vsr_edge.answer import SearchResult
 from vsr_edge.errors import MediaError, UsageError
 from vsr_edge.hits.names import cut_name
 from vsr_edge.media.stream_copy import copy_suffix
 from vsr_edge.media.trim import Trimmed, check_target, trim
-from vsr_edge.types import SearchResult, Seconds
+from vsr_edge.types import Seconds
 
 _NUMBERS = re.compile(r"\d{1,6}(-\d{1,6})?")
 

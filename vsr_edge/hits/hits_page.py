@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
+from vsr_edge.answer import Candidate, Moment, SearchResult, Turn
 from vsr_edge.bundle.locate import bundle_title, name_of_id
 from vsr_edge.errors import printable
 from vsr_edge.hits.in_words import (
@@ -20,7 +21,7 @@ from vsr_edge.hits.in_words import (
 )
 from vsr_edge.hits.thumbnails import Thumbnail
 from vsr_edge.media.source import split_stream
-from vsr_edge.types import Candidate, Moment, SearchResult, Turn, clock
+from vsr_edge.types import clock
 
 _TEMPLATE = Path(__file__).with_name("hits_page.html")
 # So many of what a turn brought up are named.

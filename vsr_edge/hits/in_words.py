@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from vsr_edge.types import Moment, SearchResult, Seconds, clock
+from vsr_edge.answer import Moment, SearchResult
+from vsr_edge.types import Seconds, clock
 
 
 def percent(share: float | None) -> str:

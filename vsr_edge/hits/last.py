@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from vsr_edge.answer import SearchResult
 from vsr_edge.errors import UsageError
 from vsr_edge.hits.asked import query_document
 from vsr_edge.query import Query
-from vsr_edge.types import SearchResult
 
 FILE = "last-answer.json"
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vsr_edge.answer import SearchResult
 from vsr_edge.archive import Archive
 from vsr_edge.errors import MediaError, UsageError, VsrEdgeError
 from vsr_edge.query import Query, SearchOptions
-from vsr_edge.types import SearchResult
 
 # What a line may say, and of which types.
 _FIELDS: dict[str, tuple[type, ...]] = {

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from vsr_edge.answer import Moment, SearchResult
 from vsr_edge.archive import Archive
 from vsr_edge.bundle.locate import bundle_name
 from vsr_edge.bundle.manifest import SEAL, digest_of
@@ -25,7 +26,7 @@ from vsr_edge.query import Daily, Filter, SearchOptions
 from vsr_edge.search.joint import CHAIN_QUERIES, CHAIN_SHARES
 from vsr_edge.search.parts import Parts
 from vsr_edge.search.video_names import named
-from vsr_edge.types import Moment, SearchResult, StoredVideo
+from vsr_edge.types import StoredVideo
 
 SCHEMA = "vsr-edge/receipt/1"
 # Of videos, and of moments, so many are named; the rest is counted, and in the sha256.

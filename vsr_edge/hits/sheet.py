@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vsr_edge.answer import Moment, SearchResult
 from vsr_edge.errors import UsageError, printable
 from vsr_edge.hits.in_words import is_guess, likelihood, recorded, span, verdict_in_words
 from vsr_edge.hits.thumbnails import Thumbnail
-from vsr_edge.types import Moment, SearchResult
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vsr_edge.answer import Moment
 from vsr_edge.errors import MediaError
 from vsr_edge.media.cut import pictures_at
 from vsr_edge.media.picture import jpeg
 from vsr_edge.media.source import size_and_age, split_stream
-from vsr_edge.types import Moment, Seconds, Video
+from vsr_edge.types import Seconds, Video
 
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive

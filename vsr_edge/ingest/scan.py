@@ -20,18 +20,10 @@ from typing import TypeAlias
 
 from vsr_edge.errors import UsageError
 from vsr_edge.media.sidecars import SIDECAR_SUFFIXES
-from vsr_edge.media.source import split_stream
+from vsr_edge.media.source import VIDEO_SUFFIXES, split_stream
 from vsr_edge.store.base import Store
 from vsr_edge.types import StoredVideo
 
-# What a folder is searched for. A file that is named outright is tried whatever it is called.
-_SUFFIXES = (
-    "264|265|3g2|3gp|3gp2|3gpp|360|amv|asf|av1|avc|avi|bik|dav|divx|dv|dvr-ms|evo|f4v|flv|gif|gxf|"
-    "h261|h263|h264|h265|hevc|ifv|insv|ivf|lrv|m1v|m2p|m2t|m2ts|m2v|m4v|mj2|mjpeg|mjpg|mk3d|mkv|"
-    "mod|mov|mp4|mp4v|mpe|mpeg|mpg|mpv|mqv|mts|mxf|nsv|nut|nuv|obu|ogm|ogv|qt|rm|rmvb|roq|smk|tod|"
-    "tp|trp|ts|ty|vc1|vob|vro|webm|wm|wmv|wtv|xvid|y4m"
-)
-VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split("|"))
 # TypeScript, translations and Go call their text files so, and trackers their music.
 _TEXT_TOO, _MUSIC_TOO = frozenset({".ts", ".mts", ".mod"}), frozenset({".mod"})
 _HEAD_BYTES = 4096

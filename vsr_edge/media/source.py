@@ -22,6 +22,14 @@ _NUMBERED = re.compile(r"(?P<file>.+)#(?P<number>\d{1,3})", re.DOTALL)
 _HASHED_BYTES = 1 << 20
 # What SQLite can hold: a file may claim to be of the year 2300.
 _LATEST_NS = 2**63 - 1
+# What a folder is searched for. A file that is named outright is tried whatever it is called.
+_SUFFIXES = (
+    "264|265|3g2|3gp|3gp2|3gpp|360|amv|asf|av1|avc|avi|bik|dav|divx|dv|dvr-ms|evo|f4v|flv|gif|gxf|"
+    "h261|h263|h264|h265|hevc|ifv|insv|ivf|lrv|m1v|m2p|m2t|m2ts|m2v|m4v|mj2|mjpeg|mjpg|mk3d|mkv|"
+    "mod|mov|mp4|mp4v|mpe|mpeg|mpg|mpv|mqv|mts|mxf|nsv|nut|nuv|obu|ogm|ogv|qt|rm|rmvb|roq|smk|tod|"
+    "tp|trp|ts|ty|vc1|vob|vro|webm|wm|wmv|wtv|xvid|y4m"
+)
+VIDEO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split("|"))
 
 
 def split_stream(path: Path) -> tuple[Path, int | None]:

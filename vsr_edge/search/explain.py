@@ -8,9 +8,10 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from vsr_edge.answer import Refinement
 from vsr_edge.bundle.model import Bundle, Concepts
 from vsr_edge.runtime.words import ENGLISH
-from vsr_edge.types import Refinement, RefinementMethod, Vectors
+from vsr_edge.types import RefinementMethod, Vectors
 
 NAMED = 5
 # Of a long query, so much is quoted.

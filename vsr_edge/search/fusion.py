@@ -13,22 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from vsr_edge.answer import Candidate, Moment, SearchResult, Turn, Verdict
 from vsr_edge.errors import UsageError
 from vsr_edge.query import SearchOptions
 from vsr_edge.search.explain import Clock
 from vsr_edge.search.video_names import named
 from vsr_edge.store.base import Store
-from vsr_edge.types import (
-    Candidate,
-    Moment,
-    SearchResult,
-    Seconds,
-    StoredVideo,
-    TextHit,
-    Turn,
-    Verdict,
-    inside,
-)
+from vsr_edge.types import Seconds, StoredVideo, TextHit, inside
 
 # The constant of the paper: how little the first ranks count above the next ones.
 RANK_OFFSET = 60

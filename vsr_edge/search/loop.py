@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vsr_edge.answer import Refinement, SearchResult, Turn, Verdict
 from vsr_edge.bundle.manifest import EVIDENCE, REFINER, Calibration
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.query import Query, SearchOptions
@@ -20,14 +21,7 @@ from vsr_edge.search.explain import refinement
 from vsr_edge.search.one_shot import one_shot
 from vsr_edge.search.spans import Window
 from vsr_edge.store.base import Store
-from vsr_edge.types import (
-    Refinement,
-    RefinementMethod,
-    SearchResult,
-    Turn,
-    Vectors,
-    Verdict,
-)
+from vsr_edge.types import RefinementMethod, Vectors
 
 # How far Rocchio's feedback pushes a query from what was rejected (models/LOG.md).
 ROCCHIO_WEIGHT = 0.3

@@ -13,11 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from vsr_edge.answer import Refinement, Turn
 from vsr_edge.search.candidates import Asked
 from vsr_edge.search.explain import refinement
 from vsr_edge.search.spans import Window
 from vsr_edge.store.base import Store
-from vsr_edge.types import Refinement, Turn, Vectors
+from vsr_edge.types import Vectors
 
 FEEDBACK_CLIPS, FEEDBACK_WEIGHT = 3, 0.1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from vsr_edge.answer import Moment, PartSpan, SearchResult, Turn, Verdict
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UsageError
 from vsr_edge.query import Query, SearchOptions
@@ -17,7 +18,7 @@ from vsr_edge.search.parts import Parts
 from vsr_edge.search.spans import MOST_SHARED, Window
 from vsr_edge.search.without import Excluded
 from vsr_edge.store.base import Store
-from vsr_edge.types import Moment, PartSpan, SearchResult, Turn, Verdict, clock
+from vsr_edge.types import clock
 
 # Of what is found, so many times as much as is wanted is looked at for what must not be seen.
 LOOKED_AT = 4

@@ -10,12 +10,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from vsr_edge.answer import Candidate, Moment
 from vsr_edge.types import (
     SAME_SCENE,
-    Candidate,
     ClipHit,
     FrameFeatures,
-    Moment,
     Seconds,
     StoredVideo,
     Times,

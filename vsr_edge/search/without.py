@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from vsr_edge.answer import Moment
 from vsr_edge.bundle.manifest import REACH
 from vsr_edge.errors import UsageError
 from vsr_edge.search.candidates import FRAMES_PER_CANDIDATE, Asked
 from vsr_edge.search.scored import ScoredVideo, scored
-from vsr_edge.types import Moment
 
 # So many seconds before and after a span belong to it, and at most so many places are verified.
 NEAR, MOST_LOOKED_AT = 2.0, 16

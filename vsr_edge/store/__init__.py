@@ -5,9 +5,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vsr_edge.errors import UsageError
+from vsr_edge.errors import ArchiveError, UsageError
 from vsr_edge.store.base import Store
+
+if TYPE_CHECKING:
+    from vsr_edge.config import Settings
 
 
 def open_store(
@@ -37,6 +41,31 @@ def open_store(
     from vsr_edge.store.sqlite import LocalStore
 
     return LocalStore(_local(folder), bundle_id=bundle_id, dim=dim, create=create, threads=threads)
+
+
+def open_settings_store(
+    settings: Settings, bundle_id: str | None = None, dim: int | None = None, create: bool = False
+) -> Store:
+    """Open the store that the settings name (:func:`open_store`).
+
+    Raises:
+        ArchiveError: no folder can lie there, or none that may be looked into; and all that
+        ``open_store`` raises.
+    """
+    folder = settings.archive
+    try:
+        is_file = folder.is_file()
+        (folder / "archive.db").exists()
+    except OSError as error:
+        raise ArchiveError(
+            f"{folder} cannot be looked into ({error.strerror}): change its permissions, or name "
+            "another folder with --archive"
+        ) from error
+    if is_file:
+        raise ArchiveError(
+            f"{folder} is a file, not an archive's folder: name another with --archive"
+        )
+    return open_store(folder, bundle_id=bundle_id, dim=dim, create=create, threads=settings.threads)
 
 
 def _local(folder: Path | str) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from vsr_edge.answer import Candidate
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UsageError
 from vsr_edge.query import Daily, Filter, SearchOptions
@@ -19,7 +20,7 @@ from vsr_edge.search.candidates import Asked, likeliest_first
 from vsr_edge.search.spans import Window, moments
 from vsr_edge.store.base import Store
 from vsr_edge.times import daily_of, holds
-from vsr_edge.types import Candidate, StoredVideo
+from vsr_edge.types import StoredVideo
 
 BUDGET = "1/day"
 _KEYS = {"query", "between", "video", "false_alarms"}
