@@ -36,14 +36,15 @@ def expressions(query: str) -> list[tuple[str, int]]:
     ``fire door`` is read as the phrase, then as both words; a ``"fire door"`` stays a phrase, and
     ``fire*`` is a prefix. Everything is quoted: no word is an operator.
     """
-    parts, plain = [], []
+    parts, plain, stems = [], [], set()
     for quoted, word in _PART.findall(query.replace("\0", " ")):
         text = quoted or word
         if any(c.isalnum() for c in text):
             parts.append(f'"{text}"{"*" if word.endswith("*") else ""}')
+            stems.add(text.lower()[:_STEM])
             plain.append(word if word and not word.endswith("*") else "")
     together = [(f'"{" ".join(plain)}"', 1)] if len(plain) > 1 and all(plain) else []
-    return [*together, (" AND ".join(parts), len(set(parts)))] if parts else []
+    return [*together, (" AND ".join(parts), len(stems))] if parts else []
 
 
 def find_text(
