@@ -201,18 +201,17 @@ class Archive:
         from vsr_edge.search.fusion import text_search, with_texts
 
         if options.text:
-            if query.text is None or query != Query(query.text):
+            if query.sentence is None:
                 raise UsageError("--text looks for words alone: say them, and nothing beside them")
             # With no model, whatever encoded the archive.
-            return text_search(self.store, query.text, options)
+            return text_search(self.store, query.sentence, options)
         from vsr_edge.search.several import search
 
         store = self.encoded_store(create=False)
-        found = search(store, self.bundle, query, options)
-        in_words = options.text is not False and query.text is not None
-        if in_words and query == Query(query.text):
-            return with_texts(store, found, options)
-        return found
+        with store.reading():  # pictures and words of one state
+            found = search(store, self.bundle, query, options)
+            asks_words = options.text is not False and query.sentence is not None
+            return with_texts(store, found, options) if asks_words and store.has_texts() else found
 
     def where(self, **said: Unpack[FilterWords]) -> Filter | None:
         """The filter that somebody means, by the clocks of the setting ``time_zone``; None if

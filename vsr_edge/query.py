@@ -237,6 +237,12 @@ class Query:
         return Place.read(text) or Path(text)
 
     @property
+    def sentence(self) -> str | None:
+        """The words, if they are all that is asked."""
+        alone = self.like is None and self.against is None and not (self.good or self.bad)
+        return self.text if alone else None
+
+    @property
     def shown(self) -> str:
         """All of it in one line, for people."""
         like = str(self.like) if isinstance(self.like, str | Place) else "a picture"

@@ -49,6 +49,9 @@ def test_an_index_run_reports_each_file_and_ends_well(tmp_path: Path) -> None:
         "failed",
         "left_out",
         "passed_over",
+        "cues",
+        "text_problems",
+        "forgotten",
     }
     assert (document["indexed"], document["interrupted"]) == (2, False)
     (partial,), (failed,) = document["partial"], document["failed"]
@@ -80,6 +83,8 @@ def test_a_search_answers_with_the_documented_keys(found: Ended, demo_clips: lis
         "bundle",
         "bundle_name",
         "notices",
+        "id",
+        "read_as",
     }
     assert document["query"] == QUERY
     assert document["verdict"] == "match"
@@ -87,7 +92,9 @@ def test_a_search_answers_with_the_documented_keys(found: Ended, demo_clips: lis
     assert {moment["video"] for moment in document["moments"]} == set(map(str, demo_clips))
     for rank, moment in enumerate(document["moments"], 1):
         span = {"video", "start", "end", "score", "match_probability"}
-        assert moment.keys() == {"rank", *span, "missing"}
+        when = {"best", "recorded_at", "recorded_from"}
+        words = {"source", "text", "text_source"}
+        assert moment.keys() == {"rank", *span, *when, *words, "parts", "missing"}
         assert moment["rank"] == rank
         assert 0 <= moment["start"] < moment["end"] < 11
         assert -1 <= moment["score"] <= 1
@@ -191,6 +198,9 @@ def test_videos_and_stats_tell_what_is_indexed(demo_archive: Path, demo_clips: l
             "partial",
             "indexed_at",
             "fingerprint",
+            "recorded_at",
+            "recorded_from",
+            "tags",
         }
     shown = succeed("videos", "bike*", "--archive", demo_archive).out.splitlines()
     assert len(shown) == 2

@@ -77,6 +77,8 @@ def test_the_archive_is_changed_over_and_searched_with_the_new_bundle(
         "dropped",
         "left_out",
         "passed_over",
+        "cues",
+        "text_problems",
     }
     assert (document["indexed"], document["switched"]) == (len(demo_clips), True)
     assert document["bundle_id"] == ENCODERS

@@ -44,12 +44,11 @@ def search_on_record(
     if wanted.receipt is None:
         return archive.search(query, options)
     from vsr_edge.hits.receipt import refuse_existing, with_receipt, write_receipt
-    from vsr_edge.query import Query
 
-    if query.text is None or query != Query(query.text):
+    if query.sentence is None:
         raise UsageError("a receipt is of words alone: leave out pictures, --not and feedback")
     refuse_existing(wanted.receipt, force=wanted.force)
-    found, receipt = with_receipt(archive, query.text, options)
+    found, receipt = with_receipt(archive, query.sentence, options)
     write_receipt(wanted.receipt, receipt, force=wanted.force)
     say(f"receipt: {wanted.receipt}, sha256 {receipt['sha256']}")
     return found

@@ -59,7 +59,7 @@ def _hit(found: SearchResult, moment: Moment, picture: Thumbnail) -> str:
             f'<a class="picture" href="{_link(moment)}" aria-label="Play {alt}">'
             f'<img src="data:image/jpeg;base64,{data}" alt="{alt}"></a>'
         )
-    when = recorded(moment.recorded_at)
+    when = recorded(moment)
     remarks = [
         *([f"recorded {when}"] if when else []),
         *([picture.remark] if picture.jpeg and picture.remark else []),

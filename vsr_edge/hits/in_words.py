@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from vsr_edge.answer import Moment, SearchResult
-from vsr_edge.types import Seconds, clock
+from vsr_edge.types import clock
 
 
 def percent(share: float | None) -> str:
@@ -41,9 +41,11 @@ def likelihood(moment: Moment) -> str:
     return percent(moment.match_probability)
 
 
-def recorded(at: Seconds | None) -> str:
-    """A time since 1970 on this machine's clock, to the second; empty if it is not known."""
-    if at is None:
+def recorded(moment: Moment) -> str:
+    """When a moment was recorded, on this machine's clock, to the second; empty where no container
+    and no name tells it.
+    """
+    if (at := moment.recorded_at) is None or moment.recorded_from == "file":
         return ""
     try:
         return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")

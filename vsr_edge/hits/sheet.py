@@ -111,7 +111,7 @@ def _label(draw: ImageDraw, at: tuple[int, int], moment: Moment, note: str, *, g
 def _note(moment: Moment, picture: Thumbnail) -> str:
     """When it was recorded, where that is known; what is to know of its picture."""
     remark = picture.remark if picture.jpeg else ""
-    return "; ".join(part for part in (recorded(moment.recorded_at), remark) if part)
+    return "; ".join(part for part in (recorded(moment), remark) if part)
 
 
 def _line(draw: ImageDraw, at: tuple[int, int], text: str, colour: str, room: int) -> None:

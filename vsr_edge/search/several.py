@@ -35,11 +35,11 @@ def search(
     """
     options = options or SearchOptions()
     asked = query if isinstance(query, Query) else Query(query)
-    if asked.text is None or asked != Query(asked.text):
+    if (sentence := asked.sentence) is None:
         if options.then or options.also or options.without:
             raise UsageError("only sentences have parts: leave out --then, --and and --without")
         return loop.search(store, bundle, asked, options)
-    parts = Parts.of(asked.text, options)
+    parts = Parts.of(sentence, options)
     read_as = parts.told()
     if read_as is None:
         return loop.search(store, bundle, asked, options)
@@ -57,7 +57,7 @@ def search(
         if parts.without:
             found = _kept(found, [Asked(store, bundle, s, options) for s in parts.without])
     kept = found.moments[: options.top_k]
-    return replace(found, query=asked.text, moments=kept, read_as=read_as)
+    return replace(found, query=sentence, moments=kept, read_as=read_as)
 
 
 def _chained(store: Store, bundle: Bundle, parts: Parts, options: SearchOptions) -> SearchResult:
