@@ -94,6 +94,7 @@ def test_the_archive_is_changed_over_and_searched_with_the_new_bundle(
         "archive.db",
         "archive.lock",
         vector_file(copied).name,
+        "last-answer.json",
     }
     again = succeed("reindex", "--archive", copied, "--bundle", other, "--json")
     assert (again.document["up_to_date"], again.document["switched"]) == (True, False)
