@@ -175,19 +175,18 @@ def fit(archive: Archive, queries: Sequence[Query]) -> None:
                     p = [part.match_probability or 0.0 for part in found.moments[0].parts]
                     odds = np.log(np.clip(p, 1e-12, None) / (1 - np.clip(p, None, 1 - 1e-12)))
                     e = odds + joint.rivals
-                    of_all = bool(one.spans)
-                    rows.append(
-                        (e.sum(), e.min(), -joint.rivals, len(p) - 2, right(one, found)[1], of_all)
-                    )
+                    frames = next(v.frames for v in kept if v.video.path == found.moments[0].video)
+                    evidence = e.sum(), e.min(), -joint.rivals, len(p) - 2, np.log(frames)
+                    rows.append((*evidence, right(one, found)[1], bool(one.spans)))
         print(json.dumps({"videos": size, "asked": len(asked)}), flush=True)
     table = np.array(rows, float)
-    features, is_right, present_one = table[:, :4], table[:, 4] > 0, table[:, 5] > 0
+    features, is_right, present_one = table[:, :5], table[:, 5] > 0, table[:, 6] > 0
     weights, bias = logistic_fit(features, is_right)
     likely = 1 / (1 + np.exp(-(features @ weights + bias)))
     threshold = float(np.quantile(likely[is_right], 1 - ACCEPTED))
     match = likely >= threshold
     found_all = {
-        **dict(zip(("SUM", "LEAST", "SIZE", "MORE"), weights.tolist(), strict=True)),
+        **dict(zip(("SUM", "LEAST", "SIZE", "MORE", "LENGTH"), weights.tolist(), strict=True)),
         "BIAS": bias,
         "THRESHOLD": threshold,
         "found": (match & is_right)[present_one].mean(),

@@ -167,7 +167,8 @@ def _of_video(
         values = one.standardised(scores) if joint is None else joint.evidence(some)
         pairs = zip(some, values.tolist(), strict=True)
         links.append([Link(window.start, window.end, value) for window, value in pairs])
+    length = there[0][0].video.frames
     for value, chosen in best_chains(links, parts.steps, parts.within):
         chain = tuple(some[number] for some, number in zip(there, chosen, strict=True))
         evidence = [some[number].value for some, number in zip(links, chosen, strict=True)]
-        yield Chain(chain, value, None if joint is None else joint.probability(evidence))
+        yield Chain(chain, value, None if joint is None else joint.probability(evidence, length))
