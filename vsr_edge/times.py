@@ -21,6 +21,7 @@ from vsr_edge.query import Daily, Filter, FilterWords
 from vsr_edge.types import LEAST_SECONDS, Times
 
 DAY = 86_400
+_DAYS = 1 << 24  # more than any video is long
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = {"w": 604_800.0, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _LENGTH = re.compile(
@@ -199,9 +200,11 @@ def windows(where: Filter, begins: Times, ends: Times) -> tuple[Times, Times]:
     most = np.inf if where.before is None else where.before
     if where.between is None or least >= most:
         return np.array([least])[: least < most], np.array([most])[: least < most]
-    reach = [np.maximum(begins, least) // DAY, np.minimum(ends, most) // DAY]
-    touched = set(zip(*(days.astype(np.int64).tolist() for days in reach), strict=True))
-    days = sorted({day for first, last in touched for day in range(first, last + 1)})
+    first = (np.maximum(begins, least) // DAY).astype(np.int64)
+    further = (np.minimum(ends, most) // DAY).astype(np.int64) - first
+    # Most footage lies in few days, and within one: each pair of numbers is looked at once.
+    touched = np.unique((first * _DAYS + further)[further >= 0]).tolist()
+    days = sorted({one // _DAYS + n for one in touched for n in range(one % _DAYS + 1)})
     spans: list[list[float]] = []
     for start, end in (span for day in days for span in _day(where.between, day)):
         if spans and spans[-1][1] == start:

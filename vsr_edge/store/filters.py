@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,7 @@ class _Videos:
     begins: Times
     durations: Times
     frames: Times
+    tagged: dict[str, NDArray[np.bool_]] = field(default_factory=dict)  # as they are asked for
 
 
 class FilterCache:
@@ -83,9 +84,10 @@ def _kept(connection: sqlite3.Connection, where: Filter, of: _Videos) -> Kept:
         condition, parameters = where_video(Filter(videos=where.videos))
         chosen &= _among(connection, of, f"SELECT id FROM videos WHERE {condition}", parameters)
     for tag in where.tags:
-        tagged = "SELECT video_id FROM tags WHERE tag = ?"
-        has = _among(connection, of, tagged, [tag.lstrip("-")])
-        chosen &= ~has if tag.startswith("-") else has
+        if (name := tag.lstrip("-")) not in of.tagged:
+            tagged = "SELECT video_id FROM tags WHERE tag = ?"
+            of.tagged[name] = _among(connection, of, tagged, [name])
+        chosen &= ~of.tagged[name] if tag.startswith("-") else of.tagged[name]
     if where.min_duration is not None:
         chosen &= of.durations >= where.min_duration
     if where.max_duration is not None:
