@@ -112,7 +112,9 @@ class Archive:
                 wanted=wanted,
                 on_progress=on_progress,
             )
-        keep_failed(self.settings.archive, self.store, summary.failed)
+        whole = not (include or exclude or wanted or summary.interrupted)
+        tried = [Path(path) for path in named] if whole else []
+        keep_failed(self.settings.archive, self.store, summary.failed, tried)
         return summary
 
     def reindex(
@@ -201,8 +203,10 @@ class Archive:
         from vsr_edge.search.fusion import text_search, with_texts
 
         if options.text:
-            if query.sentence is None:
+            if query.sentence is None or options.then or options.also or options.without:
                 raise UsageError("--text looks for words alone: say them, and nothing beside them")
+            if options.min_score is not None:
+                raise UsageError("words have no score: leave out --min-score, or --text")
             # With no model, whatever encoded the archive.
             return text_search(self.store, query.sentence, options)
         from vsr_edge.search.several import search

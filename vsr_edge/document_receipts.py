@@ -118,7 +118,7 @@ class ReceiptDocument(Document):
     read_as: Text | None
     options: dict[str, Any] = Field(description="Of the search, by the names of the Python API.")
     filter: dict[str, Any] = Field(description="Which footage was searched; all where empty.")
-    bundle: ReceiptBundle
+    bundle: ReceiptBundle | None = Field(description="Null where words alone were searched.")
     archive: ReceiptArchive
     searched: Searched
     answer: ReceiptAnswer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,6 +85,9 @@ def cut(
         )
     if named and len(query or []) != 1:
         raise UsageError("--from and --to are of one VIDEO: put its name in quotes")
+    narrowed = any(getattr(filters, one.name) is not None for one in fields(filters))
+    if (named or last is not None) and narrowed:
+        raise UsageError("filters narrow a search: leave them out with --from, --to and --last")
     check_format(format)
     if format is not None and json_output and out is None:
         raise UsageError("--format and --json both want stdout: say --out FILE")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from vsr_edge.archive import Archive
     from vsr_edge.ingest.reindex import ReindexSummary
     from vsr_edge.ingest.summary import IngestSummary
-    from vsr_edge.types import StoredVideo
     from vsr_edge.watch.retain import Retention
 
 SHOWN_KINDS = 8
@@ -302,7 +301,9 @@ def remove(
         if chosen > 1 and not yes:
             _ask_if_many(chosen, opened)
         removed = opened.remove(given, where)
-        _forget_pictures(opened, removed)
+        from vsr_edge.hits.thumbnails import forget_pictures
+
+        forget_pictures(opened, removed)
         answer(json_output, lambda of: of.RemoveDocument.model_validate({"removed": removed}))
         if not removed:
             say(nothing_in(opened, given, where) or "no video matches")
@@ -332,7 +333,9 @@ def prune(
             if not yes:
                 _ask_if_many(len(done.removed), opened)
             done = opened.prune()
-            _forget_pictures(opened, done.removed)
+            from vsr_edge.hits.thumbnails import forget_pictures
+
+            forget_pictures(opened, done.removed)
         answer(json_output, lambda of: of.PruneDocument.model_validate(done))
     for stored in done.removed:
         say(f"{'would remove' if dry_run else 'removed'} {stored.video.path}")
@@ -343,14 +346,6 @@ def prune(
         )
     if not done.removed and not done.held_back:
         say("no file is missing")
-
-
-def _forget_pictures(archive: Archive, removed: Iterable[StoredVideo]) -> None:
-    """Remove the thumbnails of what was forgotten."""
-    from vsr_edge.hits.thumbnails import Thumbnails
-
-    contents = {stored.video.fingerprint for stored in removed}
-    Thumbnails(archive.settings.archive).forget(contents)
 
 
 def _ask_if_many(count: int, archive: Archive) -> None:

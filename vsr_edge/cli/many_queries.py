@@ -18,6 +18,7 @@ from vsr_edge.errors import UsageError
 
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive
+    from vsr_edge.cli.search_commands import OutputOptions
     from vsr_edge.document_parts import Document
     from vsr_edge.hits.many import Answer
     from vsr_edge.query import SearchOptions
@@ -30,17 +31,18 @@ def answer_queries(
     words: Iterable[str] | None,
     given: QueryOptions,
     options: SearchOptions,
-    *,
-    trace: bool,
+    output: OutputOptions,
 ) -> NoReturn:
     """Answer each line with a document, in order, and exit.
 
     A line that is wrong is named and answered with an error document. The exit code is 1 if there
     was one, 3 if nothing was found for any.
     """
-    others = (given.like, given.against, given.good, given.bad, given.remember)
+    others = (given.like, given.weight, given.against, given.good, given.bad, given.remember)
     if words or any(one is not None for one in others):
         raise UsageError("--queries brings its own: say sentence, like and not in its lines")
+    if output.asked_for():
+        raise UsageError("--queries answers in JSON alone: leave out pages, lists and receipts")
     from vsr_edge.hits.many import ask_many
 
     assert given.queries is not None
@@ -56,7 +58,7 @@ def answer_queries(
         report = None if count is None else stack.enter_context(counting_progress("queries"))
         for one in ask_many(archive, lines, options):
             asked += 1
-            answer_line(partial(_document, one, archive, trace))
+            answer_line(partial(_document, one, archive, output.turns))
             if one.error is not None:
                 wrong += 1
                 say(f"line {one.line}: {one.error}")

@@ -36,6 +36,10 @@ class PartOptions:
         bool, option("Look for no parts in the sentence: ask it as it is.", "--literal")
     ]
 
+    def given(self) -> bool:
+        """Whether there are parts."""
+        return bool(self.then or self.also or self.without)
+
     def changes(self) -> dict[str, Any]:
         """As :class:`vsr_edge.query.SearchChanges` has it."""
         from vsr_edge.times import seconds_of

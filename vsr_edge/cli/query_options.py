@@ -65,7 +65,6 @@ def asked_query(archive: Archive, words: Sequence[str] | None, options: QueryOpt
     """
     from vsr_edge.hits.asked import settled, with_feedback
     from vsr_edge.hits.last import last_answer
-    from vsr_edge.hits.saved import save_search
     from vsr_edge.query import Query
 
     text = " ".join(words) if words else None
@@ -81,12 +80,15 @@ def asked_query(archive: Archive, words: Sequence[str] | None, options: QueryOpt
         folder = archive.settings.archive
         judged = (ranks(options.good), ranks(options.bad))
         query = with_feedback(archive, query, last_answer(folder), *judged)
-    query = query or Query(against=options.against)
-    if options.remember is not None:
-        replaced = save_search(archive.settings.archive, options.remember, query)
-        did = "saved anew" if replaced else "saved"
-        say(f"{did} as {options.remember}: vsr-edge saved run {options.remember}")
-    return query
+    return query or Query(against=options.against)
+
+
+def remember(archive: Archive, name: str, query: Query) -> None:
+    """Save a query that was asked."""
+    from vsr_edge.hits.saved import save_search
+
+    did = "saved anew" if save_search(archive.settings.archive, name, query) else "saved"
+    say(f"{did} as {name}: vsr-edge saved run {name}")
 
 
 def ranks(text: str | None) -> list[int]:

@@ -22,12 +22,13 @@ from vsr_edge.cli.options import (
     option,
 )
 from vsr_edge.cli.part_options import PartOptions, part_rows
-from vsr_edge.cli.query_options import QueryOptions, asked_query
+from vsr_edge.cli.query_options import QueryOptions, asked_query, remember
 from vsr_edge.cli.receipt_commands import ReceiptOptions, search_on_record
 from vsr_edge.cli.recorded_cells import nothing_in, recorded_cell, recorded_column
 from vsr_edge.cli.tables import Column, Table, megabytes, pairs, print_tables
 from vsr_edge.cli.text_options import TextOptions, text_cells, text_columns, why_no_words
 from vsr_edge.cli.view_options import ViewOptions
+from vsr_edge.errors import UsageError
 
 if TYPE_CHECKING:
     from vsr_edge.answer import SearchResult
@@ -75,8 +76,11 @@ def search(
             **asdict(loop),
         )
         if asked.queries is not None:
-            answer_queries(opened, query, asked, options, trace=output.turns)
-        answer_query(opened, asked_query(opened, query, asked), options, output, json_output)
+            answer_queries(opened, query, asked, options, output)
+        if asked.remember is not None and (options.text or parts.given()):
+            raise UsageError("--remember keeps one sentence, with pictures and feedback, no more")
+        what = asked_query(opened, query, asked)
+        answer_query(opened, what, options, output, json_output, asked.remember)
 
 
 def how_to_search(**given: Any) -> SearchOptions:
@@ -99,16 +103,33 @@ class OutputOptions(ViewOptions, ListOptions, ReceiptOptions):
         """Raise ``UsageError`` for what cannot be, before any work."""
         self.check_view()
         self.check_list(as_json)
+        files = [one for one in (self.sheet, self.html, self.receipt, self.list_out) if one]
+        if len({one.absolute() for one in files}) < len(files):
+            raise UsageError("two outputs have one name: give each a file")
+
+    def asked_for(self) -> bool:
+        """Whether more is wanted than the answer itself."""
+        files = (self.sheet, self.html, self.receipt, self.list_out, self.format)
+        return self.pictures or self.explain or any(one is not None for one in files)
 
 
 def answer_query(
-    archive: Archive, query: Query, options: SearchOptions, output: OutputOptions, as_json: bool
+    archive: Archive,
+    query: Query,
+    options: SearchOptions,
+    output: OutputOptions,
+    as_json: bool,
+    name: str | None = None,
 ) -> None:
-    """Search, keep the answer as the last one, show it, and exit with 3 where nothing matched."""
+    """Search, keep the answer as the last one and the query under a name, if there is one; show it,
+    and exit with 3 where nothing matched.
+    """
     from vsr_edge.hits.last import keep_last
 
     found = search_on_record(archive, query, options, output)
     keep_last(archive.settings.archive, found, query)
+    if name is not None:
+        remember(archive, name, query)
     for notice in found.notices:
         say(notice)
     output.put_list(found, archive, force=output.force)

@@ -61,6 +61,7 @@ class ViewOptions:
             return
         from vsr_edge.hits.thumbnails import put, thumbnails_of
 
+        zone = archive.settings.time_zone
         with counting_progress("videos") as on_progress:
             pictures = thumbnails_of(archive, found.moments, on_progress)
         if terminal is not None and found.moments:
@@ -70,13 +71,15 @@ class ViewOptions:
         if self.sheet is not None:
             from vsr_edge.hits.sheet import FORMATS, MOST, contact_sheet
 
-            put(self.sheet, contact_sheet(found, pictures, FORMATS[self.sheet.suffix.lower()]))
+            put(
+                self.sheet, contact_sheet(found, pictures, FORMATS[self.sheet.suffix.lower()], zone)
+            )
             few = f", the first {MOST} moments" if len(found.moments) > MOST else ""
             say(f"contact sheet: {self.sheet}{few}")
         if self.html is not None:
             from vsr_edge.hits.hits_page import hits_page
 
-            put(self.html, hits_page(found, pictures).encode("utf-8"))
+            put(self.html, hits_page(found, pictures, zone).encode("utf-8"))
             say(f"page: {self.html}")
 
     def _terminal(self, as_json: bool) -> Terminal | None:

@@ -85,6 +85,8 @@ def with_feedback(
     if both := sorted(set(good) & set(bad)):
         raise UsageError(f"{both[0]} cannot be both, good and bad")
     liked, rejected = (_places(archive, last, ranks) for ranks in (good, bad))
+    if query is None and last.get("read_as") is not None:
+        raise UsageError("the last query had several parts: say one sentence with --good and --bad")
     former = query_of(last.get("asked") or {}) if query is None else query
     judged = {*liked, *rejected}
     return replace(

@@ -28,8 +28,8 @@ _TEMPLATE = Path(__file__).with_name("hits_page.html")
 _CANDIDATES = 5
 
 
-def hits_page(found: SearchResult, pictures: Sequence[Thumbnail]) -> str:
-    """The page of an answer, with a picture for each of its moments."""
+def hits_page(found: SearchResult, pictures: Sequence[Thumbnail], zone: str = "") -> str:
+    """The page of an answer, with a picture for each of its moments; times by a zone's clocks."""
     stages = ", ".join(f"{name} {ms:.1f}" for name, ms in found.timing_ms.items())
     bundle = bundle_title(name_of_id(found.bundle), found.bundle)
     return Template(_TEMPLATE.read_text("utf-8")).substitute(
@@ -38,7 +38,7 @@ def hits_page(found: SearchResult, pictures: Sequence[Thumbnail]) -> str:
         verdict=_text(verdict_in_words(found)),
         notices=_lines(f'<p class="note">{_text(said)}</p>' for said in found.notices),
         hits=_lines(
-            _hit(found, moment, picture)
+            _hit(found, moment, picture, zone)
             for moment, picture in zip(found.moments, pictures, strict=True)
         ),
         turns=_lines(map(_turn, found.turns)),
@@ -46,7 +46,7 @@ def hits_page(found: SearchResult, pictures: Sequence[Thumbnail]) -> str:
     )
 
 
-def _hit(found: SearchResult, moment: Moment, picture: Thumbnail) -> str:
+def _hit(found: SearchResult, moment: Moment, picture: Thumbnail, zone: str) -> str:
     guess = is_guess(found, moment)
     name = _text(moment.video.name)
     at = clock(moment.shown_at)
@@ -59,8 +59,9 @@ def _hit(found: SearchResult, moment: Moment, picture: Thumbnail) -> str:
             f'<a class="picture" href="{_link(moment)}" aria-label="Play {alt}">'
             f'<img src="data:image/jpeg;base64,{data}" alt="{alt}"></a>'
         )
-    when = recorded(moment)
+    when = recorded(moment, zone)
     remarks = [
+        *([f"“{moment.text}”"] if moment.text else []),
         *([f"recorded {when}"] if when else []),
         *([picture.remark] if picture.jpeg and picture.remark else []),
     ]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from vsr_edge.answer import Moment, SearchResult
+from vsr_edge.times import shown
 from vsr_edge.types import clock
 
 
@@ -17,6 +16,8 @@ def verdict_in_words(found: SearchResult) -> str:
     if not found.moments:
         return "Nothing matched."
     likely = percent(found.moments[0].match_probability)
+    if found.verdict.decision == "match" and found.moments[0].source != "seen":
+        return "Found: the words are there."
     if found.verdict.decision == "match":
         return f"Found: the first moment is right with a probability of {likely}."
     if found.verdict.decision == "no_match":
@@ -31,25 +32,28 @@ def verdict_in_words(found: SearchResult) -> str:
 def is_guess(found: SearchResult, moment: Moment) -> bool:
     """Whether it is less likely than what counts as a match."""
     threshold = found.verdict.threshold
-    return threshold is not None and (moment.match_probability or 0.0) < threshold
+    unlikely = threshold is not None and (moment.match_probability or 0.0) < threshold
+    return unlikely and moment.source == "seen"
 
 
 def likelihood(moment: Moment) -> str:
-    """Its probability, or its score where nothing was verified."""
+    """Its probability, or its score where nothing was verified, or that its words are there."""
+    if moment.source != "seen":
+        return {"said": "said", "written": "written there"}.get(moment.source, "said and seen")
     if moment.match_probability is None:
         return f"score {moment.score:.3f}"
     return percent(moment.match_probability)
 
 
-def recorded(moment: Moment) -> str:
-    """When a moment was recorded, on this machine's clock, to the second; empty where no container
-    and no name tells it.
+def recorded(moment: Moment, zone: str) -> str:
+    """When a moment was recorded, by the clocks of a zone; empty where no container and no name
+    tells it.
     """
     if (at := moment.recorded_at) is None or moment.recorded_from == "file":
         return ""
     try:
-        return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
-    except (OverflowError, OSError, ValueError):  # the clock of a camera may say anything
+        return shown(at, zone)
+    except OverflowError:  # the clock of a camera may say anything
         return ""
 
 

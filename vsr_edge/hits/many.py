@@ -59,9 +59,13 @@ def ask_many(archive: Archive, lines: Iterable[str], options: SearchOptions) -> 
             )
             changes = {name: given.get(name) for name in ("video", "top_k")}
             found = archive.search(query, options.changed(**changes))
-        except (UsageError, MediaError) as error:
+        except (UsageError, MediaError, ValueError, RecursionError, OverflowError) as error:
+            # As a path that holds what no path may; the archive and the bundle raise other errors.
+            told = (
+                error if isinstance(error, VsrEdgeError) else UsageError(f"not to be read: {error}")
+            )
             known = given.get("id")
-            yield Answer(number, known if isinstance(known, str | int) else None, None, error)
+            yield Answer(number, known if isinstance(known, str | int) else None, None, told)
         else:
             yield Answer(number, given.get("id"), found)
 

@@ -23,9 +23,9 @@ from vsr_edge.errors import ReceiptError, UsageError
 from vsr_edge.ingest.failures import failed_files
 from vsr_edge.ingest.scan import is_gone
 from vsr_edge.query import Daily, Filter, SearchOptions
-from vsr_edge.search.joint import CHAIN_QUERIES, CHAIN_SHARES
 from vsr_edge.search.parts import Parts
 from vsr_edge.search.video_names import named
+from vsr_edge.times import spans_within
 from vsr_edge.types import StoredVideo
 
 SCHEMA = "vsr-edge/receipt/1"
@@ -68,7 +68,9 @@ def _receipt(
         # As patterns, which mean the same wherever it is checked from.
         "options": asdict(options) | {"video": None, "where": None},
         "filter": asdict(where),
-        "bundle": {
+        "bundle": None
+        if options.text
+        else {
             "id": manifest.bundle_id,
             "name": bundle_name(manifest.folder),
             "encoders": manifest.encoders_id,
@@ -80,7 +82,7 @@ def _receipt(
             "videos": stats.videos,
             "hours": round(stats.hours, 4),
         },
-        "searched": _searched(videos, failed),
+        "searched": _searched(videos, where, archive.store.frame_count(where), failed),
         "answer": {
             "verdict": found.verdict.decision,
             "threshold": found.verdict.threshold,
@@ -99,35 +101,42 @@ def _plain(value: Any) -> Any:
     return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
 
 
-def _searched(videos: Sequence[StoredVideo], failed: Iterable[Any]) -> dict[str, Any]:
+def _searched(
+    videos: Sequence[StoredVideo], where: Filter, frames: int, failed: Iterable[Any]
+) -> dict[str, Any]:
     """How much of what was searched, and what of it was not whole."""
     cameras: dict[Path, list[StoredVideo]] = defaultdict(list)
     for one in videos:
         cameras[one.video.path.parent].append(one)
     return {
-        **_amount(videos),
-        "frames": sum(one.frames for one in videos),
+        **_amount(videos, where),
+        "frames": frames,
         "listed": _listed((one.video.path, one.video.fingerprint) for one in videos),
-        "cameras": [{"folder": folder, **_amount(some)} for folder, some in cameras.items()],
+        "cameras": [{"folder": folder, **_amount(some, where)} for folder, some in cameras.items()],
         "partial": _listed((one.video.path, one.partial) for one in videos if one.partial),
         "missing": _listed((one.video.path, None) for one in videos if is_gone(one.video.path)),
         "failed": _listed((one.path, one.reason) for one in failed),
     }
 
 
-def _amount(videos: Sequence[StoredVideo]) -> dict[str, Any]:
-    """Videos, hours, and the times of recording as far as they are known."""
-    spans = [
-        (one.recorded_at, one.recorded_at + one.video.duration)
-        for one in videos
-        if one.recorded_at is not None
-    ]
+def _amount(videos: Sequence[StoredVideo], where: Filter) -> dict[str, Any]:
+    """Videos, hours, and the times of recording as far as they are known, in a filter's time."""
+    spans, seconds, known = [], 0.0, 0
+    for one in videos:
+        if (at := one.recorded_at) is None:
+            seconds += one.video.duration
+            continue
+        end = at + one.video.duration
+        within = [(max(begin, at), min(stop, end)) for begin, stop in spans_within(where, at, end)]
+        spans += within
+        seconds += sum(stop - begin for begin, stop in within)
+        known += 1
     return {
         "videos": len(videos),
-        "hours": round(sum(one.video.duration for one in videos) / 3600, 4),
+        "hours": round(seconds / 3600, 4),
         "from": _time(min((start for start, _ in spans), default=None)),
         "to": _time(max((end for _, end in spans), default=None)),
-        "times_known": len(spans),
+        "times_known": known,
     }
 
 
@@ -178,9 +187,8 @@ def _calibration(
     changed += ["without"] if parts.without else []
     if changed:
         note = f"measured with other settings than these: {', '.join(changed)}"
-    elif len(parts.sentences) > 1:
-        shares |= CHAIN_SHARES
-        queries, note = CHAIN_QUERIES, _NOTE
+    elif options.text or len(parts.sentences) > 1:
+        note = f"not measured for {'words' if options.text else 'queries of several parts'}"
     elif raw and raw.get("accepted") is not None and raw.get("denied") is not None:
         # Half of the questions, asked of parts of the calibration archive of all sizes, could be
         # answered (export/calibrate.py).

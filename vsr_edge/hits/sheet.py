@@ -47,13 +47,17 @@ def check_sheet(path: Path) -> None:
         raise UsageError("a contact sheet needs Pillow: pip install 'vsr-edge[pictures]'")
 
 
-def contact_sheet(found: SearchResult, pictures: Sequence[Thumbnail], kind: str = "JPEG") -> bytes:
-    """The sheet of an answer's moments, at most ``MOST``, as a file of this kind of Pillow's."""
+def contact_sheet(
+    found: SearchResult, pictures: Sequence[Thumbnail], kind: str = "JPEG", zone: str = ""
+) -> bytes:
+    """The sheet of an answer's moments, at most ``MOST``, as a file of this kind of Pillow's; times
+    by a zone's clocks.
+    """
     from PIL import Image, ImageDraw
 
     shown = list(zip(found.moments, pictures, strict=True))[:MOST]
     columns = max(1, math.ceil(math.sqrt(len(shown))))
-    labels = 3 if any(_note(*one) for one in shown) else 2
+    labels = 3 if any(_note(*one, zone) for one in shown) else 2
     width, height = TILE[0] + GAP, TILE[1] + labels * LINE + GAP
     across = GAP + columns * width
     draw_heading, heading = _heading(found, across - 2 * GAP)
@@ -74,7 +78,7 @@ def contact_sheet(found: SearchResult, pictures: Sequence[Thumbnail], kind: str 
             inset = (TILE[0] - tile.width) // 2, (TILE[1] - tile.height) // 2
             sheet.paste(tile, (left + inset[0], top + inset[1]))
         under = left, top + TILE[1] + 4
-        _label(draw, under, moment, _note(moment, picture), guess=is_guess(found, moment))
+        _label(draw, under, moment, _note(moment, picture, zone), guess=is_guess(found, moment))
     out = io.BytesIO()
     sheet.save(out, kind, quality=88)
     return out.getvalue()
@@ -108,10 +112,10 @@ def _label(draw: ImageDraw, at: tuple[int, int], moment: Moment, note: str, *, g
     _line(draw, (left, top + 2 * LINE), note, _SOFT, TILE[0])
 
 
-def _note(moment: Moment, picture: Thumbnail) -> str:
+def _note(moment: Moment, picture: Thumbnail, zone: str) -> str:
     """When it was recorded, where that is known; what is to know of its picture."""
     remark = picture.remark if picture.jpeg else ""
-    return "; ".join(part for part in (recorded(moment), remark) if part)
+    return "; ".join(part for part in (recorded(moment, zone), remark) if part)
 
 
 def _line(draw: ImageDraw, at: tuple[int, int], text: str, colour: str, room: int) -> None:

@@ -21,7 +21,7 @@ from vsr_edge.errors import MediaError
 from vsr_edge.media.cut import pictures_at
 from vsr_edge.media.picture import jpeg
 from vsr_edge.media.source import size_and_age, split_stream
-from vsr_edge.types import Seconds, Video
+from vsr_edge.types import Seconds, StoredVideo, Video
 
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive
@@ -133,6 +133,11 @@ def thumbnails_of(
         for place, picture in zip(asked, pictures, strict=True):
             found[place] = picture
     return found
+
+
+def forget_pictures(archive: Archive, removed: Iterable[StoredVideo]) -> None:
+    """Remove the thumbnails of what was forgotten."""
+    Thumbnails(archive.settings.archive).forget({one.video.fingerprint for one in removed})
 
 
 def put(file: Path, content: bytes) -> None:

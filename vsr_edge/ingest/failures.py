@@ -15,12 +15,21 @@ from vsr_edge.store.base import Store
 FILE = "failed.json"
 
 
-def keep_failed(folder: Path, store: Store, failed: Iterable[FileReport]) -> None:
-    """Add a run's failures to those of before; what was indexed or deleted since is forgotten.
+def keep_failed(
+    folder: Path, store: Store, failed: Iterable[FileReport], tried: Iterable[Path] = ()
+) -> None:
+    """Add a run's failures to those of before; what was indexed or deleted since is forgotten, and
+    what lies in folders of which all was ``tried`` in this run.
 
     Where nothing can be written, nothing is kept.
     """
-    known = {one.path: one for one in (*failed_files(folder, store), *failed)}
+    roots = {Path(os.path.abspath(root)) for root in tried}  # noqa: PTH100 — as scan does
+    before = (
+        one
+        for one in failed_files(folder, store)
+        if roots.isdisjoint((one.path, *one.path.parents))
+    )
+    known = {one.path: one for one in (*before, *failed)}
     if not known and not (folder / FILE).exists():
         return
     rows = [[os.fspath(path), one.reason] for path, one in sorted(known.items())]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,15 +98,11 @@ def _replace(
             return
         wanted = {one.video.path for one in stored}
         encoded = {one.video.path: one.video_id for one in successor.videos()}
-        _bring_over(store, successor, encoded)
+        _bring_over(store, successor)
         # Removed from the archive since an unfinished run encoded them.
         obsolete = [video_id for path, video_id in encoded.items() if path not in wanted]
         with successor.writer() as writer:
             writer.remove(obsolete)
-            # Words are the same whatever encodes pictures, and may have taken hours to read.
-            for one in (one for one in stored if one.video.path in encoded):
-                for source, texts in store.texts(one.video_id).items():
-                    writer.set_texts(encoded[one.video.path], source, texts)
     missing = [
         FileReport(one.video.path, reasons.get(one.video.path, "it is not there any more"))
         for one in stored
@@ -120,23 +116,34 @@ def _replace(
     shadow.switch()
 
 
-def _bring_over(store: Store, successor: Store, encoded: Mapping[Path, int]) -> None:
-    """What is known of the videos beside what they show: when they were recorded, their tags.
+def _bring_over(store: Store, successor: Store) -> None:
+    """What is known of the videos beside what they show: when they were recorded, their tags, and
+    their words, which are the same whatever encodes pictures and may have taken hours to read.
 
-    Containers that were not asked before were now, to encode them.
+    A file whose content has changed since has none of it. Containers that were not asked before
+    were now, to encode them. An unfinished run may have brought over what is not so any more.
     """
-    kept = [one for one in store.videos() if one.video.path in encoded]
+    successors = {(one.video.path, one.video.fingerprint): one for one in successor.videos()}
+    pairs = [
+        (one, successors[key])
+        for one in store.videos()
+        if (key := (one.video.path, one.video.fingerprint)) in successors
+    ]
     unasked = {one.video_id for one in store.untimed()}
     times = {
-        encoded[one.video.path]: Recorded(one.recorded_at, one.recorded_from)
-        for one in kept
+        new.video_id: Recorded(one.recorded_at, one.recorded_from)
+        for one, new in pairs
         if one.video_id not in unasked
         if one.recorded_at is not None and one.recorded_from is not None
     }
     with successor.writer() as writer:
         writer.record(times)
-        for tags in {one.tags for one in kept if one.tags}:
-            writer.tag([encoded[one.video.path] for one in kept if one.tags == tags], tags)
+        for one, new in pairs:
+            if set(one.tags) != set(new.tags):
+                writer.tag([new.video_id], one.tags, set(new.tags) - set(one.tags))
+            texts = store.texts(one.video_id)
+            for source in {*texts, *successor.texts(new.video_id)}:
+                writer.set_texts(new.video_id, source, texts.get(source))
 
 
 def _file(path: Path) -> FoundFile:

@@ -191,9 +191,12 @@ class Run:
                 video.path, video.modified_ns, video.duration, started.created
             )
             former = store.find(video.path)
-            same = former is not None and former.video.fingerprint == video.fingerprint
-            texts = store.texts(former.video_id) if former is not None and same else {}
-            with writer.begin(video, sampling, recorded=recorded, tags=self.tags) as target:
+            if former is None or former.video.fingerprint != video.fingerprint:
+                alike = store.find_fingerprint(video.fingerprint)
+                former = next((one for one in alike if is_gone(one.video.path)), None)
+            texts = {} if former is None else store.texts(former.video_id)
+            tags = {*self.tags, *(() if former is None else former.tags)}
+            with writer.begin(video, sampling, recorded=recorded, tags=sorted(tags)) as target:
                 times: list[Times] = []
                 vectors: list[HalfVectors] = []
                 read = 0

@@ -26,8 +26,6 @@ from vsr_edge.search.spans import Window
 SUM, LEAST, SIZE, MORE, LENGTH, BIAS = 0.2909, 0.9621, 0.3492, 1.6723, -1.2453, 7.6882
 # So much lets 80 % of the right chains through, as the bundle's own threshold does single moments.
 THRESHOLD = 0.7242
-# Of present chains found and accepted, of absent ones and wrong orders denied, of accepted right.
-CHAIN_SHARES, CHAIN_QUERIES = {"found": 0.759, "denied": 0.9449, "precision": 0.9283}, 579
 
 
 @dataclass(frozen=True, slots=True)

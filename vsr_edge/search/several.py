@@ -36,8 +36,12 @@ def search(
     options = options or SearchOptions()
     asked = query if isinstance(query, Query) else Query(query)
     if (sentence := asked.sentence) is None:
-        if options.then or options.also or options.without:
-            raise UsageError("only sentences have parts: leave out --then, --and and --without")
+        alone = asked.text is None or Parts.of(asked.text, options).told() is None
+        if options.then or options.also or options.without or not alone:
+            raise UsageError(
+                "a query of several parts takes no picture, --not or feedback beside it: ask one "
+                "sentence, or say --literal"
+            )
         return loop.search(store, bundle, asked, options)
     parts = Parts.of(sentence, options)
     read_as = parts.told()

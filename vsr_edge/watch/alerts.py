@@ -142,6 +142,8 @@ def ask(
     exactly = SearchOptions(video=str(stored.video.path))
     calibration = bundle.manifest.calibration
     with store.reading():
+        if store.find(stored.video.path) is None:  # removed meanwhile
+            return None
         asked = Asked(store, bundle, alert.query, exactly, text)
         hits = asked.retrieve(asked.vector, exactly.candidates)
         if calibration is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vsr_edge.archive import Archive
 from vsr_edge.errors import UsageError
+from vsr_edge.hits.thumbnails import forget_pictures
 from vsr_edge.media.source import split_stream
 from vsr_edge.types import StoredVideo
 from vsr_edge.watch.follow import Stamp, stamp_of
@@ -71,6 +72,7 @@ class Retention:
             ]
         )
         if gone:
+            forget_pictures(archive, gone)
             for stored in gone:
                 path, _ = split_stream(stored.video.path)
                 self._old[_key(path)] = stored.video.size_bytes, stored.video.modified_ns

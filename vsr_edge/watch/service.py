@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from vsr_edge.archive import Archive
 from vsr_edge.errors import ArchiveLocked, ArchiveNotFound
+from vsr_edge.hits.thumbnails import forget_pictures
 from vsr_edge.ingest.scan import is_gone
 from vsr_edge.media.source import split_stream
 from vsr_edge.watch.follow import LEAST_BETWEEN_SCANS, SCAN_SHARE, Changes, Follower
@@ -128,7 +129,9 @@ class Service:
                 self._told(self.retention.forget(self.archive, self.follower.roots))
             # A file that was renamed is known by its content while its old name is.
             if self.prune and not self.follower.waiting:
-                self._told(list(self.archive.prune().removed))
+                removed = list(self.archive.prune().removed)
+                forget_pictures(self.archive, removed)
+                self._told(removed)
 
     def _told(self, forgotten: list[StoredVideo]) -> None:
         if forgotten:
