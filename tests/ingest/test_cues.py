@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.ingest.archives import counts, footage, index, open_for
@@ -209,6 +209,7 @@ some_cues = st.lists(
 )
 
 
+@example([Cue(1e-38, 1e-38, "a"), Cue(3e-185, 1.0, "b")], 0.0)
 @given(some_cues, st.floats(0, 20))
 def test_tidy_words_lie_in_order_within_the_video(cues: list[Cue], duration: float) -> None:
     found = tidied(cues, duration)

@@ -279,3 +279,38 @@ def test_words_are_taken_along(other: Bundle, archive: Path, videos: list[Path])
         assert store.videos_of([hit.video_id])[hit.video_id].video.path == videos[1]
         assert store.texts(hit.video_id)["speech"] == heard
         assert store.check() == []
+
+
+def test_a_file_that_changed_has_no_words_and_tags_of_what_it_was(
+    other: Bundle, archive: Path, videos: list[Path]
+) -> None:
+    heard = Texts("a model", (Cue(0.5, 1.5, "mind the fire door"),))
+    with open_store(archive) as store:
+        ids = [one.video_id for one in store.videos()]
+        with store.writer() as writer:
+            for one in ids:
+                writer.set_texts(one, "speech", heard)
+            writer.tag(ids, ["seen"])
+    footage(videos[1], first=777)
+    assert change_over(other, archive).switched
+    with open_store(archive) as store:
+        found = {one.video.path: one for one in store.videos()}
+        assert found[videos[1]].tags == ()
+        assert store.texts(found[videos[1]].video_id) == {}
+        assert found[videos[0]].tags == ("seen",)
+        assert store.texts(found[videos[0]].video_id)["speech"] == heard
+
+
+def test_tags_taken_off_amid_a_reindex_stay_off(
+    other: Bundle, archive: Path, videos: list[Path]
+) -> None:
+    with open_store(archive) as store, store.writer() as writer:
+        writer.tag([one.video_id for one in store.videos()], ["secret"])
+    gone = videos[3].rename(videos[3].with_suffix(".away"))
+    assert not change_over(other, archive).switched
+    with open_store(archive) as store, store.writer() as writer:
+        writer.tag([one.video_id for one in store.videos()], drop=["secret"])
+    gone.rename(videos[3])
+    assert change_over(other, archive).switched
+    with open_store(archive) as store:
+        assert {one.tags for one in store.videos()} == {()}

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -103,18 +104,35 @@ def errors_as_exit_codes() -> Iterator[None]:
         _fail(error, EXIT_INTERRUPTED)
 
 
+# What a signal raises amid a call of PyAV back into Python is swallowed there: whoever is told of
+# progress looks here too.
+_told_to_end = Event()
+
+
 @contextmanager
 def terminate_like_ctrl_c() -> Iterator[None]:
     """A service manager's SIGTERM ends an indexing run as tidily as Ctrl-C."""
 
     def interrupt(*_: object) -> NoReturn:
+        _told_to_end.set()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    _told_to_end.clear()
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, interrupt)}
+    # Shells start background jobs with SIGINT ignored, and so it stays.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_if_told() -> None:
+    if _told_to_end.is_set():
+        _told_to_end.clear()
+        raise KeyboardInterrupt
 
 
 def say(message: str) -> None:
@@ -187,6 +205,7 @@ def indexing_progress() -> Iterator[Callable[[IngestProgress], None]]:
         task = bar.add_task("index", total=None, files="", rate="", name="")
 
         def report(now: IngestProgress) -> None:
+            _end_if_told()
             elapsed = max(now.elapsed, 1e-3)
             bar.update(
                 task,
@@ -205,7 +224,12 @@ def counting_progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """How many of how many, and the time left; yields what takes (done, total)."""
     with _progress(f"{what} {{task.completed}}/{{task.total}}") as bar:
         task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def report(done: int, total: int) -> None:
+            _end_if_told()
+            bar.update(task, completed=done, total=total)
+
+        yield report
 
 
 def _progress(before: str, rate: str | None = None, after: str | None = None) -> Progress:

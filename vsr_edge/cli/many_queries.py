@@ -18,7 +18,7 @@ from vsr_edge.errors import UsageError
 
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive
-    from vsr_edge.cli.search_commands import OutputOptions
+    from vsr_edge.cli.output_options import OutputOptions
     from vsr_edge.document_parts import Document
     from vsr_edge.hits.many import Answer
     from vsr_edge.query import SearchOptions

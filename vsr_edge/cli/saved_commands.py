@@ -18,7 +18,8 @@ from vsr_edge.cli.options import (
     argument,
     option,
 )
-from vsr_edge.cli.search_commands import OutputOptions, answer_query, how_to_search
+from vsr_edge.cli.output_options import OutputOptions
+from vsr_edge.cli.search_commands import answer_query, how_to_search
 from vsr_edge.cli.tables import Column, Table, print_tables
 from vsr_edge.errors import UsageError
 

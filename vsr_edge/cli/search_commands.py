@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vsr_edge.cli.console import EXIT_NOTHING, answer, opened_archive, say
 from vsr_edge.cli.filter_options import FilterOptions, complete_videos
-from vsr_edge.cli.list_options import ListOptions
 from vsr_edge.cli.many_queries import answer_queries
 from vsr_edge.cli.options import (
     ArchiveOption,
@@ -21,13 +20,13 @@ from vsr_edge.cli.options import (
     argument,
     option,
 )
+from vsr_edge.cli.output_options import OutputOptions
 from vsr_edge.cli.part_options import PartOptions, part_rows
 from vsr_edge.cli.query_options import QueryOptions, asked_query, remember
-from vsr_edge.cli.receipt_commands import ReceiptOptions, search_on_record
+from vsr_edge.cli.receipt_commands import search_on_record
 from vsr_edge.cli.recorded_cells import nothing_in, recorded_cell, recorded_column
 from vsr_edge.cli.tables import Column, Table, megabytes, pairs, print_tables
 from vsr_edge.cli.text_options import TextOptions, text_cells, text_columns, why_no_words
-from vsr_edge.cli.view_options import ViewOptions
 from vsr_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -88,29 +87,6 @@ def how_to_search(**given: Any) -> SearchOptions:
     from vsr_edge.query import SearchOptions
 
     return SearchOptions().changed(**given)
-
-
-@dataclass(frozen=True)
-class OutputOptions(ViewOptions, ListOptions, ReceiptOptions):
-    """What becomes of an answer."""
-
-    PANEL: ClassVar = "What becomes of the answer"
-
-    explain: Annotated[bool, option("Say how the answer was found.", "--explain", "-e")]
-    turns: Annotated[bool, option("Every candidate of every turn, in the JSON too.", "--turns")]
-
-    def check(self, as_json: bool) -> None:
-        """Raise ``UsageError`` for what cannot be, before any work."""
-        self.check_view()
-        self.check_list(as_json)
-        files = [one for one in (self.sheet, self.html, self.receipt, self.list_out) if one]
-        if len({one.absolute() for one in files}) < len(files):
-            raise UsageError("two outputs have one name: give each a file")
-
-    def asked_for(self) -> bool:
-        """Whether more is wanted than the answer itself."""
-        files = (self.sheet, self.html, self.receipt, self.list_out, self.format)
-        return self.pictures or self.explain or any(one is not None for one in files)
 
 
 def answer_query(

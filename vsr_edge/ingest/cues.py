@@ -11,9 +11,11 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from vsr_edge.errors import MediaError, VsrEdgeError
+from vsr_edge.ingest.aside import aside
 from vsr_edge.ingest.read import unexpected
 from vsr_edge.media.sidecars import ReadTexts, read_sidecar, sidecars_of
 from vsr_edge.media.source import size_and_age, split_stream
@@ -36,6 +38,10 @@ class Listener:
     source: TextSource
     stamp: str
     read: Callable[[StoredVideo], Iterable[Iterable[Cue]]]
+
+
+def _tracks(listener: Listener, stored: StoredVideo) -> list[list[Cue]]:
+    return [list(track) for track in listener.read(stored)]
 
 
 @dataclass(slots=True)
@@ -64,7 +70,7 @@ class Words:
             if known.get(one.source) == one.stamp:
                 continue
             try:
-                tracks = [list(track) for track in one.read(stored)]
+                tracks = aside(partial(_tracks, one, stored))
             except MediaError as error:
                 self.problems.append((path, error.reason))
             except VsrEdgeError:
@@ -141,4 +147,5 @@ def tidied(cues: Iterable[Cue], duration: Seconds) -> list[Cue]:
         else:
             last[cue.text] = len(found)
             found.append(Cue(start, end, cue.text))
-    return found
+    # Spans of next to no length were moved to where there is room for them.
+    return sorted(found, key=lambda one: one.start)

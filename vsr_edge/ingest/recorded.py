@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 
 from vsr_edge.errors import MediaError, UsageError
+from vsr_edge.ingest.aside import aside
 from vsr_edge.ingest.scan import is_gone
 from vsr_edge.media.created import created_at
 from vsr_edge.media.source import SourceFile
@@ -178,13 +179,17 @@ def ask_containers(store: Store, site: Site) -> int:
     waiting = store.untimed()
     asked = 0
     for some in _batches(waiting, ASKED_AT_ONCE):
-        found = {one.video_id: _asked(one, site) for one in some}
+        found = aside(partial(_asked_all, some, site))
         known = {video_id: one for video_id, one in found.items() if one is not None}
         if known:
             with store.writer() as writer:
                 writer.record(known)
         asked += len(known)
     return asked
+
+
+def _asked_all(some: Sequence[StoredVideo], site: Site) -> dict[int, Recorded | None]:
+    return {one.video_id: _asked(one, site) for one in some}
 
 
 def _asked(stored: StoredVideo, site: Site) -> Recorded | None:
