@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 
 from tests.e2e.command import TIMEOUT
 
+# The command runs where stdin is its terminal. Python that runs between fork and exec (preexec_fn)
+# waits for ever where another thread of the tests imports something just then.
+_AT_HOME = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 # What would tell the tester's own terminal.
 _TELLING = ("TMUX", "TERM_PROGRAM", "LC_TERMINAL", "KITTY_WINDOW_ID", "KONSOLE_VERSION")
 
@@ -23,13 +31,12 @@ def in_terminal(
     ours, theirs = pty.openpty()
     clean = {name: value for name, value in os.environ.items() if name not in _TELLING}
     with subprocess.Popen(
-        command,
+        [sys.executable, "-c", _AT_HOME, *command],
         stdin=theirs,
         stdout=theirs,
         stderr=subprocess.PIPE,
         env={**clean, "TERM": "xterm", **environment},
         start_new_session=True,
-        preexec_fn=_controlled_by_stdin,
     ) as process:
         os.close(theirs)
         shown = b""
@@ -46,10 +53,3 @@ def in_terminal(
     os.close(ours)
     assert process.returncode in (0, 3), said
     return shown.decode("utf-8"), said
-
-
-def _controlled_by_stdin() -> None:
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
