@@ -38,6 +38,8 @@ def made(path: Path, first: int = 0, created: str | None = None, **tags: str) ->
     if created is not None:
         tags["creation_time"] = created
     if tags:
+        if int(av.__version__.split(".")[0]) < 15:
+            pytest.skip("PyAV 14 copies no stream of H.264 that can be decoded")
         bare = path.rename(path.with_name(f"bare{path.suffix}"))
         options = {"movflags": "use_metadata_tags"} if path.suffix == ".mov" else {}
         with av.open(str(bare)) as source, av.open(str(path), "w", options=options) as target:
