@@ -203,8 +203,10 @@ def windows(where: Filter, begins: Times, ends: Times) -> tuple[Times, Times]:
     first = (np.maximum(begins, least) // DAY).astype(np.int64)
     further = (np.minimum(ends, most) // DAY).astype(np.int64) - first
     # Most footage lies in few days, and within one: each pair of numbers is looked at once.
-    touched = np.unique((first * _DAYS + further)[further >= 0]).tolist()
-    days = sorted({one // _DAYS + n for one in touched for n in range(one % _DAYS + 1)})
+    # As np.unique, which imports numpy.ma when it is first called.
+    touched = np.sort((first * _DAYS + further)[further >= 0])
+    touched = touched[np.diff(touched, prepend=-(1 << 62)) > 0]
+    days = sorted({one // _DAYS + n for one in touched.tolist() for n in range(one % _DAYS + 1)})
     spans: list[list[float]] = []
     for start, end in (span for day in days for span in _day(where.between, day)):
         if spans and spans[-1][1] == start:
