@@ -16,7 +16,7 @@ from vsr_edge.types import Pixels, Seconds, clock, clock_time
 
 # Paths, folders and globs; of several, any may match.
 VideoNames: TypeAlias = str | Path | Sequence[str | Path]
-MOST = 1_000_000  # moments, turns, candidates
+MOST = 1_000_000  # moments, turns, candidates: beyond it there is no more to have
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +142,10 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         for name in ("top_k", "max_turns", "candidates"):
-            if not 1 <= getattr(self, name) <= MOST:
-                least = (
-                    f"{name} must be at least 1"
-                    if getattr(self, name) < 1
-                    else f"{name} is at most {MOST}"
-                )
-                raise UsageError(f"{least}, not {getattr(self, name)}")
+            count = getattr(self, name)
+            if count < 1:
+                raise UsageError(f"{name} must be at least 1, not {count}")
+            object.__setattr__(self, name, min(count, MOST))
         if self.min_score is not None and not -1 <= self.min_score <= 1:
             raise UsageError(f"min_score must lie between -1 and 1, not at {self.min_score}")
         if self.max_ms is not None and not 0 < self.max_ms < float("inf"):

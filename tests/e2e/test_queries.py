@@ -155,8 +155,9 @@ def test_numbers_that_cannot_be_are_usage_errors(
     assert message in ended.err
 
 
-def test_a_top_k_beyond_all_bounds_finds_all_there_is(demo_archive: Path) -> None:
-    options = ("--top-k", str(10**15), "--candidates", str(10**15), "--archive", demo_archive)
+@pytest.mark.parametrize("many", [10**15, 3 * 10**18, 10**30])
+def test_a_top_k_beyond_all_bounds_finds_all_there_is(many: int, demo_archive: Path) -> None:
+    options = ("--top-k", str(many), "--candidates", str(many), "--archive", demo_archive)
     ended = succeed("search", "a man", "--json", *options)
     assert len(ended.document["moments"]) >= 3
 

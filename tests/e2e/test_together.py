@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import run, succeed
-from vsr_edge.query import MOST
 
 QUERY = "a bicycle leaning against a wall"
 
@@ -36,7 +35,6 @@ def work(tmp_path: Path, demo_archive: Path) -> Path:
         (["--queries", "-", "--format", "csv"], "--queries answers in JSON alone"),
         (["--queries", "-", "--weight", "0.3"], "--queries brings its own"),
         ([QUERY, "--html", "x.out", "--receipt", "x.out"], "two outputs have one name"),
-        ([QUERY, "--top-k", str(3 * 10**18)], f"top_k is at most {MOST}"),
     ],
 )
 def test_what_does_not_go_together_is_refused(
