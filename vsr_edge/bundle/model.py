@@ -125,21 +125,22 @@ class Bundle:
         hidden = self.manifest.dimensions.hidden
         if soft_tokens is None:
             soft_tokens = np.zeros((len(texts), 0, hidden), np.float32)
+        elif not self.manifest.has("soft_tokens"):
+            raise UsageError(f"the text graph of {self.bundle_id} has no entrance for soft tokens")
         if soft_tokens.ndim != 3 or soft_tokens.shape[::2] != (len(texts), hidden):
             raise UsageError(
                 f"soft tokens must be [{len(texts)}, N, {hidden}], not {list(soft_tokens.shape)}"
             )
         ids, mask = tokenize(self._tokenizer, texts, self.manifest.text, soft_tokens.shape[1])
-        vectors, states = self._session(TEXT_ENCODER).run(
-            ["vector", "token_states"],
-            {
-                "input_ids": ids,
-                "attention_mask": mask,
-                "soft_tokens": soft_tokens.astype(np.float32, copy=False),
-            },
+        feeds = {"input_ids": ids, "attention_mask": mask}
+        if self.manifest.has("soft_tokens"):
+            feeds["soft_tokens"] = soft_tokens.astype(np.float32, copy=False)
+        vectors, *states = self._session(TEXT_ENCODER).run(
+            list(self.manifest.graphs[TEXT_ENCODER]["outputs"]), feeds
         )
-        soft_mask = np.ones(soft_tokens.shape[:2], np.int64)
-        return TextEncoding(vectors, states, np.concatenate([mask, soft_mask], 1))
+        mask = np.concatenate([mask, np.ones(soft_tokens.shape[:2], np.int64)], 1)
+        unknown = np.zeros((*mask.shape, hidden), np.float32)
+        return TextEncoding(vectors, states[0] if states else unknown, mask)
 
     def read_query(self, text: str) -> Reading:
         """What of a sentence the text encoder does not know, and what is beyond its length."""
@@ -176,10 +177,13 @@ class Bundle:
     def encode_frames(
         self, images: Pixels | Sequence[Picture], *, regions: bool = True
     ) -> tuple[Vectors, NDArray[np.float32] | None]:
-        """Like :meth:`encode_images`, with region vectors float32 [n, R, D] beside them."""
+        """Like :meth:`encode_images`, with region vectors float32 [n, R, D] beside them; None where
+        they are not asked for or the image graph gives none.
+        """
         check_pictures(images)
         dims, threads = self.manifest.dimensions, self.threads or usable_threads()
         vectors = np.empty((len(images), dims.embedding), np.float32)
+        regions = regions and self.manifest.has("regions")
         shape = (len(images), dims.regions, dims.embedding)
         cells = np.empty(shape, np.float32) if regions else None
         names = ["vector", "regions"] if regions else ["vector"]
@@ -321,7 +325,7 @@ def check_graph(session: Session, role: str, manifest: Manifest) -> None:
     Raises:
         BundleDamaged: it takes or gives something else.
     """
-    dims = manifest.dimensions
+    dims, graph = manifest.dimensions, manifest.graphs[role]
     last = {"pixels": dims.image, "soft_tokens": dims.hidden, "token_states": dims.hidden}
     for name in ("vector", "regions", "query", "frames", "frame_regions"):
         last[name] = dims.embedding
@@ -329,6 +333,7 @@ def check_graph(session: Session, role: str, manifest: Manifest) -> None:
         ("takes", session.inputs, GRAPH_INPUTS[role]),
         ("gives", session.outputs, GRAPH_OUTPUTS[role]),
     ):
+        wanted = {name: wanted[name] for name in graph["inputs" if kind == "takes" else "outputs"]}
         if {name: len(shape) for name, shape in shapes.items()} != wanted:
             raise BundleDamaged(f"the {role} graph {kind} {shapes}, not {wanted}")
         for name, shape in shapes.items():
