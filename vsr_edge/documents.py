@@ -25,6 +25,7 @@ from vsr_edge.document_hits import CutDocument as CutDocument
 from vsr_edge.document_hits import OpenDocument as OpenDocument
 from vsr_edge.document_hits import SavedDocument as SavedDocument
 from vsr_edge.document_hits import SavedForgetDocument as SavedForgetDocument
+from vsr_edge.document_parts import BundleImportDocument as BundleImportDocument
 from vsr_edge.document_parts import (
     BundleName,
     ComparedFiles,

@@ -26,12 +26,12 @@ def one_by_one(graph: OnnxGraph) -> None:
         kind, dims = value.type.tensor_type.elem_type, _dims(value)
         inner = f"{value.name}/row"
         body.input.append(helper.make_tensor_value_info(inner, kind, dims[1:]))
-        body.node.append(_axis(graph, "Unsqueeze", inner, value.name, zero))
+        body.node.append(_axis("Unsqueeze", inner, value.name, zero))
     for value in outputs:
         kind, dims = value.type.tensor_type.elem_type, _dims(value)
         inner = f"{value.name}/row"
         body.output.append(helper.make_tensor_value_info(inner, kind, dims[1:]))
-        body.node.append(_axis(graph, "Squeeze", value.name, inner, zero))
+        body.node.append(_axis("Squeeze", value.name, inner, zero))
     # Rows come in by their own names: what the body calls so is its own.
     del graph.graph.node[:]
     graph.graph.node.append(
@@ -52,7 +52,7 @@ def _first_axis(graph: OnnxGraph) -> str | None:
     return None if graph.opset < 13 else graph.weight(np.int64([0]), "axis")
 
 
-def _axis(graph: OnnxGraph, op: str, value: str, out: str, axis: str | None) -> NodeProto:
+def _axis(op: str, value: str, out: str, axis: str | None) -> NodeProto:
     if axis is None:
         return helper.make_node(op, [value], [out], name=f"vsr/{op}/{out}", axes=[0])
     return helper.make_node(op, [value, axis], [out], name=f"vsr/{op}/{out}")

@@ -168,7 +168,7 @@ def cells_of(side: int) -> NDArray[np.bool_]:
 
 
 def cut_image(
-    graph: OnnxGraph, source: ImageInput, side: int, output: str, grid: Grid | None
+    graph: OnnxGraph, source: ImageInput, side: int, output: str, dim: int, grid: Grid | None
 ) -> None:
     """Give an image graph the ends of the runtime's contract, as far as it has them."""
     inner = graph.fresh("pixels")
@@ -178,10 +178,10 @@ def cut_image(
     graph.cast(PIXELS, source.kind, out=inner)
     regions = None if grid is None else _regions(graph, grid, output)
     graph.unit(output, "vector")
-    graph.give("vector", ["batch", "embedding"])
+    graph.give("vector", ["batch", dim])
     if regions is not None:
         graph.unit(regions, "regions")
-        graph.give("regions", ["batch", GRID * GRID, "embedding"])
+        graph.give("regions", ["batch", GRID * GRID, dim])
     graph.sort()
 
 

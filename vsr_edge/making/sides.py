@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ValueInfoProto
 
-from vsr_edge.errors import NoDualEncoder, ParityError
+from vsr_edge.errors import BundleDamaged, NoDualEncoder, ParityError
 from vsr_edge.making.graph_repairs import float_convolutions, one_by_one
 from vsr_edge.making.image_graph import (
     GRID,
@@ -36,6 +36,7 @@ from vsr_edge.making.text_graph import (
     find_parts,
     text_inputs,
 )
+from vsr_edge.runtime.session import Session, open_session
 
 TEXT_OUTPUTS = ("text_embeds", "l2norm_text_embeddings", "text_embeddings", "text_features")
 IMAGE_OUTPUTS = ("image_embeds", "l2norm_image_embeddings", "image_embeddings", "image_features")
@@ -68,18 +69,46 @@ class Side:
 
 
 class PublishedGraph:
-    """A published graph as it is run for comparison, whatever else it holds."""
+    """A published graph as it is run for comparison, whatever else it holds.
 
-    def __init__(self, path: Path, work: Path, given: Mapping[str, Any]) -> None:
+    Raises:
+        NoDualEncoder: it cannot be loaded.
+    """
+
+    def __init__(self, path: Path, work: Path, side: int, length: int) -> None:
+        """``side`` and ``length`` are of what the other side of a graph with both is given."""
         self.path, self.work = path, work
-        # What the other side of a graph with both must be given.
-        self._given = dict(given)
         self.notes: list[str] = []
-        self.whole = load(path)
+        self._other = {"pixels": (1, 3, side, side), "tokens": (1, length)}
+        self._session: Session | None = None
+        self._open()
+
+    def _open(self) -> Session:
+        if self._session is None:
+            try:
+                self._session = open_session({"": self.path})
+            except BundleDamaged as error:
+                if "ConvInteger" not in str(error) or self.notes:
+                    raise NoDualEncoder(f"{self.path.name} does not run: {error}") from error
+                # onnxruntime has no convolution of signed 8-bit numbers.
+                graph = load(self.path)
+                count = float_convolutions(graph)
+                self.path = graph.save(self.work / f"repaired-{self.path.name}")
+                self.notes.append(f"{count} convolutions of 8 bits compute in floating point")
+                return self._open()
+        return self._session
+
+    def close(self) -> None:
+        """Let go of its memory; it is loaded again if it is run again."""
+        self._session = None
 
     def output(self, names: Sequence[str], pooled: bool) -> str:
-        """The vector among what it gives."""
-        found = self.whole.outputs
+        """The vector among what it gives.
+
+        Raises:
+            NoDualEncoder: there is none.
+        """
+        found = self._open().outputs
         wanted = [*names, *_ALONE, *((_POOLED,) if pooled else ())]
         name = next((name for name in wanted if name in found), None)
         if name is None:
@@ -93,22 +122,21 @@ class PublishedGraph:
             )
         return name
 
-    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[Any]:
-        """What it gives; 8-bit convolutions that onnxruntime lacks are computed in floating point.
-
-        Raises:
-            NoDualEncoder: it does not run.
-        """
-        missing = {name: value for name, value in self._given.items() if name not in feeds}
-        found = runs(self.path, {**missing, **feeds}, outputs)
-        if isinstance(found, str) and "ConvInteger" in found:
-            count = float_convolutions(self.whole)
-            self.path = self.whole.save(self.work / f"repaired-{self.path.name}")
-            self.notes.append(f"{count} convolutions of 8 bits compute in floating point")
-            found = runs(self.path, {**missing, **feeds}, outputs)
-        if isinstance(found, str):
-            raise NoDualEncoder(f"{self.path.name} does not run: {found}")
-        return found
+    def run(self, feeds: Mapping[str, NDArray[Any]], output: str) -> NDArray[Any] | str:
+        """One output, or in one line why it does not run."""
+        session = self._open()
+        other = {}
+        for name, shape in session.inputs.items():
+            if name not in feeds:
+                kind = session.kinds[name]
+                like = self._other["pixels" if len(shape) == 4 else "tokens"]
+                other[name] = np.ones(like, kind)
+        try:
+            return np.asarray(session.run([output], {**other, **feeds})[0])
+        except MemoryError:
+            raise
+        except Exception as error:  # onnxruntime raises its own untyped exceptions
+            return f"{self.path.name} does not run: {str(error).splitlines()[0][:300]}"
 
 
 def make_text_side(
@@ -130,8 +158,7 @@ def make_text_side(
     inputs = _known(text_inputs(graph), published.path)
     ids, mask = (one[: inputs.batch] for one in rows)
     every = _rows_of(inputs.batch, rows)
-    expected = [published.run(inputs.feeds(*one), [output])[0] for one in every]
-    wanted = _unit(np.concatenate(expected))
+    wanted = _expected(published, [inputs.feeds(*one) for one in every], output)
     output = graph.without_norm(output)
     name = inputs.names[IDS]
     parts = find_parts(graph, output, name, inputs.feeds(ids, mask), published.work)
@@ -146,7 +173,7 @@ def make_text_side(
 
     def build(chosen: TextParts, in_turn: bool) -> list[str]:
         made = _part(published, output)
-        cut_text(made, inputs, output, chosen, filler)
+        cut_text(made, inputs, output, wanted.shape[1], chosen, filler)
         if in_turn:
             one_by_one(made)
         made.save(target)
@@ -217,15 +244,14 @@ def make_image_side(
             f"{published.path.name} takes {source.batch} pictures at a time, no more and no fewer: "
             "take an export with a free batch"
         )
-    expected = [published.run(source.feeds(one), [output])[0] for one in batches]
-    wanted = _unit(np.concatenate(expected))
+    wanted = _expected(published, [source.feeds(one) for one in batches], output)
     output = graph.without_norm(output)
     grid = find_grid(graph, output, source.name, source.feeds(batches[0]), published.work)
     side = pixels.shape[-1]
 
     def build(chosen: Any, in_turn: bool) -> list[str]:
         made = _part(published, output)
-        cut_image(made, source, side, output, chosen)
+        cut_image(made, source, side, output, wanted.shape[1], chosen)
         if in_turn:
             one_by_one(made)
         made.save(target)
@@ -288,6 +314,17 @@ def _first_that_holds(
 
 def _attempts(choices: Sequence[Any], batch: int | None) -> Iterator[tuple[Any, bool]]:
     return product(choices, (False, True) if batch == 1 else (False,))
+
+
+def _expected(
+    published: PublishedGraph, feeds: Sequence[Mapping[str, NDArray[Any]]], output: str
+) -> NDArray[np.float32]:
+    """The unit vectors that the published graph gives."""
+    found = [published.run(one, output) for one in feeds]
+    published.close()
+    if said := [one for one in found if isinstance(one, str)]:
+        raise NoDualEncoder(said[0])
+    return _unit(np.concatenate(found))
 
 
 def _part(published: PublishedGraph, output: str) -> OnnxGraph:

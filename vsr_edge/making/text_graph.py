@@ -163,12 +163,13 @@ def _values_of(graph: OnnxGraph, node: NodeProto) -> list[str]:
 
 
 def cut_text(
-    graph: OnnxGraph, inputs: TextInputs, output: str, parts: TextParts, filler: int
+    graph: OnnxGraph, inputs: TextInputs, output: str, dim: int, parts: TextParts, filler: int
 ) -> None:
     """Give a text graph the inputs and outputs of the runtime's contract, as far as it has them.
 
     Args:
         output: the value that is the sentence's vector [B, D], of any length.
+        dim: D.
         parts: entrance and states, as far as they are to be used.
         filler: the id of an ordinary word, which stands where soft tokens do.
     """
@@ -188,7 +189,7 @@ def cut_text(
     for what, name in inner.items():
         graph.cast(values[what], inputs.kinds[what], out=name)
     graph.unit(output, "vector")
-    graph.give("vector", ["batch", "embedding"])
+    graph.give("vector", ["batch", dim])
     if parts.states is not None:
         picked = parts.states if back is None else _pick(graph, parts.states, back)
         graph.cast(picked, TensorProto.FLOAT, out="token_states")
