@@ -333,7 +333,7 @@ class MeanPicturesOf(nn.Module):
 def publish_chinese(folder: Path) -> None:
     """One graph of optimum's; BERT for sentences, its first token pooled."""
     from optimum.exporters.onnx import main_export
-    from transformers import ChineseCLIPConfig, ChineseCLIPModel, ChineseCLIPImageProcessor
+    from transformers import ChineseCLIPConfig, ChineseCLIPImageProcessor, ChineseCLIPModel
 
     torch.manual_seed(0)
     tokenizer = _bert_tokenizer()
