@@ -26,6 +26,7 @@ from vsr_edge.document_hits import OpenDocument as OpenDocument
 from vsr_edge.document_hits import SavedDocument as SavedDocument
 from vsr_edge.document_hits import SavedForgetDocument as SavedForgetDocument
 from vsr_edge.document_parts import (
+    BundleCost,
     BundleName,
     ComparedFiles,
     Difference,
@@ -266,6 +267,9 @@ class BundleShowDocument(Document):
     licence: Text
     files: dict[str, ManifestFile]
     dims: dict[str, int]
+    measured: list[BundleCost] = Field(
+        default=[], description="With --measure: its cost, and that of the built-in bundle."
+    )
 
 
 class BundleVerifyDocument(Document):

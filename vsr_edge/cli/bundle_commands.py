@@ -29,22 +29,40 @@ BundleArgument = Annotated[
 
 
 @bundle_app.command("show")
-def bundle_show(bundle: BundleArgument = "lite", json_output: JsonOption = False) -> None:
+def bundle_show(
+    bundle: BundleArgument = "lite",
+    measure: Annotated[
+        bool,
+        option("Measure what it takes here, beside the built-in one: a few seconds.", "--measure"),
+    ] = False,
+    provider: ProviderOption = None,
+    json_output: JsonOption = False,
+) -> None:
     """Show a bundle's manifest: files, dimensions, measured parity, where it comes from.
 
+    With --measure also what a frame, a query and a turn of the search take on this machine.
+
     Example: [bold]vsr-edge bundle show[/bold]
+
+    Example: [bold]vsr-edge bundle show ./my-bundle --measure[/bold]
     """
     from vsr_edge.bundle.locate import bundle_name, find_bundle
     from vsr_edge.bundle.manifest import read_manifest
+    from vsr_edge.cli.cost_table import cost_table, measured_beside
 
     folder = find_bundle(bundle)
     manifest = read_manifest(folder)
     name = bundle_name(folder)
     shown = {key: value for key, value in manifest.raw.items() if key != "golden"}
+    if provider is not None and not measure:
+        raise UsageError("--provider says what to measure with: add --measure")
+    costs = measured_beside(bundle, provider) if measure else []
     answer(
         json_output,
-        lambda of: of.BundleShowDocument(folder=folder, bundle_name=name, **shown),
-        lambda: print_tables(*_manifest_tables(folder, name, manifest)),
+        lambda of: of.BundleShowDocument(folder=folder, bundle_name=name, measured=costs, **shown),
+        lambda: print_tables(
+            *_manifest_tables(folder, name, manifest), *([cost_table(costs)] if costs else [])
+        ),
     )
 
 
