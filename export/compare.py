@@ -17,8 +17,8 @@ from torch import nn
 
 from export.contract import ExportError, Feeds, Graph, ParityError, Source
 from export.feeds import CALIBRATION_NAMES, image_feeds, sentences, text_feed
+from vsr_edge.bundle.golden import golden_picture
 from vsr_edge.bundle.manifest import IMAGE_ENCODER, TEXT_ENCODER
-from vsr_edge.bundle.verify import golden_picture
 from vsr_edge.runtime.session import open_session
 
 # Largest difference of any number from PyTorch's, relative to the tensor's largest where that is

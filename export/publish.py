@@ -16,6 +16,7 @@ import numpy as np
 
 from export.contract import FILE_OF, HEADS, ExportError, Graph
 from vsr_edge.archive import Archive
+from vsr_edge.bundle.golden import golden_picture
 from vsr_edge.bundle.locate import sha256_of, verify_bundle
 from vsr_edge.bundle.manifest import (
     FORMAT,
@@ -29,7 +30,6 @@ from vsr_edge.bundle.manifest import (
 )
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.bundle.stage import publish, staging, write_manifest
-from vsr_edge.bundle.verify import golden_picture
 
 GOLDEN_TEXTS = (
     "a man puts a red box on the shelf",

@@ -228,6 +228,14 @@ class ManifestFile(Part):
     precision: Text | None
 
 
+class GoldenCheck(Part):
+    """How near what a provider computes here is to the bundle's golden vectors: lowest cosines."""
+
+    provider: Text
+    text_cosine: float
+    image_cosine: float
+
+
 class FoundBundle(Part):
     """A bundle on this machine; ``problem`` says why it cannot be used, if so."""
 

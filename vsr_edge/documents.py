@@ -37,6 +37,7 @@ from vsr_edge.document_parts import (
     Figures,
     FileReport,
     FoundBundle,
+    GoldenCheck,
     HeldBack,
     Interval,
     LineId,
@@ -234,6 +235,9 @@ class DoctorDocument(Document):
     bundle: Text | None = Field(description="Its id or name, and whether it is sound.")
     bundle_name: Text
     bundle_id: Text | None = Field(description="Null if it cannot be used.")
+    golden: list[GoldenCheck] = Field(
+        description="For the provider of the settings, and for what auto takes if that is another."
+    )
     archive: Text
     archive_state: Text | None
     missing: int | None = Field(description="How many indexed files are gone; null: no archive.")
