@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field
 
 from vsr_edge.bundle.locate import bundle_name, name_of_id
+from vsr_edge.document_bundles import BundleCompareDocument as BundleCompareDocument
 from vsr_edge.document_hits import AlertDocument as AlertDocument
 from vsr_edge.document_hits import CutDocument as CutDocument
 from vsr_edge.document_hits import OpenDocument as OpenDocument

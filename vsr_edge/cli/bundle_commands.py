@@ -1,4 +1,4 @@
-"""The commands about model bundles: `bundle show`, `verify`, `list`, `pack` and `pull`."""
+"""The commands about model bundles: `bundle show`, `verify`, `list`, `pack`, `pull`, and others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vsr_edge.cli.compare_command import bundle_compare
 from vsr_edge.cli.console import answer, say, terminate_like_ctrl_c
 from vsr_edge.cli.options import App, JsonOption, ProviderOption, argument, option
 from vsr_edge.cli.tables import Column, Table, megabytes, pairs, print_tables
@@ -303,3 +304,6 @@ def bundle_pull(
         f"{bundle_title(called, pulled.bundle_id)}: {state} {pulled.folder}; to use it: "
         f"--bundle {called}"
     )
+
+
+bundle_app.command("compare")(bundle_compare)
