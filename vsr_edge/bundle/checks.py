@@ -19,7 +19,7 @@ def check_graph(session: Session, role: str, manifest: Manifest) -> None:
     Raises:
         BundleDamaged: it takes or gives something else.
     """
-    dims = manifest.dimensions
+    dims, graph = manifest.dimensions, manifest.graphs[role]
     last = {"pixels": dims.image, "soft_tokens": dims.hidden, "token_states": dims.hidden}
     for name in ("vector", "regions", "query", "frames", "frame_regions"):
         last[name] = dims.embedding
@@ -27,6 +27,7 @@ def check_graph(session: Session, role: str, manifest: Manifest) -> None:
         ("takes", session.inputs, GRAPH_INPUTS[role]),
         ("gives", session.outputs, GRAPH_OUTPUTS[role]),
     ):
+        wanted = {name: wanted[name] for name in graph["inputs" if kind == "takes" else "outputs"]}
         if {name: len(shape) for name, shape in shapes.items()} != wanted:
             raise BundleDamaged(f"the {role} graph {kind} {shapes}, not {wanted}")
         for name, shape in shapes.items():

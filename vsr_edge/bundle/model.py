@@ -134,6 +134,8 @@ class Bundle:
         hidden = self.manifest.dimensions.hidden
         if soft_tokens is None:
             soft_tokens = np.zeros((len(texts), 0, hidden), np.float32)
+        elif not self.manifest.has("soft_tokens"):
+            raise UsageError(f"the text graph of {self.bundle_id} has no entrance for soft tokens")
         if soft_tokens.ndim != 3 or soft_tokens.shape[::2] != (len(texts), hidden):
             raise UsageError(
                 f"soft tokens must be [{len(texts)}, N, {hidden}], not {list(soft_tokens.shape)}"
@@ -145,16 +147,14 @@ class Bundle:
     ) -> tuple[Floats, Floats, NDArray[np.int64]]:
         """The fields of a ``TextEncoding``."""
         ids, mask = tokenize(self._tokenizer, texts, self.manifest.text, soft_tokens.shape[1])
-        vectors, states = session.run(
-            ["vector", "token_states"],
-            {
-                "input_ids": ids,
-                "attention_mask": mask,
-                "soft_tokens": soft_tokens.astype(np.float32, copy=False),
-            },
-        )
-        soft_mask = np.ones(soft_tokens.shape[:2], np.int64)
-        return vectors, states, np.concatenate([mask, soft_mask], 1)
+        feeds = {"input_ids": ids, "attention_mask": mask}
+        if self.manifest.has("soft_tokens"):
+            feeds["soft_tokens"] = soft_tokens.astype(np.float32, copy=False)
+        outputs = list(self.manifest.graphs[TEXT_ENCODER]["outputs"])
+        vectors, *states = session.run(outputs, feeds)
+        mask = np.concatenate([mask, np.ones(soft_tokens.shape[:2], np.int64)], 1)
+        unknown = np.zeros((*mask.shape, self.manifest.dimensions.hidden), np.float32)
+        return vectors, states[0] if states else unknown, mask
 
     def read_query(self, text: str) -> Reading:
         """What of a sentence the text encoder does not know, and what is beyond its length."""
@@ -191,10 +191,13 @@ class Bundle:
     def encode_frames(
         self, images: Pixels | Sequence[Picture], *, regions: bool = True
     ) -> tuple[Vectors, NDArray[np.float32] | None]:
-        """Like :meth:`encode_images`, with region vectors float32 [n, R, D] beside them."""
+        """Like :meth:`encode_images`, with region vectors float32 [n, R, D] beside them; None where
+        they are not asked for or the image graph gives none.
+        """
         check_pictures(images)
         dims, threads = self.manifest.dimensions, self.threads or usable_threads()
         vectors = np.empty((len(images), dims.embedding), np.float32)
+        regions = regions and self.manifest.has("regions")
         shape = (len(images), dims.regions, dims.embedding)
         cells = np.empty(shape, np.float32) if regions else None
         names = ["vector", "regions"] if regions else ["vector"]
@@ -327,7 +330,7 @@ class Bundle:
         pictures = [golden_picture(one.seed, side) for one in told]
         pixels = to_input(pictures, side, self.manifest.preprocessing, self.threads or 1)
         pixels = pixels[np.arange(session.provider.filled(count)) % count]
-        return session.run(["vector", "regions"], {"pixels": pixels})
+        return session.run(self.manifest.graphs[IMAGE_ENCODER]["outputs"], {"pixels": pixels})
 
     def _golden_texts(self, session: Session, told: Sequence[GoldenText]) -> Sequence[Floats]:
         none = np.zeros((len(told), 0, self.manifest.dimensions.hidden), np.float32)

@@ -4,10 +4,7 @@ graph run once.
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
-from numpy.typing import NDArray
 
 from vsr_edge.bundle.golden import GOLDEN_COSINE, GoldenReport, golden_picture, lowest_cosine
 from vsr_edge.bundle.manifest import GROUNDING, REFINER
@@ -86,8 +83,9 @@ def _run_once(bundle: Bundle) -> None:
     bundle.encode_images(dot)
     vectors, regions = bundle.encode_frames(dot)
     query = bundle.encode_queries(["a " * min(dims.max_tokens, LONGEST_QUERY)])
-    cells = cast("NDArray[np.float32]", regions)  # None only where they were not asked for
-    frame = Footage(vectors[:, None], cells[:, None], np.ones((1, 1), np.float32))
+    if regions is None:  # nor are there heads then
+        return
+    frame = Footage(vectors[:, None], regions[:, None], np.ones((1, 1), np.float32))
     if GROUNDING in bundle.manifest.files:
         bundle.judge(query, frame)
     if REFINER in bundle.manifest.files:

@@ -11,6 +11,7 @@ import typer
 
 from vsr_edge.cli.compare_command import bundle_compare
 from vsr_edge.cli.console import answer, say, terminate_like_ctrl_c
+from vsr_edge.cli.import_command import bundle_import
 from vsr_edge.cli.options import App, JsonOption, ProviderOption, argument, option
 from vsr_edge.cli.tables import Column, Table, megabytes, pairs, print_tables
 from vsr_edge.errors import BundleError, UsageError
@@ -23,6 +24,8 @@ bundle_app = App(
     help="Look at model bundles, verify them, carry and pull them.\n\n"
     "Example: [bold]vsr-edge bundle list[/bold]",
 )
+
+bundle_app.command("import")(bundle_import)
 
 BundleArgument = Annotated[
     str, argument("A built-in or installed name, or a folder.", metavar="BUNDLE")

@@ -159,8 +159,8 @@ def _encoded(
                 failed = summary.failed[0]
                 raise ArchiveError(
                     f"{len(summary.failed)} of the archive's videos cannot be read any more, "
-                    f"{failed.path} for one ({failed.reason}), so that the two would not search the same "
-                    "footage: mount their drive, or forget them (`vsr-edge prune`)"
+                    f"{failed.path} for one ({failed.reason}), so that the two would not search "
+                    "the same footage: mount their drive, or forget them (`vsr-edge prune`)"
                 )
     return Archive(settings)
 

@@ -129,10 +129,20 @@ def parse_provider(text: str) -> list[Provider]:
     return [provider.given(options)]
 
 
+# What onnxruntime calls the types of tensors; "tensor(float)" is the rest.
+_KINDS: dict[str, type[np.generic]] = {
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(float16)": np.float16,
+    "tensor(bool)": np.bool_,
+}
+
+
 class Session:
     """A loaded graph on one provider; safe to share by threads.
 
-    ``inputs`` and ``outputs``: the graph's names with the shape of each.
+    ``inputs`` and ``outputs``: the graph's names with the shape of each; ``kinds``: the types of
+    its inputs.
     """
 
     def __init__(self, session: ort.InferenceSession, provider: Provider, precision: str) -> None:
@@ -143,6 +153,8 @@ class Session:
         self.precision = precision
         self.inputs: dict[str, list[Any]] = {t.name: t.shape for t in session.get_inputs()}
         self.outputs: dict[str, list[Any]] = {t.name: t.shape for t in session.get_outputs()}
+        types = {t.name: t.type for t in session.get_inputs()}
+        self.kinds = {name: _KINDS.get(kind, np.float32) for name, kind in types.items()}
 
     def run(
         self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]]
