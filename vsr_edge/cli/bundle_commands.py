@@ -13,6 +13,7 @@ from vsr_edge.cli.compare_command import bundle_compare
 from vsr_edge.cli.console import answer, say, terminate_like_ctrl_c
 from vsr_edge.cli.import_command import bundle_import
 from vsr_edge.cli.options import App, JsonOption, ProviderOption, argument, option
+from vsr_edge.cli.recommend_command import bundle_recommend
 from vsr_edge.cli.tables import Column, Table, megabytes, pairs, print_tables
 from vsr_edge.errors import BundleError, UsageError
 
@@ -310,3 +311,4 @@ def bundle_pull(
 
 
 bundle_app.command("compare")(bundle_compare)
+bundle_app.command("recommend")(bundle_recommend)
