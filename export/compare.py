@@ -15,8 +15,8 @@ from torch import nn
 
 from export.contract import ExportError, Source
 from export.feeds import CALIBRATION_NAMES, image_feeds, sentences, text_feed
+from vsr_edge.bundle.golden import golden_picture
 from vsr_edge.bundle.manifest import IMAGE_ENCODER, TEXT_ENCODER
-from vsr_edge.bundle.verify import golden_picture
 from vsr_edge.errors import ParityError
 from vsr_edge.making.gate import Feeds, Graph, run_graph
 from vsr_edge.runtime.session import open_session

@@ -87,6 +87,8 @@ def test_every_command_prints_what_is_described(work: Path) -> None:
 def test_every_command_about_bundles_prints_what_is_described(work: Path) -> None:
     here = {"XDG_DATA_HOME": str(work / "data")}
     described(succeed("bundle", "show", "--json"), "bundle-show")
+    measured = described(succeed("bundle", "show", "--measure", "--json"), "bundle-show")
+    assert [one["bundle_name"] for one in measured["measured"]] == ["lite"]
     described(succeed("bundle", "verify", "--json"), "bundle-verify")
     packed = succeed("bundle", "pack", "lite", "--out", work / "lite.tar", "--json")
     described(packed, "bundle-pack")

@@ -31,8 +31,8 @@ class KnownEncoder:
     """A dual encoder to import.
 
     ``languages`` are codes of ISO 639, or "multilingual"; ``dimensions`` D, ``image`` the side in
-    pixels, ``parameters`` millions; ``megabytes`` by precision: image side, text side. Without
-    ``graphs`` none are known that are published.
+    pixels, ``parameters`` millions; ``megabytes`` by precision: image side, text side;
+    ``gflops`` for a picture, reckoned. Without ``graphs`` none are known that are published.
     """
 
     name: PlainName
@@ -48,6 +48,7 @@ class KnownEncoder:
     folder: str = "onnx"
     graphs: bool = True
     megabytes: dict[str, tuple[Size, Size]] = Field(default_factory=dict)
+    gflops: Annotated[float, Field(gt=0)] | None = None
     figures: tuple[Figure, ...] = ()
 
     def speaks(self, language: str) -> bool:

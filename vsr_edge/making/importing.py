@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vsr_edge.bundle.golden import golden_picture
 from vsr_edge.bundle.manifest import (
     IMAGE_ENCODER,
     SOFT_TOKENS,
@@ -23,7 +24,6 @@ from vsr_edge.bundle.manifest import (
     TOKENIZER,
 )
 from vsr_edge.bundle.model import Bundle
-from vsr_edge.bundle.verify import golden_picture
 from vsr_edge.errors import NoDualEncoder, ParityError, UsageError
 from vsr_edge.making.gate import MIN_MEAN_COSINE, Feeds, Graph, pass_gate
 from vsr_edge.making.image_graph import GRID, PIXELS

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vsr_edge.bundle.golden import golden_picture
 from vsr_edge.bundle.locate import sha256_of, verify_bundle
 from vsr_edge.bundle.manifest import (
     FORMAT,
@@ -22,7 +23,6 @@ from vsr_edge.bundle.manifest import (
 )
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.bundle.stage import publish, staging, write_manifest
-from vsr_edge.bundle.verify import golden_picture
 from vsr_edge.making.gate import Graph
 
 GOLDEN_TEXTS = (

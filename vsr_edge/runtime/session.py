@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -193,17 +193,23 @@ class Session:
 
 
 def open_session(
-    variants: Mapping[str, Path], *, provider: str = "cpu", threads: int = 0
+    variants: Mapping[str, Path],
+    *,
+    provider: str = "cpu",
+    threads: int = 0,
+    check: Callable[[Session], object] | None = None,
 ) -> Session:
     """Load a graph; ``threads`` 0 takes all that the process may use.
 
     Args:
         variants: the same graph by precision; the one that suits the provider best is taken.
             "auto" passes over providers that it would not suit at all.
+        check: looks at what was loaded, and may refuse it by a ``ProviderError``; "auto" then
+            tries the next.
 
     Raises:
         UsageError: an unknown provider.
-        ProviderError: the provider is missing, or is there but does not start.
+        ProviderError: the provider is missing, is there but does not start, or was refused.
         BundleDamaged: onnxruntime cannot read the file.
     """
     refused: list[str] = []
@@ -214,7 +220,10 @@ def open_session(
             continue
         precision = next((one for one in wanted if one in variants), next(iter(variants)))
         try:
-            return _start(variants[precision], choice, precision, threads)
+            session = _start(variants[precision], choice, precision, threads)
+            if check is not None:
+                check(session)
+            return session
         except ProviderError as error:
             refused.append(str(error))
     raise ProviderError("; ".join(refused))
