@@ -218,7 +218,7 @@ def publish_together(family: str, folder: Path) -> None:
     shutil.copy(made / "model.onnx", folder / "onnx")
 
 
-def publish_mobileclip(folder: Path) -> None:
+def publish_mobileclip(folder: Path, opset: int = 17) -> None:
     """A configuration that says nothing, sentences of fixed length, pixels from 0 to 1."""
     torch.manual_seed(0)
     words = json.loads((_clip_tokenizer_of(folder) / "tokenizer.json").read_text())["model"]
@@ -229,14 +229,14 @@ def publish_mobileclip(folder: Path) -> None:
         graphs / "text_model.onnx",
         {"input_ids": (ids, BATCH)},
         {"text_embeds": BATCH},
-        17,
+        opset,
     )
     export(
         ConvolutionalPictures(),
         graphs / "vision_model.onnx",
         {"pixel_values": (PIXELS, BATCH)},
         {"image_embeds": BATCH},
-        17,
+        opset,
     )
     _write(folder, "config.json", {"model_type": "clip"})
     preparing = {
