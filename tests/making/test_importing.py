@@ -285,7 +285,7 @@ def test_weights_beside_the_graph_are_taken_in(shelf: Path, tmp_path: Path) -> N
 
 
 def test_an_old_opset_is_cut_too(tmp_path: Path) -> None:
-    made_here.publish_mobileclip(tmp_path / "old", opset=12)
+    made_here.publish_jina(tmp_path / "old", opset=12)
     imported(tmp_path / "old", tmp_path / "bundle")
     manifest = verify_bundle(tmp_path / "bundle")
     assert (manifest.dimensions.soft_tokens, manifest.dimensions.regions) == (8, 9)
