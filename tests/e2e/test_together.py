@@ -26,6 +26,9 @@ def work(tmp_path: Path, demo_archive: Path) -> Path:
     [
         (["a street, then a bicycle", "--not", "a dog"], "several parts takes no picture"),
         ([QUERY, "--then", "a dog", "--like", "bikes.mp4@1"], "several parts takes no picture"),
+        ([QUERY, "--then", "a dog", "--max-ms", "50"], "not refined, which --max-ms would"),
+        ([QUERY, "--and", "a dog", "--max-turns", "2"], "not refined, which --max-turns would"),
+        ([QUERY, "--then", "a dog", "--rocchio"], "not refined, which --rocchio would"),
         (["--text", "fire door", "--then", "a street"], "--text looks for words alone"),
         (["--text", "fire door", "--without", "a dog"], "--text looks for words alone"),
         (["--text", "fire door", "--min-score", "0.5"], "words have no score"),
@@ -44,6 +47,14 @@ def test_what_does_not_go_together_is_refused(
     assert (ended.code, ended.out) == (2, ""), ended
     assert message in ended.err
     assert {path.name for path in work.iterdir()} == {"archive"}
+
+
+def test_limits_of_turns_are_said_to_mean_nothing_for_a_sentence_with_parts(work: Path) -> None:
+    limits = ("--rocchio", "--max-ms", "500", "-a", work / "archive")
+    ended = run("search", "a street, then a bicycle", *limits)
+    assert "not refined, which --max-ms and --rocchio would be about; --literal" in ended.err
+    for query in (("a street, then a bicycle", "--literal"), ("a street",)):
+        assert "not refined" not in run("search", *query, *limits).err
 
 
 def test_cuts_of_what_is_named_take_no_filters(work: Path, demo_clips: list[Path]) -> None:
