@@ -81,6 +81,21 @@ def test_feedback_on_parts_wants_a_sentence(work: Path) -> None:
     assert "had several parts" in ended.err
 
 
+def test_feedback_on_words_alone_wants_a_sentence(tmp_path: Path, demo_clips: list[Path]) -> None:
+    clip, at = tmp_path / "a.mp4", ("-a", tmp_path / "archive")
+    shutil.copy(demo_clips[0], clip)
+    clip.with_suffix(".srt").write_text("1\n00:00:01,000 --> 00:00:03,000\nfire door\n", "utf-8")
+    succeed("index", clip, *at)
+    succeed("search", "--text", "fire door", *at)
+    ended = run("search", "--good", "1", *at)
+    assert (ended.code, ended.out) == (2, "")
+    assert "by words alone" in ended.err
+    # What is seen there may be liked for all that.
+    assert run("search", QUERY, "--good", "1", *at).code != 2
+    succeed("search", "the fire door", *at)
+    assert run("search", "--good", "1", *at).code != 2
+
+
 def test_a_line_of_queries_that_cannot_be_read_is_one_of_them(work: Path) -> None:
     lines = ['{"query": "a", "video": "\\ud800"}', "[" * 200_000, json.dumps({"query": QUERY})]
     (work / "lines").write_text("\n".join(lines), "utf-8")

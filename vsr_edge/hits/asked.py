@@ -91,8 +91,8 @@ def with_feedback(
         raise UsageError("the last query had several parts: say one sentence with --good and --bad")
     if query is None and (turns := last.get("turns")) and turns[0].get("action") == LOOK_UP:
         raise UsageError(
-            "the last answer was by words alone, which --good and --bad cannot refine: say a sentence "
-            "for what is to be seen with them"
+            "the last answer was by words alone, and --good and --bad are of what is seen: say a "
+            "sentence for that with them"
         )
     former = query_of(last.get("asked") or {}) if query is None else query
     judged = {*liked, *rejected}
