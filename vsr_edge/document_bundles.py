@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -43,6 +43,25 @@ class BundleShowDocument(Document):
     measured: list[BundleCost] = Field(
         default=[], description="With --measure: its cost, and that of the built-in bundle."
     )
+
+
+class BundleImportDocument(Document):
+    """A bundle that was made of published graphs."""
+
+    schema_: Literal["vsr-edge/bundle-import/1"] = schema("vsr-edge/bundle-import/1")
+    folder: Text
+    bundle_name: BundleName
+    id: Text
+    licence: Text
+    bytes: int = Field(description="Of all files that the manifest names.")
+    precisions: dict[str, Text] = Field(description="By part: fp32, fp16 or int8.")
+    soft_tokens: int = Field(description="0: the text graph has no entrance for them.")
+    regions: int = Field(description="Vectors of parts of a picture; 0: the image graph has none.")
+    left_out: dict[str, Text] = Field(description="What the graphs do not give, and why.")
+    parity: dict[str, Any] = Field(
+        description="By part: the largest difference to the published graph, and to fp32."
+    )
+    measured: list[BundleCost] = Field(description="Its cost, and that of the built-in bundle.")
 
 
 class BundleVerifyDocument(Document):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -342,21 +342,3 @@ class ComparedFiles(Part):
 
     a: Text
     b: Text
-
-
-class BundleImportDocument(Document):
-    """A bundle that was made of published graphs."""
-
-    schema_: Literal["vsr-edge/bundle-import/1"] = schema("vsr-edge/bundle-import/1")
-    folder: Text
-    bundle_name: BundleName
-    id: Text
-    licence: Text
-    bytes: int = Field(description="Of all files that the manifest names.")
-    precisions: dict[str, Text] = Field(description="By part: fp32, fp16 or int8.")
-    soft_tokens: int = Field(description="0: the text graph has no entrance for them.")
-    regions: int = Field(description="Vectors of parts of a picture; 0: the image graph has none.")
-    left_out: dict[str, Text] = Field(description="What the graphs do not give, and why.")
-    parity: dict[str, Any] = Field(
-        description="By part: the largest difference to the published graph, and to fp32."
-    )

@@ -21,6 +21,7 @@ from pydantic import Field
 
 from vsr_edge.bundle.locate import bundle_name, name_of_id
 from vsr_edge.document_bundles import BundleCompareDocument as BundleCompareDocument
+from vsr_edge.document_bundles import BundleImportDocument as BundleImportDocument
 from vsr_edge.document_bundles import BundleListDocument as BundleListDocument
 from vsr_edge.document_bundles import BundlePackDocument as BundlePackDocument
 from vsr_edge.document_bundles import BundlePullDocument as BundlePullDocument
@@ -32,7 +33,6 @@ from vsr_edge.document_hits import CutDocument as CutDocument
 from vsr_edge.document_hits import OpenDocument as OpenDocument
 from vsr_edge.document_hits import SavedDocument as SavedDocument
 from vsr_edge.document_hits import SavedForgetDocument as SavedForgetDocument
-from vsr_edge.document_parts import BundleImportDocument as BundleImportDocument
 from vsr_edge.document_parts import (
     BundleName,
     ComparedFiles,

@@ -37,7 +37,7 @@ def bundle_import(
         str,
         argument(
             "A folder with published ONNX graphs, OWNER/NAME on the hub, or a name that "
-            "`bundle list` knows.",
+            "`bundle recommend` knows.",
             metavar="SOURCE",
         ),
     ],
@@ -89,6 +89,7 @@ def bundle_import(
     from vsr_edge.bundle.hub import HubSource
     from vsr_edge.bundle.locate import bundle_name, bundle_title, install_target
     from vsr_edge.bundle.registry import REPOSITORY
+    from vsr_edge.cli.cost_table import cost_table, measured_beside
     from vsr_edge.making.importing import ImportOptions, import_bundle
     from vsr_edge.making.published import Files, FolderFiles, HubFiles, read_published
 
@@ -113,7 +114,7 @@ def bundle_import(
         else:
             raise UsageError(
                 f"{source!r} is no folder, no OWNER/NAME on the hub, and no name that `vsr-edge "
-                "bundle list` knows"
+                "bundle recommend` knows"
             )
         called = name or (source if known is not None else files.origin.rsplit("/", 1)[-1])
         target = out.expanduser() if out is not None else install_target(called)
@@ -130,6 +131,8 @@ def bundle_import(
         with import_bundle(read_published(files, at), target, options, say) as made:
             manifest = made.manifest
         shown = bundle_name(target)
+        say("measuring what it takes on this machine, beside the built-in bundle")
+        costs = measured_beside(shown)
         left_out = manifest.raw["provenance"]["left_out"]
         answer(
             json_output,
@@ -144,8 +147,9 @@ def bundle_import(
                 regions=manifest.dimensions.regions,
                 left_out=left_out,
                 parity=manifest.raw["parity"],
+                measured=costs,
             ),
-            lambda: print_tables(_table(manifest)),
+            lambda: print_tables(_table(manifest), cost_table(costs)),
         )
         say(
             f"{bundle_title(shown, manifest.bundle_id)}: imported into {target}; licence: "

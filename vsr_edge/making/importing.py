@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,45 +29,20 @@ from vsr_edge.making.gate import MIN_MEAN_COSINE, Feeds, Graph, pass_gate
 from vsr_edge.making.image_graph import GRID, PIXELS
 from vsr_edge.making.onnx_graph import load
 from vsr_edge.making.published import CALLED, Published, preprocessing_of
+from vsr_edge.making.reading import Reading, read_text
 from vsr_edge.making.sides import (
-    TEXT_OUTPUTS,
     PublishedGraph,
-    Rows,
     Side,
     make_image_side,
     make_text_side,
 )
-from vsr_edge.making.text_graph import IDS, MASK, SOFT, TextInputs, text_inputs
+from vsr_edge.making.text_graph import IDS, MASK, SOFT
 from vsr_edge.making.write import write_bundle
 from vsr_edge.runtime.preprocess import Preprocessing, to_input
-from vsr_edge.runtime.tokens import (
-    LEAST_ROOM,
-    TextInput,
-    copy_tokenizer,
-    set_up_tokenizer,
-    tokenize,
-)
 
 Notify = Callable[[str], None]
 AUTO = "auto"
-# What sentences are cut to where neither graph nor tokenizer says it, by family.
-_USUAL_LENGTHS = {
-    "siglip": 64,
-    "siglip2": 64,
-    "chinese_clip": 52,
-    "jina_clip": 512,
-}
-_USUAL_LENGTH = 77
-# A tokenizer that says more than this says nothing.
-_LONGEST = 100_000
-# Below this cosine, a sentence that is padded is another sentence to the encoder.
-_SAME = 0.98
-# Of several words each, and of several lengths.
-_SENTENCES = (
-    "a man puts a red box on the shelf",
-    "two dogs run across a field of snow in the morning",
-    "an empty corridor of a hotel at night",
-)
+# What precisions are compared on, beside generated pictures.
 _MORE = (
     "a woman rides a bicycle along the river",
     "children play football in a park",
@@ -84,6 +59,8 @@ _MORE = (
     "a crowd in front of a stage",
 )
 _GATE_PICTURES = 24
+# So many tokens are given to the other side of a graph with both.
+_OTHER_SIDE = 16
 
 
 @dataclass(frozen=True)
@@ -110,22 +87,6 @@ class ImportOptions:
     fit: str | None = None
 
 
-@dataclass
-class _Reading:
-    """How sentences become rows, for this encoder."""
-
-    tokenizer: Path
-    text: TextInput
-    limit: int
-    filler: int = 0
-    rows: Rows = field(default_factory=lambda: (np.zeros((0, 0), np.int64),) * 2)
-
-    def tokens(self, texts: Sequence[str], soft: int = 0) -> Rows:
-        loaded = set_up_tokenizer(self.tokenizer, self.limit, self.text)
-        found = tokenize(loaded, texts, self.text, soft)
-        return found.ids, found.mask
-
-
 def import_bundle(
     published: Published, out: Path, options: ImportOptions, notify: Notify = lambda _: None
 ) -> Bundle:
@@ -149,7 +110,7 @@ def import_bundle(
         graphs, parity = maker.make(wanted)
         return write_bundle(
             out,
-            {**graphs, TOKENIZER: [Graph(maker.reading.tokenizer, None)]},
+            {**graphs, TOKENIZER: [Graph(maker.reading.file, None)]},
             maker.fields() | {"parity": parity},
         )
 
@@ -176,9 +137,9 @@ class _Maker:
         self.options, self.notify = options, notify
         self.made: dict[tuple[str, str], Side] = {}
         self.chosen: dict[str, Side] = {}
-        self.preprocessing: Preprocessing | None = None
+        self.preprocessing: Preprocessing
+        self.reading: Reading
         self.side = 0
-        self.reading = _Reading(work / "tokenizer.json", TextInput(0, "", None, False), 0)
 
     def make(self, wanted: Sequence[str]) -> tuple[dict[str, list[Graph]], dict[str, Any]]:
         """Both graphs, and what the manifest says of them."""
@@ -211,7 +172,6 @@ class _Maker:
         """Of the manifest, but for the parity."""
         published, options = self.published, self.options
         text, image = self.chosen[TEXT_ENCODER], self.chosen[IMAGE_ENCODER]
-        assert self.preprocessing is not None
         origin = published.files.origin
         unknown = "unknown: see the source of the weights"
         sides = {TEXT_ENCODER: text, IMAGE_ENCODER: image}
@@ -266,73 +226,9 @@ class _Maker:
                 preprocessing.filter,
             )
         self.preprocessing = preprocessing
-        self._read_text(precision)
-
-    def _read_text(self, precision: str) -> None:
-        published, family = self.published, self.published.family
-        look_up = copy_tokenizer(
-            published.tokenizer,
-            self.reading.tokenizer,
-            small_letters=family.startswith("siglip"),
-        )
-        token = published.tokenizer_settings.get("pad_token")
-        token = token.get("content") if isinstance(token, dict) else token
-        number = look_up(token) if token else None
-        if number is None:
-            number = int(published.side_config("text").get("pad_token_id") or 0)
         path = published.graph(precision, TEXT_ENCODER)
-        graph = PublishedGraph(path, self.work, self.side, _USUAL_LENGTH)
-        output = graph.output(TEXT_OUTPUTS, family.startswith("siglip"))
-        whole = load(graph.path)
-        whole.keep([output])
-        inputs = text_inputs(whole)
-        del whole
-        if isinstance(inputs, str):
-            raise NoDualEncoder(f"{path.name} cannot be used: {inputs}")
-
-        def reading(limit: int, fill: bool) -> _Reading:
-            text = TextInput(number, str(token or ""), limit, fill)
-            return _Reading(self.reading.tokenizer, text, limit)
-
-        def vectors(how: _Reading) -> NDArray[np.float32] | str:
-            rows = [how.tokens([one]) for one in _SENTENCES]
-            found = [graph.run(inputs.feeds(*one), output) for one in rows]
-            if said := [one for one in found if isinstance(one, str)]:
-                return said[0]
-            return np.concatenate([np.asarray(one, np.float32) for one in found])
-
-        for limit in self._limits(inputs):
-            full = vectors(reading(limit, True))
-            if not isinstance(full, str):
-                break
-        else:
-            raise NoDualEncoder(str(full))
-        short = vectors(reading(limit, False))
-        fill = isinstance(short, str) or bool((_cosines(short, full) < _SAME).any())
-        graph.close()
-        self.reading = reading(limit, fill)
-        ids, mask = self.reading.rows = self.reading.tokens(_SENTENCES)
-        if (mask.sum(1) < LEAST_ROOM + 3).any():
-            raise NoDualEncoder(
-                f"the tokenizer of {published.files.origin} makes {int(mask.sum(1).min())} tokens "
-                f"of {_SENTENCES[0]!r}: is it this encoder's?"
-            )
-        self.reading.filler = int(ids[0, 2])
-
-    def _limits(self, inputs: TextInputs) -> list[int]:
-        """So many tokens a sentence may have, the likeliest number first."""
-        if inputs.length is not None:
-            return [inputs.length]
-        published = self.published
-        config = published.side_config("text")
-        said = [
-            published.tokenizer_settings.get("model_max_length"),
-            config.get("max_position_embeddings"),
-            config.get("context_length"),
-            _USUAL_LENGTHS.get(published.family, _USUAL_LENGTH),
-        ]
-        likely = min(int(one) for one in said if one and one < _LONGEST)
-        return [likely, *(one for one in (77, 64, 52, 32) if one < likely)]
+        graph = PublishedGraph(path, self.work, self.side, _OTHER_SIDE)
+        self.reading = read_text(published, graph, self.work / "tokenizer.json")
 
     # The sides --------------------------------------------------------------------------------
 
@@ -368,7 +264,6 @@ class _Maker:
         return side
 
     def _pixels(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        assert self.preprocessing is not None
         return to_input(pictures, self.side, self.preprocessing)
 
     # Less precision ---------------------------------------------------------------------------
@@ -433,8 +328,3 @@ class _Maker:
         )
         pixels = self._pixels(pictures)
         return [{PIXELS: pixels[start : start + 8]} for start in range(0, len(pixels), 8)]
-
-
-def _cosines(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
-    return np.asarray((a * b).sum(-1) / lengths)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from vsr_edge.errors import BundleDamaged, NoDualEncoder
+from vsr_edge.runtime.native import native_stderr
 from vsr_edge.runtime.session import open_session
 
 # `Range` and `GatherElements` came with it.
@@ -316,7 +317,8 @@ def external_files(path: Path) -> list[str]:
 def runs(path: Path, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[Any] | str:
     """What a graph gives, or in one line why it does not run."""
     try:
-        return list(open_session({"": path}).run(outputs, feeds))
+        with native_stderr():  # what fails here is no error yet
+            return list(open_session({"": path}).run(outputs, feeds))
     except MemoryError:
         raise
     except BundleDamaged as error:
