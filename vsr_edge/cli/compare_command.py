@@ -139,7 +139,7 @@ def _encoded(
         frames = sum(one.frames for one in new)
         say(
             f"{len(new)} of {len(videos)} videos are to be encoded with {bundle}: {frames} frames, "
-            f"about {_duration(frames * cost.frame_ms / 1000)} at the {cost.frames_per_second:.0f} a "
+            f"about {_duration(frames * cost.frame_ms / 1000)} at {cost.frames_per_second:.0f} a "
             f"second that it was measured at, longer where decoding is slower; into "
             f"{settings.archive}"
         )
