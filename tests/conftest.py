@@ -32,6 +32,7 @@ _NEED_EXTRAS = (
     "bench/test_encoding.py",
     "bench/test_export.py",
     "bench/test_providers.py",
+    "bundle/test_golden.py",
     "bundle/test_verify.py",
     "bundle/test_heads.py",
 )
