@@ -16,6 +16,7 @@ from vsr_edge.errors import UsageError
 if TYPE_CHECKING:
     from vsr_edge.bundle.encoders import KnownEncoder
     from vsr_edge.bundle.manifest import Manifest
+    from vsr_edge.making.published import Files
 
 
 class Precision(StrEnum):
@@ -86,12 +87,10 @@ def bundle_import(
             "'vsr-edge[import]'"
         )
     from vsr_edge.bundle.encoders import read_encoders
-    from vsr_edge.bundle.hub import HubSource
     from vsr_edge.bundle.locate import bundle_name, bundle_title, install_target
-    from vsr_edge.bundle.registry import REPOSITORY
     from vsr_edge.cli.cost_table import cost_table, measured_beside
     from vsr_edge.making.importing import ImportOptions, import_bundle
-    from vsr_edge.making.published import Files, FolderFiles, HubFiles, read_published
+    from vsr_edge.making.published import read_published
 
     known = read_encoders().get(source)
     if known is not None and not known.graphs:
@@ -99,23 +98,8 @@ def bundle_import(
             f"no published ONNX graphs of {source} are known ({known.repository}): export its "
             "checkpoint, or give a folder with graphs of it"
         )
-    local = Path(source)
     with terminate_like_ctrl_c(), tempfile.TemporaryDirectory(prefix="vsr-edge-") as scratch:
-        files: Files
-        if known is None and local.is_dir():
-            if revision is not None or endpoint is not None:
-                raise UsageError("--revision and --endpoint are for the hub, not for a folder")
-            files = FolderFiles(local)
-        elif known is not None or REPOSITORY.fullmatch(source):
-            wanted = known.repository if known is not None else source
-            pinned = revision or (known.revision if known is not None else None)
-            hub = HubSource(wanted, Path(scratch) / "download", pinned, None, endpoint, say)
-            files = HubFiles(hub, Path(scratch) / "files")
-        else:
-            raise UsageError(
-                f"{source!r} is no folder, no OWNER/NAME on the hub, and no name that `vsr-edge "
-                "bundle recommend` knows"
-            )
+        files = _files_of(source, known, revision, endpoint, Path(scratch))
         called = name or (source if known is not None else files.origin.rsplit("/", 1)[-1])
         target = out.expanduser() if out is not None else install_target(called)
         at = folder or (known.folder if known is not None else None)
@@ -155,6 +139,36 @@ def bundle_import(
             f"{bundle_title(shown, manifest.bundle_id)}: imported into {target}; licence: "
             f"{manifest.licence}; to use it: --bundle {shown}"
         )
+
+
+def _files_of(
+    source: str,
+    known: KnownEncoder | None,
+    revision: str | None,
+    endpoint: str | None,
+    scratch: Path,
+) -> Files:
+    """Where the graphs come from: a folder, or a repository on the hub."""
+    from vsr_edge.bundle.hub import HubSource
+    from vsr_edge.bundle.registry import REPOSITORY
+    from vsr_edge.making.published import FolderFiles, HubFiles
+
+    folder = Path(source).expanduser()
+    if known is None and folder.is_dir():
+        if revision is not None or endpoint is not None:
+            raise UsageError("--revision and --endpoint are for the hub, not for a folder")
+        return FolderFiles(folder)
+    if known is None and source[:1] in {".", "/", "~"}:
+        raise UsageError(f"there is no folder {source}")
+    if known is None and not REPOSITORY.fullmatch(source):
+        raise UsageError(
+            f"{source!r} is no folder, no OWNER/NAME on the hub, and no name that `vsr-edge "
+            "bundle recommend` knows"
+        )
+    repository = source if known is None else known.repository
+    pinned = revision or (None if known is None else known.revision)
+    hub = HubSource(repository, scratch / "download", pinned, None, endpoint, say)
+    return HubFiles(hub, scratch / "files")
 
 
 def _language(known: KnownEncoder | None) -> str | None:

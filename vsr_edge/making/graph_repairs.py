@@ -49,7 +49,7 @@ def one_by_one(graph: OnnxGraph) -> None:
 
 def _first_axis(graph: OnnxGraph) -> str | None:
     """The first axis, as opset 13 and later want it: a weight."""
-    return None if graph.opset < 13 else graph.weight(np.int64([0]), "axis")
+    return None if graph.opset < 13 else graph.weight(np.array([0], np.int64), "axis")
 
 
 def _axis(op: str, value: str, out: str, axis: str | None) -> NodeProto:
@@ -96,8 +96,8 @@ def float_convolutions(graph: OnnxGraph) -> int:
             continue
         zero = graph.constant(node.input[3]) if len(node.input) > 3 else np.zeros(1, weight.dtype)
         cast = _reader(graph, node.output[0], "Cast")
-        scaled = cast and _reader(graph, cast.output[0], "Mul")
-        if zero is None or not scaled:
+        scaled = None if cast is None else _reader(graph, cast.output[0], "Mul")
+        if zero is None or cast is None or scaled is None:
             continue
         by = next(name for name in scaled.input if name != cast.output[0])
         product = graph.maker.get(by)

@@ -195,11 +195,11 @@ def _regions(graph: OnnxGraph, grid: Grid, output: str) -> str:
         hidden[:, grid.first :][cells] = 0
         masks = [graph.cast(graph.weight(one, "hidden"), grid.kind) for one in hidden]
         seen = [graph.add("Add", grid.pooled, mask) for mask in masks]
-        vectors = [
+        apart = [
             _again(graph, tail, grid.pooled, scores, output, f"cell{number}")
             for number, scores in enumerate(seen)
         ]
-        return _together(graph, vectors)
+        return _together(graph, apart)
     shares = (cells / cells.sum(1, keepdims=True)).astype(np.float32)
     rows = _as_rows(graph, grid)
     batch = graph.length(grid.value, 0)
@@ -249,7 +249,7 @@ def _as_rows(graph: OnnxGraph, grid: Grid) -> str:
     """The patches [B, P, W], without a class token."""
     if len(grid.shape) == 3:
         return _chosen(graph, grid.value, np.arange(grid.first, grid.shape[1]))
-    count = np.int64([0, 0, grid.side**2])
+    count = np.array([0, 0, grid.side**2], np.int64)
     flat = graph.add("Reshape", grid.value, graph.weight(count))
     return graph.add("Transpose", flat, perm=[0, 2, 1])
 
@@ -270,12 +270,12 @@ def _flat(graph: OnnxGraph, grid: Grid, rows: str) -> str:
         shape = [-1, 1, width] if place is not None and place.ndim else [-1, width]
     elif reader.op_type == "Slice" or (len(grid.shape) == 3 and ones):
         shape = [-1, 1, width]
-    return graph.add("Reshape", rows, graph.weight(np.int64(shape)))
+    return graph.add("Reshape", rows, graph.weight(np.array(shape, np.int64)))
 
 
 def _unflat(graph: OnnxGraph, vectors: str, batch: str, count: int) -> str:
     """[B · n, D] → [B, n, D]."""
-    sizes = [graph.weight(np.int64([count])), graph.weight(np.int64([-1]))]
+    sizes = [graph.weight(np.array([count], np.int64)), graph.weight(np.array([-1], np.int64))]
     return graph.add("Reshape", vectors, graph.add("Concat", batch, *sizes, axis=0))
 
 
@@ -290,5 +290,5 @@ def _averaged(graph: OnnxGraph, shares: NDArray[np.float32], rows: str) -> str:
 
 def _together(graph: OnnxGraph, vectors: Sequence[str]) -> str:
     """Nine times [B, D] → [B, 9, D]."""
-    shape = graph.weight(np.int64([0, 1, -1]))
+    shape = graph.weight(np.array([0, 1, -1], np.int64))
     return graph.add("Concat", *(graph.add("Reshape", v, shape) for v in vectors), axis=1)

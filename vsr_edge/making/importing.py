@@ -280,6 +280,11 @@ class _Maker:
         for role in feeds:
             try:
                 near[role] = self._side(role, precision)
+                if near[role].inputs != exact[role].inputs:
+                    raise ParityError(
+                        f"its {role} in {precision} takes {', '.join(near[role].inputs)}, and "
+                        f"{', '.join(exact[role].inputs)} in fp32: take --precision fp32"
+                    )
             except (NoDualEncoder, ParityError) as error:
                 if not may_fall_back:
                     raise

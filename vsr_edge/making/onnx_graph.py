@@ -95,11 +95,11 @@ class OnnxGraph:
         while node is not None and node.op_type in {"Identity", "Cast"}:
             node = self.maker.get(node.input[0])
         if node is not None and node.op_type == "LpNormalization":
-            return node.input[0]
+            return str(node.input[0])
         if node is None or node.op_type != "Div":
             return output
         vector, length = node.input
-        return vector if vector in self.before([length]) else output
+        return str(vector) if vector in self.before([length]) else output
 
     def constant(self, name: str) -> NDArray[Any] | None:
         """The value of a weight or of a `Constant` node; None for what is computed."""
@@ -171,17 +171,19 @@ class OnnxGraph:
         """Sum over one axis, which stays with length 1."""
         if self.opset < 13:
             return self.add("ReduceSum", value, axes=[axis], keepdims=1)
-        return self.add("ReduceSum", value, self.weight(np.int64([axis])), keepdims=1)
+        return self.add("ReduceSum", value, self.weight(np.array([axis], np.int64)), keepdims=1)
 
     def row(self, values: str) -> str:
         """[n] → [1, n]."""
         if self.opset < 13:
             return self.add("Unsqueeze", values, axes=[0])
-        return self.add("Unsqueeze", values, self.weight(np.int64([0])))
+        return self.add("Unsqueeze", values, self.weight(np.array([0], np.int64)))
 
     def length(self, value: str, axis: int) -> str:
         """Of one axis, int64 [1]."""
-        return self.add("Gather", self.add("Shape", value), self.weight(np.int64([axis])), axis=0)
+        return self.add(
+            "Gather", self.add("Shape", value), self.weight(np.array([axis], np.int64)), axis=0
+        )
 
     def cast(self, value: str, kind: int, out: str | None = None) -> str:
         return self.add("Cast", value, to=kind, out=out)

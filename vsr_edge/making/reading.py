@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,6 @@ from vsr_edge.runtime.tokens import (
     set_up_tokenizer,
     tokenize,
 )
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 # What sentences are cut to where neither graph nor tokenizer says it, by family.
 _USUAL_LENGTHS = {"siglip": 64, "siglip2": 64, "chinese_clip": 52, "jina_clip": 512}
@@ -53,7 +50,7 @@ class Reading:
     limit: int
 
     @cached_property
-    def _tokenizer(self) -> Tokenizer:
+    def _tokenizer(self) -> Any:
         return set_up_tokenizer(self.file, self.limit, self.text)
 
     def tokens(self, texts: Sequence[str], soft: int = 0) -> Rows:

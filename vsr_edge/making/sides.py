@@ -120,7 +120,7 @@ class PublishedGraph:
             raise NoDualEncoder(
                 f"{self.path.name} gives {', '.join(found)}, and none of {', '.join(wanted)}{hint}"
             )
-        return name
+        return str(name)
 
     def run(self, feeds: Mapping[str, NDArray[Any]], output: str) -> NDArray[Any] | str:
         """One output, or in one line why it does not run."""

@@ -204,7 +204,7 @@ def _insert(
     puts the soft ones last again.
     """
     add = graph.add
-    one = graph.weight(np.int64([1]))
+    one = graph.weight(np.array([1], np.int64))
     batch, length, soft = graph.length(IDS, 0), graph.length(IDS, 1), graph.length(SOFT, 1)
     total = add("Add", length, soft)
     # Rows are padded behind, so the end mark is the last real token.
@@ -223,7 +223,7 @@ def _insert(
         return add("GatherElements", add("Concat", words, more, axis=1), order, axis=1)
 
     # One row of zeros more, for where no soft token stands; with N = 0 there is nothing else.
-    row = add("Concat", batch, one, graph.weight(np.int64([parts.width])), axis=0)
+    row = add("Concat", batch, one, graph.weight(np.array([parts.width], np.int64)), axis=0)
     padded = add("Concat", SOFT, add("ConstantOfShape", row), axis=1)
     placed = graph.cast(_pick(graph, padded, add("Where", is_soft, number, soft)), parts.kind)
     here = graph.fresh("embeddings")
@@ -246,7 +246,7 @@ def _range(graph: OnnxGraph, length: str) -> str:
 def _pick(graph: OnnxGraph, rows: str, order: str) -> str:
     """rows [B, L, H] at places [B, K] → [B, K, H]."""
     shape = graph.add("Shape", order)
-    column = graph.add("Concat", shape, graph.weight(np.int64([1])), axis=0)
+    column = graph.add("Concat", shape, graph.weight(np.array([1], np.int64)), axis=0)
     wide = graph.add("Concat", shape, graph.length(rows, 2), axis=0)
     places = graph.add("Expand", graph.add("Reshape", order, column), wide)
     return graph.add("GatherElements", rows, places, axis=1)
