@@ -29,9 +29,12 @@ _EXTRAS = ("torch", "transformers", "onnx")
 _NEED_EXTRAS = (
     "models",
     "export",
+    "making",
     "bench/test_encoding.py",
     "bench/test_export.py",
+    "bench/test_import.py",
     "bench/test_providers.py",
+    "bundle/test_golden.py",
     "bundle/test_verify.py",
     "bundle/test_heads.py",
 )
