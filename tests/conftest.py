@@ -43,7 +43,7 @@ collect_ignore = list(_NEED_EXTRAS) if _missing else []
 
 
 # Files whose tests take longest come first: begun last, one of them would be waited for alone.
-_LONGEST = ("models/", "export/", "e2e/", "bundle/test_heads.py", "bench/")
+_LONGEST = ("models/", "export/", "making/", "e2e/", "bundle/test_heads.py", "bench/")
 
 
 def pytest_configure(config: pytest.Config) -> None:
