@@ -16,8 +16,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from vsr_edge.times import iso
 from vsr_edge.query import HeadsChoice
+from vsr_edge.times import iso
 from vsr_edge.types import RecordedFrom, RefinementMethod, StoredVideo, TextSource, Whence
 
 
