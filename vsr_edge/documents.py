@@ -53,6 +53,7 @@ from vsr_edge.document_parts import (
     rounded,
     schema,
 )
+from vsr_edge.document_receipts import CalibrateDocument as CalibrateDocument
 from vsr_edge.document_receipts import ReceiptCheckDocument as ReceiptCheckDocument
 from vsr_edge.document_receipts import ReceiptDocument as ReceiptDocument
 from vsr_edge.types import Decision

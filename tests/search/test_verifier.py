@@ -45,8 +45,11 @@ def opened(
 
     def make(**calibration: float) -> Archive:
         folder = tmp_path_factory.mktemp("bundle") / "changed"
-        made = bundle_with if heads == "dedicated" else headless_bundle
-        archives.append(open_archive(demo_archive, bundle=str(made(folder, **calibration))))
+        if heads == "dedicated":
+            bundle_with(folder, without=(), **calibration)
+        else:
+            headless_bundle(folder, **calibration)
+        archives.append(open_archive(demo_archive, bundle=str(folder)))
         return archives[-1]
 
     yield make

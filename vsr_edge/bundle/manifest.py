@@ -175,7 +175,8 @@ class Calibration(_Part):
     above what footage scores for this very query; the more is searched, the likelier something
     only looks like it. Fewer frames than ``fewest_frames`` were not measured, and count as so many.
     From the probability ``threshold`` on it counts as a match, from ``sure`` on no other is looked
-    for.
+    for. ``null_median`` is the middle log-odds of sentences of all kinds where this was measured,
+    and ``null_spread`` how far their lower half lies from it, if any were asked there.
     """
 
     score_weight: Finite = Field(ge=0)
@@ -186,6 +187,8 @@ class Calibration(_Part):
     fewest_frames: Finite = Field(ge=1)
     threshold: Finite = Field(gt=0)
     sure: Finite = Field(le=1)
+    null_median: Finite | None = None
+    null_spread: Finite | None = Field(default=None, gt=0)
 
     def probability(
         self, order: NDArray[np.floating], z: NDArray[np.floating], frames: int

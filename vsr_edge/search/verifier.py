@@ -55,9 +55,8 @@ class Dedicated:
     heads: Heads = "dedicated"
 
     def __init__(self, bundle: Bundle, correction: Correction | None) -> None:
-        calibration = bundle.manifest.calibration
-        assert calibration is not None
-        self._bundle, self.calibration = bundle, calibration.corrected(correction)
+        self._bundle = bundle
+        self.calibration = calibration_of(bundle, self.heads).corrected(correction)
         self.told = _told(self.heads, correction)
 
     def judge(
@@ -81,7 +80,7 @@ class Universal:
     heads: Heads = "universal"
 
     def __init__(self, store: Store, bundle: Bundle, correction: Correction | None) -> None:
-        self.calibration = bundle.universal.calibration.corrected(correction)
+        self.calibration = calibration_of(bundle, self.heads).corrected(correction)
         self.told = _told(self.heads, correction)
         self._head, self._store = bundle.universal, store
         self._known: dict[str, tuple[Vectors, Usual]] = {}
@@ -131,6 +130,12 @@ def verifier_of(store: Store, bundle: Bundle, options: SearchOptions) -> Verifie
     if heads == "dedicated":
         return Dedicated(bundle, correction)
     return Universal(store, bundle, correction)
+
+
+def calibration_of(bundle: Bundle, heads: Heads) -> Calibration:
+    """What these heads' logits mean with the bundle, wherever no archive says otherwise."""
+    own = bundle.manifest.calibration if heads == "dedicated" else None
+    return bundle.universal.calibration if own is None else own
 
 
 def correction_name(bundle: Bundle, heads: Heads) -> str:
