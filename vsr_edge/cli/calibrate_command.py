@@ -207,7 +207,9 @@ def _said(plain: Floats, line: Line | None, threshold: float) -> list[dict[str, 
     ]
 
 
-def _reliability(plain: Floats, unlabelled: Floats, after: Floats, right: Floats) -> dict[str, Any]:
+def _reliability(
+    plain: Floats, unlabelled: Floats, after: Floats, right: NDArray[np.bool_]
+) -> dict[str, Any]:
     from vsr_edge.evaluation.calibrate import calibration_error, reliability
 
     return {
