@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.data.composition import WHOLE, random_crop
-from models.data.photos import CaptionedPhotos, load_captioned_photos, merged
+from models.data.photos import SIDE, CaptionedPhotos, read_captions, read_photo
 from models.efficientnet_lite import pretrained_efficientnet_lite
 from models.minilm import minilm_folder
 
@@ -218,19 +218,43 @@ def _found(name: str, packages: Sequence[Path]) -> Path:
     raise FileNotFoundError(f"{name} is in none of --packages: {', '.join(map(str, packages))}")
 
 
-def photo_parts(folders: Sequence[Path]) -> dict[str, CaptionedPhotos]:
-    """Photos that encoders are trained on, that heads are trained on, and that they are chosen on."""
-    train = merged([load_captioned_photos(folder, "train") for folder in folders])
-    heads = train.fold(0, HEADS_EVERY)
-    others = train.fold(0, HEADS_EVERY, left_out=True)
+def photo_names(folders: Sequence[Path]) -> dict[str, list[tuple[Path, str, list[str]]]]:
+    """Photos that encoders are trained on, that heads are trained on, and that they are chosen on:
+    of each its folder, its name, and its captions.
+    """
+    of = {
+        split: [
+            (folder, name, captions)
+            for folder in folders
+            for name, captions in sorted(read_captions(folder / "captions.csv", split).items())
+        ]
+        for split in ("train", "val")
+    }
+    others = [one for number, one in enumerate(of["train"]) if number % HEADS_EVERY]
     chosen = np.random.default_rng(0).permutation(len(others))[:ENCODERS_MOST].tolist()
-    encoders = CaptionedPhotos(
-        [others.names[i] for i in chosen],
-        others.photos[chosen],
-        [others.captions[i] for i in chosen],
-    )
-    val = merged([load_captioned_photos(folder, "val") for folder in folders])
-    return {"val": val, "heads": heads, "encoders": encoders}
+    return {
+        "val": of["val"],
+        "heads": of["train"][::HEADS_EVERY],
+        "encoders": [others[i] for i in chosen],
+    }
+
+
+def photo_captions(folders: Sequence[Path]) -> dict[str, list[list[str]]]:
+    """The captions of each photo of each part."""
+    found = photo_names(folders)
+    return {part: [captions for *_, captions in photos] for part, photos in found.items()}
+
+
+def photo_parts(folders: Sequence[Path]) -> dict[str, CaptionedPhotos]:
+    """The same with their pictures."""
+    return {
+        part: CaptionedPhotos(
+            [name for _, name, _ in photos],
+            np.stack([read_photo(folder / "images" / name, SIDE) for folder, name, _ in photos]),
+            [captions for *_, captions in photos],
+        )
+        for part, photos in photo_names(folders).items()
+    }
 
 
 def views_of(
