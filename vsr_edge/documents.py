@@ -89,6 +89,11 @@ class SearchDocument(Document):
     read_as: Text | None = Field(
         default=None, description="Of a query of several parts, which; null of one sentence."
     )
+    verified_by: Text | None = Field(
+        default=None,
+        description="Dedicated or universal heads, and whether what they say is corrected for this "
+        "archive; null where nothing was verified.",
+    )
 
     @classmethod
     def of(

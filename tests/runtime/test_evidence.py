@@ -33,11 +33,10 @@ class Asked:
     space: Space
     shown: Footage
     scores: Floats
-    ranks: Floats
 
     def evidence(self) -> dict[str, Floats]:
         usual = self.space.usual(self.texts)
-        return evidence(self.texts, usual, self.space, self.shown, self.scores, self.ranks)
+        return evidence(self.texts, usual, self.space, self.shown, self.scores)
 
     def mapped(self, texts: Floats, pictures: Floats) -> Asked:
         """With texts and pictures each taken to another space by a matrix [D, …]."""
@@ -61,7 +60,7 @@ def asked(seed: int = 0, regions: int = R) -> Asked:
     texts = unit(1 + P)
     scores = np.asarray((frames @ texts[0]).max(1), np.float32)
     space = Space(unit(300), unit(200))
-    return Asked(texts, space, Footage(frames, cells, mask), scores, np.arange(K, dtype=np.float32))
+    return Asked(texts, space, Footage(frames, cells, mask), scores)
 
 
 def leaning(seed: int) -> Floats:

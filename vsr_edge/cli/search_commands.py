@@ -223,6 +223,8 @@ def _say_path(found: SearchResult, shown: int | None) -> None:
     stages = ", ".join(f"{name} {ms:.1f}" for name, ms in found.timing_ms.items())
     bundle = bundle_title(name_of_id(found.bundle), found.bundle)
     say(f"milliseconds: {stages}; bundle {bundle}")
+    if found.verified_by is not None:
+        say(f"verified by {found.verified_by}")
     say(f"verdict: {_verdict(found)}")
 
 
