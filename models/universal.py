@@ -25,7 +25,7 @@ PLAIN, FAIR = 0, 1
 class UniversalHead(nn.Module):
     """Evidence of B candidates → match logit, start and end logits, relevance of each frame."""
 
-    def __init__(self, width: int = 64, dropout: float = 0.2) -> None:
+    def __init__(self, width: int = 56, dropout: float = 0.2) -> None:
         super().__init__()
         self.phrase = nn.Sequential(
             nn.Linear(PER_PHRASE, PHRASE_WIDTH), nn.GELU(), nn.Linear(PHRASE_WIDTH, PHRASE_WIDTH)
