@@ -155,6 +155,21 @@ class UniversalHead:
                 self._space = sample, Space(np.concatenate(parts), self.bank)
             return self._space[1]
 
+    @property
+    def waits(self) -> bool:
+        """Whether the first question has to wait for the sentences to be encoded."""
+        there = BANK in self._manifest.files or "bank" in self.__dict__
+        kept = self._kept
+        return not there and (kept is None or not kept.is_file())
+
+    @property
+    def _kept(self) -> Path | None:
+        """Where the vectors of the sentences are kept, if anywhere."""
+        if (folder := cache_folder()) is None:
+            return None
+        about = json.dumps([self._manifest.encoders_id, sentences()])
+        return folder / "banks" / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.npy"
+
     @cached_property
     def bank(self) -> Vectors:
         """The vectors of :func:`sentences` float32 [m, D]: of the bundle's file, or encoded at
@@ -162,8 +177,7 @@ class UniversalHead:
         """
         if BANK in self._manifest.files:
             return self._read(self._manifest.path(BANK)).astype(np.float32)
-        folder = cache_folder()
-        kept = None if folder is None else folder / "banks" / f"{self._bank_name()}.npy"
+        kept = self._kept
         if kept is not None and kept.is_file():
             with suppress(BundleDamaged):  # then it is made anew
                 return self._read(kept).astype(np.float32)
@@ -178,10 +192,6 @@ class UniversalHead:
             f"{len(vectors)} sentences were encoded with it, once ({took:.0f} s, {where})"
         )
         return vectors.astype(np.float32)
-
-    def _bank_name(self) -> str:
-        about = json.dumps([self._manifest.encoders_id, sentences()])
-        return hashlib.sha256(about.encode()).hexdigest()[:32]
 
     def _read(self, path: Path) -> HalfVectors:
         dim = self._manifest.dimensions.embedding

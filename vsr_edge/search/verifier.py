@@ -117,6 +117,18 @@ def heads_of(bundle: Bundle, options: SearchOptions) -> Heads | None:
     return "dedicated" if dedicated and options.heads != "universal" else "universal"
 
 
+def first_time(bundle: Bundle, options: SearchOptions) -> str | None:
+    """What a search with a bundle has to do once before it answers, in words; None where nothing is
+    left to do.
+    """
+    if options.text or heads_of(bundle, options) != "universal" or not bundle.universal.waits:
+        return None
+    return (
+        f"{bundle.bundle_id} has no verifier of its own: for the universal one, sentences are "
+        "encoded with it, once"
+    )
+
+
 def verifier_of(store: Store, bundle: Bundle, options: SearchOptions) -> Verifier | None:
     """Whoever judges in this archive, by what it is known to mean there; None in one shot.
 
