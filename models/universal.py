@@ -64,7 +64,7 @@ class UniversalHead(nn.Module):
         Args:
             sentence: [B, F, 14]; phrases: [B, P, F, 11]; phrase_mask: [B, P], 1 for real phrases;
             neighbours: [B, F, 4]; frame_mask: [B, F], 1 for real frames, which come first;
-            candidate: [B, 6]: as ``vsr_edge.runtime.evidence.evidence`` gives them.
+            candidate: [B, 4]: as ``vsr_edge.runtime.evidence.evidence`` gives them.
 
         Returns:
             Logits of match [B], start [B, F], end [B, F] and relevance [B, F].

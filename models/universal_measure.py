@@ -16,7 +16,7 @@ from vsr_edge.evaluation.metrics import expected_calibration_error
 
 IMPOSSIBLE, DRAWS = -30.0, 1000
 # The columns of a candidate's evidence: its score in deviations, and the best fair one.
-RETRIEVED, FAIR = 0, 3
+RETRIEVED, FAIR = 0, 1
 Floats = NDArray[np.float64]
 
 

@@ -122,7 +122,7 @@ def test_what_lies_behind_the_mask_changes_nothing() -> None:
         "phrase_mask": torch.ones(b, p),
         "neighbours": torch.randn(b, f, 4),
         "frame_mask": torch.ones(b, f),
-        "candidate": torch.randn(b, 6),
+        "candidate": torch.randn(b, 4),
     }
     wide = {
         "sentence": torch.cat([given["sentence"], torch.zeros(b, 2, 14)], 1),

@@ -200,4 +200,4 @@ def test_the_frame_that_shows_it_stands_out(place: int) -> None:
     before.shown.frames[2, place] = before.texts[0]
     found = before.evidence()
     assert found["sentence"][2, :, 0].argmax() == place
-    assert found["candidate"][:, 3].argmax() == 2
+    assert found["candidate"][:, 1].argmax() == 2

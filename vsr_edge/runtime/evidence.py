@@ -19,7 +19,7 @@ from vsr_edge.types import Vectors
 
 # How many numbers there are of a sentence and a frame, of a phrase and a frame, of a frame and its
 # neighbours, of a candidate: the last axes of what a universal head takes.
-PER_SENTENCE, PER_PHRASE, PER_FRAME, PER_CANDIDATE = 14, 11, 4, 6
+PER_SENTENCE, PER_PHRASE, PER_FRAME, PER_CANDIDATE = 14, 11, 4, 4
 # The sentences nearest to a frame that say how near it is to any: so large a part of the bank.
 NEAREST = 1 / 64
 # Where a text's best scores begin: quantiles over usual footage.
@@ -117,7 +117,7 @@ def evidence(
 
     Returns:
         float32 arrays: ``sentence`` [K, F, 14], ``phrases`` [K, P, F, 11], ``phrase_mask`` [K, P],
-        ``neighbours`` [K, F, 4], ``frame_mask`` [K, F], ``candidate`` [K, 6]. Of frames that are
+        ``neighbours`` [K, F, 4], ``frame_mask`` [K, F], ``candidate`` [K, 4]. Of frames that are
         none, all is 0.
     """
     keep = np.asarray(shown.mask, np.float32)
@@ -134,8 +134,6 @@ def evidence(
     retrieved = usual.plain.standardised(np.asarray(scores, np.float32)[None])[0]
     candidate = (
         retrieved,
-        retrieved - retrieved.max(initial=-MOST),
-        np.log1p((retrieved[:, None] < retrieved[None, :]).sum(1)),
         best[:, 1],
         best[:, 2],
         np.log2(keep.sum(1) + 1),

@@ -82,13 +82,11 @@ class Asked:
         """What is retrieved by with this sentence, and its scale (see :class:`Mixture`)."""
         return self.mixture(None if text is None else text.vectors[0])
 
-    def guided(self, rejected: Vectors) -> Vectors:
-        """What to retrieve by after these frames [n, D] were turned down, where no refiner was
-        trained, float32 [D].
-        """
+    def guided(self) -> Vectors:
+        """What to retrieve by next where no refiner was trained, float32 [D]."""
         assert self.text is not None
         space = self.bundle.universal.space(self.store.sample(SAMPLE))
-        guided = guide(space, self.text.vectors[0], rejected)
+        guided = guide(space, self.text.vectors[0])
         return self.mixture(guided)[0]
 
     @property

@@ -141,7 +141,7 @@ def _refined(asked: Asked, rejected: Sequence[Window]) -> tuple[RefinementMethod
         moved = asked.vector - ROCCHIO_WEIGHT * evidence.frames[:, 0].mean(axis=0)
         return "rocchio", moved / np.linalg.norm(moved), 0
     if REFINER not in bundle.manifest.files:
-        return "guide", asked.guided(evidence.frames[:, 0]), 0
+        return "guide", asked.guided(), 0
     match = np.array([one.match for one in rejected], np.float32)
     units = np.array([one.unit_frames for one in rejected], np.float32)
     soft = bundle.refine(asked.text, evidence, match, units)
