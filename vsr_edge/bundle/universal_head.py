@@ -33,7 +33,13 @@ from vsr_edge.bundle.manifest import (
 )
 from vsr_edge.config import cache_folder
 from vsr_edge.errors import BundleDamaged
-from vsr_edge.runtime.evidence import Space
+from vsr_edge.runtime.evidence import (
+    PER_CANDIDATE,
+    PER_FRAME,
+    PER_PHRASE,
+    PER_SENTENCE,
+    Space,
+)
 from vsr_edge.runtime.heads import Floats, Judgements
 from vsr_edge.runtime.session import Session, open_session
 from vsr_edge.types import HalfVectors, Vectors
@@ -44,6 +50,13 @@ ABOUT_FILE, HEAD_FILE, SENTENCES_FILE = "head.json", "head.onnx", "sentences.txt
 KEPT_TEXTS = 64
 # In a manifest: what a universal head's logits mean with this bundle, if they were measured.
 UNIVERSAL_CALIBRATION = "universal_calibration"
+# How many numbers of evidence there are, by input: its last axis.
+_NUMBERS = {
+    "sentence": PER_SENTENCE,
+    "phrases": PER_PHRASE,
+    "neighbours": PER_FRAME,
+    "candidate": PER_CANDIDATE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +227,9 @@ class UniversalHead:
             ("takes", session.inputs, GRAPH_INPUTS[UNIVERSAL]),
             ("gives", session.outputs, GRAPH_OUTPUTS[UNIVERSAL]),
         ):
-            if {name: len(shape) for name, shape in shapes.items()} != wanted:
+            numbers = {name: _NUMBERS.get(name, shape[-1]) for name, shape in shapes.items()}
+            fits = all(shape[-1] == numbers[name] for name, shape in shapes.items())
+            if not fits or {name: len(shape) for name, shape in shapes.items()} != wanted:
                 raise BundleDamaged(f"the universal head {verb} {shapes}, not {wanted}")
         return session
 
