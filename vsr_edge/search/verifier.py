@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+
 from vsr_edge.bundle.manifest import GROUNDING, Calibration
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UsageError
@@ -45,6 +47,11 @@ class Verifier(Protocol):
             scores: inner products of the best frames with what was retrieved by, [K].
         """
 
+    def standardised(self, sentence: str, scores: Vectors) -> Vectors | None:
+        """Scores of a sentence that was judged, in deviations above usual footage as this verifier
+        sees it; None where it has no opinion of its own.
+        """
+
     def encoder_calls(self, sentence: str) -> int:
         """How many texts are encoded for a sentence beside itself."""
 
@@ -64,6 +71,10 @@ class Dedicated:
     ) -> Judgements:
         del sentence, scores  # it reads states, and candidates only
         return self._bundle.judge(text, shown)
+
+    def standardised(self, sentence: str, scores: Vectors) -> Vectors | None:
+        del sentence, scores
+        return None
 
     def encoder_calls(self, sentence: str) -> int:
         del sentence
@@ -95,6 +106,10 @@ class Universal:
             self._known[sentence] = texts, space.usual(texts)
         texts, usual = self._known[sentence]
         return self._head.judge(evidence(texts, usual, space, shown, scores))
+
+    def standardised(self, sentence: str, scores: Vectors) -> Vectors | None:
+        _, usual = self._known[sentence]
+        return np.asarray((scores - usual.plain.mean[0]) / usual.plain.deviation[0])
 
     def encoder_calls(self, sentence: str) -> int:
         return len(phrases(sentence))
