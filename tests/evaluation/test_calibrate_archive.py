@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsr_edge.bundle.manifest import Calibration
+from vsr_edge.bundle.locate import find_bundle
+from vsr_edge.bundle.manifest import Calibration, read_manifest
 from vsr_edge.evaluation.calibrate import (
     Line,
     by_queries,
@@ -105,3 +106,9 @@ def test_bins_hold_every_answer_once() -> None:
 
 def test_log_odds_are_finite() -> None:
     assert np.isfinite(log_odds([0.0, 1.0])).all()
+
+
+def test_the_built_in_heads_know_how_sentences_lay() -> None:
+    calibration = read_manifest(find_bundle("lite")).calibration
+    assert calibration is not None
+    assert by_sentences(np.full(60, 0.3), calibration) is not None

@@ -59,7 +59,7 @@ def asked(seed: int = 0, regions: int = R) -> Asked:
     frames, cells = unit(K, F) * mask[..., None], unit(K, F, regions) * mask[..., None, None]
     texts = unit(1 + P)
     scores = np.asarray((frames @ texts[0]).max(1), np.float32)
-    space = Space(unit(300), unit(200))
+    space = Space(unit(600), unit(200))
     return Asked(texts, space, Footage(frames, cells, mask), scores)
 
 
@@ -201,3 +201,23 @@ def test_the_frame_that_shows_it_stands_out(place: int) -> None:
     found = before.evidence()
     assert found["sentence"][2, :, 0].argmax() == place
     assert found["candidate"][:, 1].argmax() == 2
+
+
+def test_in_little_footage_that_is_all_alike_what_it_shows_stands_out() -> None:
+    random = np.random.default_rng(3)
+    texts = random.normal(size=(300, D)).astype(np.float32)
+    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+    shows, absent = texts[0], texts[1]
+    few = shows * np.float32(0.5) + random.normal(size=(20, D)).astype(np.float32) * np.float32(0.1)
+    space = Space(few, texts[2:])
+    usual = space.usual(np.stack([shows, absent]))
+    z = usual.plain.standardised(np.stack([few @ shows, few @ absent])).max(1)
+    assert z[0] > 1.5 > 1 > z[1]
+
+
+def test_where_there_is_enough_footage_it_alone_counts() -> None:
+    before = asked()
+    other = Space(before.space.footage, before.space.bank[:100])
+    one, two = before.space.usual(before.texts), other.usual(before.texts)
+    np.testing.assert_array_equal(one.plain.mean, two.plain.mean)
+    np.testing.assert_array_equal(one.plain.deviation, two.plain.deviation)

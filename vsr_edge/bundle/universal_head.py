@@ -33,7 +33,13 @@ from vsr_edge.bundle.manifest import (
 )
 from vsr_edge.config import cache_folder
 from vsr_edge.errors import BundleDamaged
-from vsr_edge.runtime.evidence import Space
+from vsr_edge.runtime.evidence import (
+    PER_CANDIDATE,
+    PER_FRAME,
+    PER_PHRASE,
+    PER_SENTENCE,
+    Space,
+)
 from vsr_edge.runtime.heads import Floats, Judgements
 from vsr_edge.runtime.session import Session, open_session
 from vsr_edge.types import HalfVectors, Vectors
@@ -44,6 +50,13 @@ ABOUT_FILE, HEAD_FILE, SENTENCES_FILE = "head.json", "head.onnx", "sentences.txt
 KEPT_TEXTS = 64
 # In a manifest: what a universal head's logits mean with this bundle, if they were measured.
 UNIVERSAL_CALIBRATION = "universal_calibration"
+# How many numbers of evidence there are, by input: its last axis.
+_NUMBERS = {
+    "sentence": PER_SENTENCE,
+    "phrases": PER_PHRASE,
+    "neighbours": PER_FRAME,
+    "candidate": PER_CANDIDATE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +168,21 @@ class UniversalHead:
                 self._space = sample, Space(np.concatenate(parts), self.bank)
             return self._space[1]
 
+    @property
+    def waits(self) -> bool:
+        """Whether the first question has to wait for the sentences to be encoded."""
+        there = BANK in self._manifest.files or "bank" in self.__dict__
+        kept = self._kept
+        return not there and (kept is None or not kept.is_file())
+
+    @property
+    def _kept(self) -> Path | None:
+        """Where the vectors of the sentences are kept, if anywhere."""
+        if (folder := cache_folder()) is None:
+            return None
+        about = json.dumps([self._manifest.encoders_id, sentences()])
+        return folder / "banks" / f"{hashlib.sha256(about.encode()).hexdigest()[:32]}.npy"
+
     @cached_property
     def bank(self) -> Vectors:
         """The vectors of :func:`sentences` float32 [m, D]: of the bundle's file, or encoded at
@@ -162,8 +190,7 @@ class UniversalHead:
         """
         if BANK in self._manifest.files:
             return self._read(self._manifest.path(BANK)).astype(np.float32)
-        folder = cache_folder()
-        kept = None if folder is None else folder / "banks" / f"{self._bank_name()}.npy"
+        kept = self._kept
         if kept is not None and kept.is_file():
             with suppress(BundleDamaged):  # then it is made anew
                 return self._read(kept).astype(np.float32)
@@ -178,10 +205,6 @@ class UniversalHead:
             f"{len(vectors)} sentences were encoded with it, once ({took:.0f} s, {where})"
         )
         return vectors.astype(np.float32)
-
-    def _bank_name(self) -> str:
-        about = json.dumps([self._manifest.encoders_id, sentences()])
-        return hashlib.sha256(about.encode()).hexdigest()[:32]
 
     def _read(self, path: Path) -> HalfVectors:
         dim = self._manifest.dimensions.embedding
@@ -204,7 +227,9 @@ class UniversalHead:
             ("takes", session.inputs, GRAPH_INPUTS[UNIVERSAL]),
             ("gives", session.outputs, GRAPH_OUTPUTS[UNIVERSAL]),
         ):
-            if {name: len(shape) for name, shape in shapes.items()} != wanted:
+            numbers = {name: _NUMBERS.get(name, shape[-1]) for name, shape in shapes.items()}
+            fits = all(shape[-1] == numbers[name] for name, shape in shapes.items())
+            if not fits or {name: len(shape) for name, shape in shapes.items()} != wanted:
                 raise BundleDamaged(f"the universal head {verb} {shapes}, not {wanted}")
         return session
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from vsr_edge.cli.console import answer, counting_progress, opened_archive, say
 from vsr_edge.cli.options import ArchiveOption, JsonOption, ModelOptions, option
+from vsr_edge.cli.search_commands import say_first_time
 from vsr_edge.cli.tables import Column, Table, print_tables
 from vsr_edge.errors import UsageError
 
@@ -70,6 +71,7 @@ def calibrate(
         # Words that are said or written need no probability.
         options = SearchOptions().changed(**changes)
         store = opened.encoded_store()
+        say_first_time(opened, options)
         chosen = heads_of(opened.bundle, options)
         name = correction_name(opened.bundle, chosen or "universal")
         if reset:

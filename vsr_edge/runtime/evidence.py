@@ -26,6 +26,9 @@ NEAREST = 1 / 64
 TAIL = (0.9, 0.99, 0.999)
 # Of usual footage, so many frames are compared with the whole bank, and at once.
 COMPARED, AT_ONCE = 1024, 256
+# Of less footage, and where it is all alike, what a text scores on it says little of what it scores
+# elsewhere: up to so many frames, what any sentence scores counts beside it.
+ENOUGH = 512
 # Nothing is surer than so many deviations.
 MOST = 12.0
 LEAST = 1e-6
@@ -40,6 +43,19 @@ class Spread:
     mean: Floats
     deviation: Floats
     tail: Floats
+
+    def beside(self, any_text: Spread, share: float) -> Spread:
+        """As if so large a share of all footage were this, and on the rest a text scored what any
+        does.
+        """
+        rest = 1 - share
+        mean, variance = any_text.mean.mean(), (any_text.deviation**2).mean()
+        apart = share * rest * (self.mean - mean) ** 2
+        return Spread(
+            np.asarray(share * self.mean + rest * mean),
+            np.sqrt(share * self.deviation**2 + rest * variance + apart),
+            np.asarray(share * self.tail + rest * any_text.tail.mean(0)),
+        )
 
     def standardised(self, scores: Floats) -> Floats:
         """Scores [T, …] in deviations above the mean of their text."""
@@ -99,6 +115,17 @@ class Space:
 
     def usual(self, texts: Vectors) -> Usual:
         """For texts [T, D]."""
+        own = self._scored(texts)
+        if (share := len(self.footage) / ENOUGH) >= 1:
+            return own
+        anything = self._sentences
+        return Usual(own.plain.beside(anything.plain, share), own.fair.beside(anything.fair, share))
+
+    @cached_property
+    def _sentences(self) -> Usual:
+        return self._scored(self.bank)
+
+    def _scored(self, texts: Vectors) -> Usual:
         frames, near = self._compared
         return Usual(_usual(texts @ self.footage.T), _usual(texts @ frames.T - near))
 

@@ -215,7 +215,8 @@ class Asked:
             scores = best.astype(np.float32) @ vector
         found = verifier.judge(sentence, text, shown, scores)
         order = found.match + calibration.score_weight * scores
-        z = self.standardised(scores, vector)
+        z = verifier.standardised(sentence, scores)
+        z = self.standardised(scores, vector) if z is None else z
         return found, calibration.probability(order, z, frames_searched)
 
     def verified_by(self, shown: Sequence[Window]) -> str | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+
 from vsr_edge.bundle.manifest import GROUNDING, Calibration
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UsageError
@@ -45,6 +47,11 @@ class Verifier(Protocol):
             scores: inner products of the best frames with what was retrieved by, [K].
         """
 
+    def standardised(self, sentence: str, scores: Vectors) -> Vectors | None:
+        """Scores of a sentence that was judged, in deviations above usual footage as this verifier
+        sees it; None where it has no opinion of its own.
+        """
+
     def encoder_calls(self, sentence: str) -> int:
         """How many texts are encoded for a sentence beside itself."""
 
@@ -64,6 +71,10 @@ class Dedicated:
     ) -> Judgements:
         del sentence, scores  # it reads states, and candidates only
         return self._bundle.judge(text, shown)
+
+    def standardised(self, sentence: str, scores: Vectors) -> Vectors | None:
+        del sentence, scores
+        return None
 
     def encoder_calls(self, sentence: str) -> int:
         del sentence
@@ -96,6 +107,10 @@ class Universal:
         texts, usual = self._known[sentence]
         return self._head.judge(evidence(texts, usual, space, shown, scores))
 
+    def standardised(self, sentence: str, scores: Vectors) -> Vectors | None:
+        _, usual = self._known[sentence]
+        return np.asarray((scores - usual.plain.mean[0]) / usual.plain.deviation[0])
+
     def encoder_calls(self, sentence: str) -> int:
         return len(phrases(sentence))
 
@@ -115,6 +130,18 @@ def heads_of(bundle: Bundle, options: SearchOptions) -> Heads | None:
             "universal ones verify"
         )
     return "dedicated" if dedicated and options.heads != "universal" else "universal"
+
+
+def first_time(bundle: Bundle, options: SearchOptions) -> str | None:
+    """What a search with a bundle has to do once before it answers, in words; None where nothing is
+    left to do.
+    """
+    if options.text or heads_of(bundle, options) != "universal" or not bundle.universal.waits:
+        return None
+    return (
+        f"{bundle.bundle_id} has no verifier of its own: for the universal one, sentences are "
+        "encoded with it, once"
+    )
 
 
 def verifier_of(store: Store, bundle: Bundle, options: SearchOptions) -> Verifier | None:
