@@ -60,6 +60,7 @@ def parse() -> argparse.Namespace:
     p.add_argument("--steps", type=int, default=500)
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--rate", type=float, default=2e-3)
+    p.add_argument("--score-weight", type=float, default=1.0, help="of the score, beside the match")
     return p.parse_args()
 
 
@@ -70,6 +71,7 @@ def main() -> None:
     names = args.encoders or [n for n, r in RECIPES.items() if not r.families & {*args.without}]
     if args.evaluate is None:
         head = train(args, log, questions(args.towers, names, "heads", args.small))
+        head.score_weight.fill_(args.score_weight)
         save_head(args.out / "head.safetensors", head)
         return
     heads = [load_head(path) for path in args.evaluate]
@@ -146,6 +148,7 @@ def losses(
 
 
 def save_head(path: Path, head: UniversalHead) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in head.state_dict().items()}, path)
 
 

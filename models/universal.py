@@ -20,6 +20,8 @@ PHRASE_WIDTH = 16
 SCALE, SLOPE = 0.25, 0.5
 # Which of a sentence's numbers decide at the start: the frame above usual footage, plain and fair.
 PLAIN, FAIR = 0, 1
+# Of a candidate's numbers, the score that it was retrieved by.
+RETRIEVED = 0
 
 
 class UniversalHead(nn.Module):
@@ -47,6 +49,9 @@ class UniversalHead(nn.Module):
             nn.Linear(width, 1),
         )
         self.slopes = nn.Parameter(torch.tensor([SLOPE, SLOPE]))
+        # Of the score that it was retrieved by, in deviations: chosen after the training.
+        self.score_weight: Tensor
+        self.register_buffer("score_weight", torch.zeros(()))
         for layer in (self.verdict[-1], self.per_frame, self.importance[-1]):
             nn.init.zeros_(layer.get_parameter("weight"))
 
@@ -91,6 +96,7 @@ class UniversalHead(nn.Module):
         pooled = torch.cat([(weights * x).sum(1), (x + (1 - keep) * MASKED).amax(1), about], -1)
         best = (weights * sentence[..., PLAIN : FAIR + 1]).sum(1)
         match = self.verdict(pooled)[:, 0] + (self.slopes * best).sum(-1)
+        match = match + self.score_weight * candidate[:, RETRIEVED]
         return match, start, end, relevance
 
     def about_phrases(self, phrases: Tensor, mask: Tensor, frame_mask: Tensor) -> Tensor:
