@@ -42,6 +42,24 @@ _missing = [name for name in _EXTRAS if find_spec(name) is None]
 collect_ignore = list(_NEED_EXTRAS) if _missing else []
 
 
+# Files whose tests take longest come first: begun last, one of them would be waited for alone.
+_LONGEST = ("models/", "export/", "making/", "e2e/", "bundle/test_heads.py", "bench/")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # From version 3.7 on pytest-xdist begins with the files of most tests.
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        name = item.path.relative_to(Path(__file__).parent).as_posix()
+        places = (n for n, start in enumerate(_LONGEST) if name.startswith(start))
+        return next(places, len(_LONGEST))
+
+    items.sort(key=place)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _missing:
         terminalreporter.write_line(
@@ -60,7 +78,7 @@ def _nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         for name in _COLOURS:
             patch.delenv(name, raising=False)
         patch.setenv("COLUMNS", "100")
-        for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
+        for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
             patch.setenv(name, str(home))
         yield
 

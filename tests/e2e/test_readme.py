@@ -27,7 +27,7 @@ import pytest
 from PIL import Image
 
 from tests.e2e import test_jobs
-from tests.e2e.command import TIMEOUT, Ended, run
+from tests.e2e.command import TIMEOUT, Ended, run, succeed
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
@@ -96,6 +96,8 @@ def is_run(words: list[str]) -> bool:
 
 @cache
 def options_of(*program: str) -> set[str]:
+    if program[0] == "vsr_edge":
+        return named_in(succeed(*program[1:], "--help", environment={"COLUMNS": "200"}).out)
     done = subprocess.run(
         [sys.executable, "-m", *program, "--help"],
         cwd=PROJECT,
@@ -106,7 +108,11 @@ def options_of(*program: str) -> set[str]:
         check=False,
     )
     assert done.returncode == 0, (program, done.stderr[-2000:])
-    return set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", done.stdout))
+    return named_in(done.stdout)
+
+
+def named_in(page: str) -> set[str]:
+    return set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", page))
 
 
 def check_options(words: Sequence[str], *program: str) -> None:
@@ -183,7 +189,9 @@ def test_commands_work_as_they_are_written(page: Path, folder: Path) -> None:
     ended: dict[str, Ended] = {}
     for words in typed:
         one = ended[" ".join(words[1:])] = run(*words[1:])
-        assert one.code == 0, (words, one)
+        # What an encoder of random weights finds may be likely enough, or not.
+        guesses = words[1] == "search" and "./my-bundle" in words
+        assert one.code in ({0, 3} if guesses else {0}), (words, one)
     if page.name == "README.md":
         assert len(ended) == (9 if WITH_TORCH else 6)
         assert (folder / "report.html").is_file()
@@ -192,8 +200,8 @@ def test_commands_work_as_they_are_written(page: Path, folder: Path) -> None:
     if page.name in {"export.md", "import.md"} and WITH_TORCH:
         said = {command.split()[0]: one.out + one.err for command, one in ended.items()}
         assert "3 indexed" in said["index"]
-        assert "unverified" in said["search"]
-        assert "no trained verifier" in said["bundle"]
+        assert "unverified" not in said["search"]
+        assert "the universal ones verify" in said["bundle"]
 
 
 @NEEDS_TORCH

@@ -10,10 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from vsr_edge.cli.console import (
-    EXIT_INTERRUPTED,
     answer,
     counting_progress,
     indexing_progress,
@@ -137,11 +134,12 @@ def _encoded(
             kept = before.videos()
             before.forget([one for one in kept if one.video.path not in wanted])
             there = {one.video.path for one in kept}
-    frames = sum(one.frames for one in videos if one.video.path not in there)
-    if frames:
+    new = [one for one in videos if one.video.path not in there]
+    if new:
+        frames = sum(one.frames for one in new)
         say(
-            f"{len(videos)} videos are to be encoded with {bundle}: {frames} frames, about "
-            f"{_duration(frames * cost.frame_ms / 1000)} at the {cost.frames_per_second:.0f} a "
+            f"{len(new)} of {len(videos)} videos are to be encoded with {bundle}: {frames} frames, "
+            f"about {_duration(frames * cost.frame_ms / 1000)} at {cost.frames_per_second:.0f} a "
             f"second that it was measured at, longer where decoding is slower; into "
             f"{settings.archive}"
         )
@@ -153,8 +151,8 @@ def _encoded(
             with indexing_progress() as report:
                 summary = beside.index(paths, on_progress=report)
             if summary.interrupted:
-                say("interrupted: nothing that was finished is lost; the same command goes on")
-                raise typer.Exit(EXIT_INTERRUPTED)
+                say("nothing that was finished is lost: the same command goes on from here")
+                raise KeyboardInterrupt
             if summary.failed:
                 failed = summary.failed[0]
                 raise ArchiveError(
@@ -184,8 +182,8 @@ def _asked(
     with counting_progress(f"{shortened(bundle, _LONGEST_NAME)}: queries") as on_progress:
         run = run_queries(lambda query: archive.search(query, options), asked, lengths, on_progress)
     if run.interrupted:
-        say("interrupted: what was encoded is kept; the same command goes on")
-        raise typer.Exit(EXIT_INTERRUPTED)
+        say("what was encoded is kept: the same command encodes nothing again")
+        raise KeyboardInterrupt
     return run
 
 
