@@ -60,7 +60,7 @@ COMMANDS = (
             "remove",
         )
     ),
-    *(["vsr_edge", "bundle", name] for name in ("import", "pack", "pull")),
+    *(["vsr_edge", "bundle", name] for name in ("import", "pack", "pull", "show")),
     *(["vsr_edge", "export", name] for name in ("encoder", "all")),
     ["models.train_encoder"],
 )
