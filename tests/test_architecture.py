@@ -37,7 +37,9 @@ ROOMS = (
     {"document_parts"},
     {"document_hits"},
     {"document_receipts"},
+    {"document_served"},
     {"documents"},
+    {"server"},
     {"cli"},
     {"__main__"},
 )
@@ -56,12 +58,20 @@ ONLY_IN = {
     "rich": {"cli"},
     "PIL": {"hits"},
     "matplotlib": {"evaluation"},
-    "jinja2": {"evaluation"},
+    "argon2": {"server"},
+    "fastapi": {"server"},
+    "jinja2": {"evaluation", "server"},
+    "prometheus_client": {"server"},
+    "starlette": {"server"},
+    "uvicorn": {"server"},
     "opentimelineio": {"hits"},
     "huggingface_hub": {"bundle"},
     "tokenizers": {"runtime", "bundle"},
     "watchfiles": {"watch"},
-    "pydantic": {"bundle", "document_parts", "document_hits", "document_receipts", "documents"},
+    "pydantic": {
+        *("bundle", "document_parts", "document_hits", "document_receipts", "document_served"),
+        *("documents", "server"),
+    },
 }
 NEVER = {"torch", "transformers", "optimum", "models", "export", "tests"}
 # The command line is for people; of it the export uses the look of its help, and the demo's clips.

@@ -41,6 +41,7 @@ COMMANDS = (
     "eval-predictions",
     "export",
     "saved",
+    "serve",
     "bundle",
     "receipt",
 )
@@ -48,6 +49,7 @@ PAGES: tuple[str, ...] = (
     "",
     *COMMANDS,
     *("saved list", "saved run", "saved forget"),
+    *("serve add-user", "serve add-token", "serve revoke", "serve access"),
     *("bundle show", "bundle verify", "bundle list", "bundle pack", "bundle pull"),
     "receipt check",
     *("export encoder", "export grounding", "export refiner", "export bundle", "export all"),
