@@ -240,7 +240,10 @@ def _valid(model: type[Model], content: bytes) -> Model:
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
+        problems = error.errors(include_url=False, include_input=False)
+        raise RequestValidationError(
+            [{**one, "loc": ("body", *one["loc"])} for one in problems]
+        ) from None
 
 
 def _place(archive: Archive, video: int, start: float, end: float | None = None) -> Place:

@@ -106,7 +106,7 @@ async def frame(request: Request, video_id: VideoId, t: Time) -> Response:
 
     def work(_: Ticket) -> tuple[str, bytes]:
         archive = served.opened()
-        video = _stored(archive, video_id).video
+        video = _unchanged(archive, video_id).video
         (picture,) = Thumbnails(archive.settings.archive).of(video, [min(t, video.duration)])
         if picture.jpeg is None or picture.remark == CHANGED:
             raise _lost(picture.remark)

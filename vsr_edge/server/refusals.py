@@ -118,5 +118,5 @@ def _document(kind: str, message: str, exit_code: int) -> ErrorDocument:
 
 def _said(problem: Mapping[str, Any]) -> str:
     """One of pydantic's problems: where, and what. What was given is not repeated."""
-    place = ".".join(str(part) for part in problem["loc"] if part not in ("body", "query", "path"))
+    place = ".".join(map(str, problem["loc"][1:]))  # after "body", "query" or "path"
     return f"{place or 'the request'}: {problem['msg']}"
