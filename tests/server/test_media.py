@@ -154,14 +154,17 @@ def test_only_so_many_are_transcoded_at_once(site: Site, monkeypatch: pytest.Mon
     assert site.served.streams.inside == 0
 
 
+def endless(_: Path, start: float, seconds: float, sink: Any, begin: Any, threads: int) -> None:
+    """In place of what transcodes: a video that does not end."""
+    assert threads
+    begin(Fragments(start, seconds, False))
+    while True:
+        sink.write(bytes(1 << 16))
+
+
 def test_a_viewer_that_left_ends_the_transcoding(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def endless(path: Path, start: float, seconds: float, sink: Any, begin: Any, _: int) -> None:
-        begin(Fragments(start, seconds, False))
-        while True:
-            sink.write(bytes(1 << 16))
-
     monkeypatch.setattr("vsr_edge.server.media_routes.write_fragments", endless)
     with site.connected() as viewer:
         path = f"/v1/videos/{ids(site)['old.avi']}/stream"

@@ -12,6 +12,7 @@ import re
 import socket
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from vsr_edge.server.served import Served
 
 MOST_BODY, MOST_UPLOAD = 256 << 10, 16 << 20
+MOST_HEADERS = 32 << 10
 BODY_SECONDS = 20.0
+# Who is still sending what is too large hears of it so, and not of a connection that broke.
+DRAINED_BYTES, DRAINED_SECONDS = 32 << 20, 1.0
 UPLOADS = frozenset({"/v1/search"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 METHODS = SAFE | {"POST", "DELETE"}
@@ -78,15 +82,18 @@ class Guard:
                 whole = not message.get("more_body", False)
             await send(message)
 
+        body = _Body(receive)
         try:
             try:
                 self._check(scope)
-                body = _Body(receive, self._limit(scope))
+                body.most = self._limit(scope)
                 await self._app(scope, body.receive, tell)
             except Exception as error:
                 # What is unexpected was answered, and logged, on its way up to here.
                 if not status:
                     response = refusal(error)
+                    if response.status_code == 413 and b"expect" not in dict(scope["headers"]):
+                        await body.drain()
                     # What is left of the request is not read.
                     response.headers["Connection"] = "close"
                     await response(scope, receive, tell)
@@ -98,6 +105,8 @@ class Guard:
     def _check(self, scope: Scope) -> None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         names = [name for name, _ in headers]
+        if sum(len(name) + len(value) for name, value in headers) > MOST_HEADERS:
+            raise Refused(431, "TooLarge", f"the headers have at most {MOST_HEADERS} bytes")
         if b"transfer-encoding" in names and b"content-length" in names:
             raise Refused(400, "BadRequest", "a request has one length, not two")
         for name in (b"host", b"content-length", b"transfer-encoding", b"authorization"):
@@ -143,7 +152,7 @@ class Guard:
             "client": client[0] if client else None,
             "who": state.get("who"),
             "method": scope["method"],
-            "path": printable(scope["path"]),
+            "path": printable(scope["path"]).replace("\n", "\\n"),
             "status": status,
             "bytes": sent,
             "ms": round(seconds * 1000, 1),
@@ -153,10 +162,10 @@ class Guard:
 
 
 class _Body:
-    """A request's body, up to so many bytes, within ``BODY_SECONDS``."""
+    """A request's body, up to ``most`` bytes, within ``BODY_SECONDS``."""
 
-    def __init__(self, receive: Receive, most: int) -> None:
-        self._receive, self._most = receive, most
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self.most = receive, MOST_BODY
         self._read, self._whole = 0, False
         self._until = time.monotonic() + BODY_SECONDS
 
@@ -170,9 +179,17 @@ class _Body:
             raise Refused(408, "TooSlow", "the request took too long to come in") from error
         self._whole = message["type"] == "http.disconnect" or not message.get("more_body", False)
         self._read += len(message.get("body", b""))
-        if self._read > self._most:
-            raise _too_large(self._most)
+        if self._read > self.most:
+            raise _too_large(self.most)
         return message
+
+    async def drain(self) -> None:
+        """Read what still comes, for a while, in vain."""
+        self.most = DRAINED_BYTES
+        self._until = time.monotonic() + DRAINED_SECONDS
+        with suppress(Refused):
+            while not self._whole:
+                await self.receive()
 
 
 class LogLines(logging.Formatter):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hmac
 import secrets
 import threading
-import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from time import monotonic, time
 
 from vsr_edge.server.access import Entry
 from vsr_edge.server.refusals import busy
@@ -40,7 +40,7 @@ class Sessions:
     def begin(self, entry: Entry) -> tuple[str, Session]:
         """The value of a new cookie, and what it stands for."""
         cookie = secrets.token_urlsafe(32)
-        session = Session(entry, secrets.token_urlsafe(32), time.time() + LASTS_SECONDS)
+        session = Session(entry, secrets.token_urlsafe(32), time() + LASTS_SECONDS)
         with self._lock:
             self._open[cookie] = session
             while len(self._open) > MOST_SESSIONS:
@@ -50,7 +50,7 @@ class Sessions:
     def find(self, cookie: str) -> Session | None:
         with self._lock:
             session = self._open.get(cookie)
-            if session is not None and time.time() >= session.expires:
+            if session is not None and time() >= session.expires:
                 del self._open[cookie]
                 return None
             return session
@@ -73,7 +73,7 @@ class Failures:
 
     def check(self, address: str, name: str) -> None:
         """Raise :class:`Refused` where too many failed."""
-        now = time.monotonic()
+        now = monotonic()
         with self._lock:
             for kind, who in (("address", address), ("name", name)):
                 times = self._times.get((kind, who), deque())
@@ -87,7 +87,7 @@ class Failures:
         """One more has failed."""
         with self._lock:
             for key in (("address", address), ("name", name)):
-                self._times.setdefault(key, deque()).append(time.monotonic())
+                self._times.setdefault(key, deque()).append(monotonic())
                 self._times.move_to_end(key)
             while len(self._times) > _REMEMBERED:
                 self._times.popitem(last=False)
