@@ -62,9 +62,7 @@ def test_a_job_makes_the_archive_that_is_searched_then(empty: Site, root: Path) 
     assert [one["id"] for one in empty.get("/v1/jobs").document["jobs"]] == [done["id"]]
 
 
-def test_a_job_that_is_cancelled_keeps_what_it_finished(
-    own_archive: Path, tmp_path: Path, footage: Path
-) -> None:
+def test_a_job_that_is_cancelled_keeps_what_it_finished(own_archive: Path, tmp_path: Path) -> None:
     for number in range(40):
         write_video(tmp_path / f"{number:02}.mp4", constant_rate(20 + number))
     with serving(own_archive, roots=(tmp_path,)) as site:

@@ -28,7 +28,7 @@ def ids(site: Site) -> dict[str, int]:
 
 def numbers(content: bytes) -> list[int]:
     """What the frames of a video show."""
-    with av.open(io.BytesIO(content)) as container:
+    with av.open(io.BytesIO(content), "r") as container:
         shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     return [number_of(np.asarray(pixels, np.uint8)) for pixels in shown]
 
