@@ -121,7 +121,7 @@ def test_what_they_do_not_play_is_made_playable_on_the_way(
     shown = numbers(answer.body)
     # MPEG-4 at a constant rate shows a frame for several ticks.
     assert sorted(set(shown)) == list(range(first, count))
-    with av.open(io.BytesIO(answer.body)) as container:
+    with av.open(io.BytesIO(answer.body), "r") as container:
         assert container.streams.video[0].codec_context.name.endswith("h264")
     assert answer.body.count(b"moof") > 1
 
