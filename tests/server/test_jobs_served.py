@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ def until(site: Site, job: str, is_so: Callable[[dict[str, Any]], bool]) -> dict
         found: dict[str, Any] = site.get(f"/v1/jobs/{job}").document
         if is_so(found):
             return found
+        time.sleep(0.05)
 
 
 def is_over(job: dict[str, Any]) -> bool:
@@ -104,7 +106,7 @@ def test_what_was_not_finished_is_taken_up_again(own_archive: Path, footage: Pat
         after.begin()
         try:
             while (job := after.find(asked.id)) is None or job.state in ("queued", "running"):
-                pass
+                time.sleep(0.05)
             assert job.state == "done"
             assert job.result is not None
             assert (job.result["indexed"], job.result["skipped"]) == (0, 3)
