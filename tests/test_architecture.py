@@ -28,6 +28,7 @@ ROOMS = (
     {"media"},
     {"runtime"},
     {"bundle"},
+    {"making"},
     {"store"},
     {"ingest", "search"},
     {"evaluation"},
@@ -35,6 +36,7 @@ ROOMS = (
     {"hits"},
     {"watch"},
     {"document_parts"},
+    {"document_bundles"},
     {"document_hits"},
     {"document_receipts"},
     {"document_served"},
@@ -50,6 +52,7 @@ ONLY_IN = {
     "faster_whisper": {"runtime"},
     "pysubs2": {"media"},
     "rapidocr": {"runtime"},
+    "onnx": {"making"},
     "onnxruntime": {"runtime"},
     "usearch": {"store"},
     "sqlite3": {"store"},
@@ -69,8 +72,8 @@ ONLY_IN = {
     "tokenizers": {"runtime", "bundle"},
     "watchfiles": {"watch"},
     "pydantic": {
-        *("bundle", "document_parts", "document_hits", "document_receipts", "document_served"),
-        *("documents", "server"),
+        *("bundle", "document_parts", "document_bundles", "document_hits", "document_receipts"),
+        *("document_served", "documents", "server"),
     },
 }
 NEVER = {"torch", "transformers", "optimum", "models", "export", "tests"}
@@ -88,6 +91,7 @@ OPEN_TO_TRAINING = {
         "media",
         "runtime",
         "bundle",
+        "making",
         "store",
         "search",
         "evaluation",

@@ -51,6 +51,7 @@ PAGES: tuple[str, ...] = (
     *("saved list", "saved run", "saved forget"),
     *("serve add-user", "serve add-token", "serve revoke", "serve access"),
     *("bundle show", "bundle verify", "bundle list", "bundle pack", "bundle pull"),
+    *("bundle compare", "bundle recommend"),
     "receipt check",
     *("export encoder", "export grounding", "export refiner", "export bundle", "export all"),
 )

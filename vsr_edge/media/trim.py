@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -78,6 +78,7 @@ def trim(
     copy: bool = False,
     force: bool = False,
     threads: int = 0,
+    on_step: Callable[[], object] | None = None,
 ) -> Trimmed:
     """Write what a video shows from ``start`` to ``end``, and its sound, as a file.
 
@@ -91,6 +92,8 @@ def trim(
         target: the file; the folder must be there.
         force: overwrite what lies there.
         threads: of the decoder; 0 means as many as FFmpeg finds processors.
+        on_step: called for each picture; what it raises ends the cut. A signal that arrives amid a
+            call of PyAV back into Python is lost there, and can be raised again here.
 
     Raises:
         UsageError: ``target`` exists and is not to be overwritten, or the span cannot be.
@@ -98,6 +101,7 @@ def trim(
             copied.
         OSError: the file cannot be written.
     """
+    step = on_step or (lambda: None)
     if not start < end or not math.isfinite(start):
         raise UsageError(f"a cut from {start} to {end} s cannot be")
     if copy:
@@ -106,14 +110,15 @@ def trim(
         check_target(target, force=force, source=file.path)
         # A fingerprint would take reading all of it once more.
         video, index = probe(file, known_fingerprint="none")
+        step()
         if start >= index.duration:
             reason = f"it ends at {index.duration:.3f} s: nothing can be cut from {start:.3f} s on"
             raise MediaError(video.path, reason)
         span = frames_on_screen(index, start, end)
         with _finished(target) as part:
             if copy:
-                return _copied(file, video, index, span, part, target)
-            return _encoded(file, video, index, span, part, target, threads)
+                return _copied(file, video, index, span, part, target, step)
+            return _encoded(file, video, index, span, part, target, threads, step)
 
 
 def check_target(target: Path, *, force: bool, source: Path | None = None) -> None:
@@ -157,9 +162,10 @@ def _encoded(
     part: Path,
     target: Path,
     threads: int,
+    step: Callable[[], object],
 ) -> Trimmed:
     with _writing(part, "mp4", {"movflags": "+faststart"}) as output:
-        encoded = encode_span(file, video, index, span, output, threads)
+        encoded = encode_span(file, video, index, span, output, threads, step)
     file.check()
     count = span.last + 1 - span.first
     lost = count - encoded.frames
@@ -197,6 +203,7 @@ def encode_span(
     span: FrameSpan,
     output: OutputContainer,
     threads: int = 0,
+    step: Callable[[], object] = lambda: None,
 ) -> Encoded:
     """Write the frames of a span, and its sound, anew into an MP4 that is open for writing.
 
@@ -219,6 +226,7 @@ def encode_span(
         pictures = PictureWriter(output, first[1], opened, base)
         tracks = SoundTracks(output, streams, packets, span.start, length)
         while first is not None:
+            step()
             time, frame, lasts = first
             output.mux([*pictures.encode(frame, time, lasts), *tracks.until(time)])
             written += 1
@@ -243,14 +251,20 @@ def _with_lengths(
 
 
 def _copied(
-    file: SourceFile, video: Video, index: FrameIndex, span: FrameSpan, part: Path, target: Path
+    file: SourceFile,
+    video: Video,
+    index: FrameIndex,
+    span: FrameSpan,
+    part: Path,
+    target: Path,
+    step: Callable[[], object],
 ) -> Trimmed:
     plan = plan_copy(video.path, index, span.first, span.last)
     start = float(index.times[plan.first])
     kind = FORMATS.get(target.suffix.lower(), "matroska")
     try:
         with _writing(part, kind) as output:
-            sounds = copy_span(file, index, plan, output)
+            sounds = copy_span(file, index, plan, output, step)
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(
             video.path,
@@ -267,7 +281,13 @@ def _copied(
     return Trimmed(target, start, start + found.duration, len(found.times), sounds, copied=True)
 
 
-def copy_span(file: SourceFile, index: FrameIndex, plan: Copied, output: OutputContainer) -> int:
+def copy_span(
+    file: SourceFile,
+    index: FrameIndex,
+    plan: Copied,
+    output: OutputContainer,
+    step: Callable[[], object] = lambda: None,
+) -> int:
     """Write a span as it is coded, and its sound; returns how many audio streams there are.
 
     Raises:
@@ -282,7 +302,7 @@ def copy_span(file: SourceFile, index: FrameIndex, plan: Copied, output: OutputC
             output.add_stream_from_template(stream, opaque=True)
             for stream in (opened.stream, *streams)
         ]
-        copy_packets(opened, index, plan, output, kept, packets)
+        copy_packets(opened, index, plan, output, kept, packets, step)
     return len(streams)
 
 

@@ -137,14 +137,15 @@ async def clip(
         most = f"at most {MOST_CLIP_SECONDS:g} s after"
         raise Refused(422, "UsageError", f"a clip ends after it begins, and {most}")
 
-    def work(_: Ticket) -> tuple[File, str]:
+    def work(ticket: Ticket) -> tuple[File, str]:
         archive = served.opened()
         stored = _unchanged(archive, video_id)
         folder = File(tempfile.mkdtemp(prefix="vsr-edge-clip-"))
         try:
             path = stored.video.path
             target = folder / "clip.mp4"
-            trim(path, start, end, target, threads=archive.settings.threads)
+            threads = archive.settings.threads
+            trim(path, start, end, target, threads=threads, on_step=ticket.check)
             return target, cut_name(1, path, start, end, ".mp4")
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
