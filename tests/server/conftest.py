@@ -12,8 +12,6 @@ from tests.media_files import constant_rate, write_video
 from tests.server.client import Site, serving
 from vsr_edge import open_archive
 
-pytest.importorskip("fastapi")
-
 # Tags in a name are shown as they are, or they would run.
 NASTY = "<img src=x onerror=alert(1)>&\"'.mp4"
 

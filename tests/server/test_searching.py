@@ -252,3 +252,23 @@ def test_who_left_is_not_served_on(served_archive: Path) -> None:
         assert not begun.acquire(blocking=False)
         site.served.opened = opened  # type: ignore[method-assign]
         assert "match" not in site.get("/metrics").body.decode().replace("no_match", "")
+
+
+def test_who_left_is_no_error_of_the_server(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    let_go, opened = threading.Event(), site.served.opened
+
+    def slow() -> Any:
+        assert let_go.wait(TIMEOUT)
+        return opened()
+
+    monkeypatch.setattr(site.served, "opened", slow)
+    with site.connected() as leaving:
+        leaving.sendall(b"GET /v1/videos/1/frame?t=1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        while not site.served.pictures.inside:
+            pass
+    let_go.set()
+    while 'status="499"' not in site.get("/metrics").body.decode():
+        pass
+    assert "unexpected" not in caplog.text

@@ -139,7 +139,7 @@ class Jobs:
             except Exception as error:
                 self._over(job.id, error=_error(type(error).__name__, str(error)))
             finally:
-                self._running = None
+                self._running = self._process = None
 
     def _next(self) -> JobDocument | None:
         return next((job for job in self._jobs.values() if job.state == "queued"), None)

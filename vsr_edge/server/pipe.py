@@ -12,7 +12,8 @@ from contextlib import suppress
 from typing import Any
 
 from vsr_edge.media.fragments import Fragments
-from vsr_edge.server.pool import Left, Ticket
+from vsr_edge.server.pool import Ticket
+from vsr_edge.server.refusals import Left
 
 # Bytes that lie between, and how often a writer that waits looks whether anybody still reads.
 ROOM, LOOKS_EVERY = 4 << 20, 0.25

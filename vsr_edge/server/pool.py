@@ -10,15 +10,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-from vsr_edge.server.refusals import Refused, busy
+from vsr_edge.server.refusals import Left, Refused, busy
 
 Result = TypeVar("Result")
 # How much the latest call counts in the mean of what calls take.
 _NEWEST = 0.2
-
-
-class Left(Exception):
-    """Nobody waits for this any more."""
 
 
 class Ticket:

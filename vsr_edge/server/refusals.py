@@ -42,6 +42,10 @@ _KINDS = {404: "NotFound", 405: "MethodNotAllowed"}
 log = logging.getLogger("vsr_edge.server")
 
 
+class Left(Exception):
+    """Nobody waits for the answer any more."""
+
+
 class Refused(HTTPException):
     """A request that is not served; ``kind`` is the document's."""
 
@@ -77,6 +81,8 @@ def error_document(error: Exception) -> tuple[int, ErrorDocument, dict[str, str]
         code = EXIT_USAGE if error.status_code < 500 else EXIT_ERROR
         said = _document(kind, str(error.detail), code)
         return error.status_code, said, dict(error.headers or {})
+    if isinstance(error, Left):  # as nginx calls it; it is read in the log alone
+        return 499, _document("Left", "the client has left", EXIT_ERROR), {}
     if isinstance(error, RequestValidationError):
         return 422, _document("UsageError", "; ".join(map(_said, error.errors())), EXIT_USAGE), {}
     for kind_of, status in STATUSES:
@@ -108,7 +114,7 @@ def answer_errors(app: FastAPI) -> None:
     async def answer(_: Request, error: Exception) -> Response:
         return refusal(error)
 
-    for kind in (HTTPException, RequestValidationError, VsrEdgeError, OSError, Exception):
+    for kind in (HTTPException, RequestValidationError, VsrEdgeError, Left, OSError, Exception):
         app.add_exception_handler(kind, answer)
 
 

@@ -19,8 +19,8 @@ from vsr_edge.archive import Archive
 from vsr_edge.documents import SearchDocument
 from vsr_edge.server.asking import FORM, SEARCH_FORM, Search, SearchRequest, described
 from vsr_edge.server.caller import needs, served_by, with_body
-from vsr_edge.server.pool import Left, Running, Ticket
-from vsr_edge.server.refusals import JsonDocument, error_document
+from vsr_edge.server.pool import Running, Ticket
+from vsr_edge.server.refusals import JsonDocument, Left, error_document
 
 router = APIRouter(tags=["search"])
 EVENTS = "text/event-stream"
