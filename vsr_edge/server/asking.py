@@ -4,6 +4,7 @@ by id; a path in a request is never opened.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
@@ -17,6 +18,7 @@ from starlette.requests import Request
 
 from vsr_edge.errors import UsageError
 from vsr_edge.query import Place, Query, SearchOptions
+from vsr_edge.search.parts import Parts
 from vsr_edge.server.photos import picture_in
 from vsr_edge.server.refusals import Refused
 from vsr_edge.times import seconds_of
@@ -140,15 +142,14 @@ class Search:
             max_duration=asked.max_duration,
             tags=asked.tags or None,
         )
-        least = seconds * 1000
-        return SearchOptions(
+        options = SearchOptions(
             top_k=asked.top_k,
             min_score=asked.min_score,
             video=asked.video or None,
             where=where,
             max_turns=asked.max_turns,
             candidates=asked.candidates,
-            max_ms=least if asked.max_ms is None else min(asked.max_ms, least),
+            max_ms=asked.max_ms,
             one_shot=asked.one_shot,
             rocchio=asked.rocchio,
             text=asked.text,
@@ -158,6 +159,10 @@ class Search:
             literal=asked.literal,
             **({} if asked.within is None else {"within": seconds_of(asked.within, "within")}),
         )
+        # Several parts are retrieved and verified once: there are no turns to end.
+        if asked.query is not None and len(Parts.of(asked.query, options).sentences) > 1:
+            return options
+        return options.changed(max_ms=min(asked.max_ms or math.inf, seconds * 1000))
 
     @classmethod
     async def read(cls, request: Request) -> Self:

@@ -10,8 +10,8 @@ from vsr_edge.archive import Archive
 from vsr_edge.config import usable_threads
 from vsr_edge.server.access import AccessFile
 from vsr_edge.server.jobs import Jobs
-from vsr_edge.server.metrics import Metrics
 from vsr_edge.server.pool import Pool
+from vsr_edge.server.prometheus import Metrics
 from vsr_edge.server.sessions import Failures, Sessions
 
 # A picture takes a moment; a clip or a stream is decoded and encoded, so few at a time.
