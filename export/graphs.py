@@ -22,6 +22,7 @@ from models.encoder import DIMENSIONS, REGION_SIDE
 from models.grounding import GroundingHead
 from models.minilm import HIDDEN
 from models.refiner import Refiner
+from models.universal import UniversalHead
 from vsr_edge.bundle.manifest import (
     GRAPH_INPUTS,
     GRAPH_OUTPUTS,
@@ -29,7 +30,9 @@ from vsr_edge.bundle.manifest import (
     IMAGE_ENCODER,
     REFINER,
     TEXT_ENCODER,
+    UNIVERSAL,
 )
+from vsr_edge.runtime.evidence import PER_CANDIDATE, PER_FRAME, PER_PHRASE, PER_SENTENCE
 
 OPSET = 18
 REGIONS = REGION_SIDE**2
@@ -120,6 +123,25 @@ def export_refiner(refiner: Refiner | WithoutEvidence, path: Path) -> None:
             (torch.zeros(2, 3, REGIONS, DIMENSIONS), evidence),
             (torch.zeros(2, 3, 2), evidence),
             (torch.ones(2, 3), evidence),
+        ],
+    )
+
+
+def export_universal(head: UniversalHead, path: Path) -> None:
+    """Write the verifier that knows no encoder: any number of pairs, phrases and frames."""
+    pairs, frames = {0: "pairs"}, {0: "pairs", 1: "frames"}
+    phrases = {0: "pairs", 1: "phrases"}
+    _export(
+        head,
+        path,
+        UNIVERSAL,
+        [
+            (torch.zeros(2, 7, PER_SENTENCE), frames),
+            (torch.zeros(2, 5, 7, PER_PHRASE), phrases | {2: "frames"}),
+            (torch.ones(2, 5), phrases),
+            (torch.zeros(2, 7, PER_FRAME), frames),
+            (torch.ones(2, 7), frames),
+            (torch.zeros(2, PER_CANDIDATE), pairs),
         ],
     )
 

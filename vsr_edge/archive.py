@@ -112,6 +112,9 @@ class Archive:
                 wanted=wanted,
                 on_progress=on_progress,
             )
+        if summary.indexed and not summary.interrupted and self.bundle.manifest.calibration is None:
+            # What the universal verifier needs of the encoders, once: no search should wait for it.
+            _ = self.bundle.universal.bank
         whole = not (include or exclude or wanted or summary.interrupted)
         tried = [Path(path) for path in named] if whole else []
         keep_failed(self.settings.archive, self.store, summary.failed, tried)

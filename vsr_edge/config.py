@@ -149,6 +149,11 @@ def config_file() -> Path | None:
     return None if folder is None else folder / "config.toml"
 
 
+def cache_folder() -> Path | None:
+    """Where things are kept that can be made anew; None where there is no home folder."""
+    return _of_the_user(platformdirs.user_cache_dir)
+
+
 def _data_folder(without: str) -> Path:
     if (folder := _of_the_user(platformdirs.user_data_dir)) is None:
         raise UsageError(without)

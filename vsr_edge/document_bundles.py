@@ -72,7 +72,7 @@ class BundleVerifyDocument(Document):
     bundle_name: Text
     bytes: int
     ok: bool = Field(description="Always true: what is not sound is an error.")
-    verifies: bool = Field(description="Has it a trained verifier?")
+    verifies: bool = Field(description="Has it heads of its own? Universal ones verify if not.")
     text_cosine: float = Field(description="The lowest to a golden vector.")
     image_cosine: float
 

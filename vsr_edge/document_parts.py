@@ -16,6 +16,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from vsr_edge.query import HeadsChoice
 from vsr_edge.times import iso
 from vsr_edge.types import RecordedFrom, RefinementMethod, StoredVideo, TextSource, Whence
 
@@ -310,6 +311,7 @@ class EvalRun(Part):
     max_ms: float | None
     one_shot: bool
     rocchio: bool
+    heads: HeadsChoice = "auto"
 
 
 class Percentiles(Part):

@@ -1,4 +1,6 @@
-"""The JSON documents of receipts: :mod:`vsr_edge.documents` names and lists them."""
+"""The JSON documents of receipts, and of what a probability means in an archive:
+:mod:`vsr_edge.documents` names and lists them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from vsr_edge.document_parts import Document, Part, Probability, Score, Seconds, Text, schema
-from vsr_edge.types import Decision
+from vsr_edge.types import Decision, Heads
 
 
 class Named(Part):
@@ -124,6 +126,70 @@ class ReceiptDocument(Document):
     answer: ReceiptAnswer
     calibration: ReceiptCalibration
     sha256: Text = Field(description="Of all other fields, as JSON with sorted keys.")
+
+
+class Null(Part):
+    """The log-odds of sentences about anything."""
+
+    median: float
+    spread: float = Field(description="How far their lower half lies from it.")
+
+
+class SaidOfSentences(Part):
+    """Of sentences about anything, the share that is said to be there at least so surely."""
+
+    at_least: Probability
+    threshold: bool = Field(description="Does it count as a match from here on?")
+    before: Probability
+    after: Probability | None
+
+
+class ReliabilityBin(Part):
+    """Answers that say from ``low`` to ``high``."""
+
+    low: Probability
+    high: Probability
+    count: int
+    said: Probability = Field(description="On average.")
+    right: Probability = Field(description="The share that is right.")
+
+
+class KnownQueries(Part):
+    """Queries whose answers are known. After: each by a correction that the others gave."""
+
+    count: int
+    right: Probability
+    error_before: float = Field(description="Expected calibration error, in [0, 1].")
+    error_by_sentences: float = Field(description="With the correction that needs no labels.")
+    error_after: float
+    before: list[ReliabilityBin]
+    after: list[ReliabilityBin]
+
+
+class ArchiveCorrection(Part):
+    """Log-odds are multiplied by ``slope``, and ``bias`` added."""
+
+    slope: float
+    bias: float
+    made_at: Text
+    sentences: int
+    queries: int
+
+
+class CalibrateDocument(Document):
+    """What `calibrate` found; after --reset only whose probabilities they are."""
+
+    schema_: Literal["vsr-edge/calibrate/1"] = schema("vsr-edge/calibrate/1")
+    archive: Text
+    bundle: Text
+    heads: Heads
+    stored: bool = Field(description="Do later searches count by the correction?")
+    correction: ArchiveCorrection | None
+    threshold: Probability | None = None
+    sentences: int = 0
+    null: Null | None = None
+    said: list[SaidOfSentences] = Field(default=[])
+    queries: KnownQueries | None = None
 
 
 class ReceiptChange(Part):

@@ -59,6 +59,7 @@ from vsr_edge.document_parts import (
     rounded,
     schema,
 )
+from vsr_edge.document_receipts import CalibrateDocument as CalibrateDocument
 from vsr_edge.document_receipts import ReceiptCheckDocument as ReceiptCheckDocument
 from vsr_edge.document_receipts import ReceiptDocument as ReceiptDocument
 from vsr_edge.document_served import AccessDocument as AccessDocument
@@ -100,6 +101,11 @@ class SearchDocument(Document):
     id: LineId = None
     read_as: Text | None = Field(
         default=None, description="Of a query of several parts, which; null of one sentence."
+    )
+    verified_by: Text | None = Field(
+        default=None,
+        description="Dedicated or universal heads, and whether what they say is corrected for this "
+        "archive; null where nothing was verified.",
     )
 
     @classmethod

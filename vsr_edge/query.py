@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Self, TypeAlias, TypedDict, Unpack
+from typing import Any, Literal, Self, TypeAlias, TypedDict, Unpack, get_args
 
 from vsr_edge.errors import UsageError
 from vsr_edge.types import Pixels, Seconds, clock, clock_time
 
 # Paths, folders and globs; of several, any may match.
 VideoNames: TypeAlias = str | Path | Sequence[str | Path]
+HeadsChoice: TypeAlias = Literal["auto", "dedicated", "universal"]
 MOST = 1_000_000  # moments, turns, candidates: beyond it there is no more to have
 
 
@@ -88,6 +89,7 @@ class SearchChanges(TypedDict, total=False):
     max_ms: float | None
     one_shot: bool | None
     rocchio: bool | None
+    heads: HeadsChoice | None
     text: bool | None
     then: Sequence[str] | None
     also: Sequence[str] | None
@@ -111,6 +113,8 @@ class SearchOptions:
         one_shot: retrieve once and verify nothing.
         rocchio: refine by pushing the query's vector away from what was rejected, the classical
             relevance feedback, instead of by soft tokens.
+        heads: who verifies: "auto" is the bundle's dedicated heads, where it has some, and the
+            universal ones otherwise.
         text: True, search only for words that are said or written; False, only for what is seen;
             None, for both.
         then: sentences for what is to be seen after the query's moment, each after the one before.
@@ -133,6 +137,7 @@ class SearchOptions:
     max_ms: float | None = None
     one_shot: bool = False
     rocchio: bool = False
+    heads: HeadsChoice = "auto"
     text: bool | None = None
     then: Sequence[str] = ()
     also: Sequence[str] = ()
@@ -146,6 +151,8 @@ class SearchOptions:
             if count < 1:
                 raise UsageError(f"{name} must be at least 1, not {count}")
             object.__setattr__(self, name, min(count, MOST))
+        if self.heads not in get_args(HeadsChoice):
+            raise UsageError(f"heads must be auto, dedicated or universal, not {self.heads!r}")
         if self.min_score is not None and not -1 <= self.min_score <= 1:
             raise UsageError(f"min_score must lie between -1 and 1, not at {self.min_score}")
         if self.max_ms is not None and not 0 < self.max_ms < float("inf"):

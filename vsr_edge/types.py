@@ -23,7 +23,9 @@ HalfVectors: TypeAlias = NDArray[np.float16]
 
 Decision: TypeAlias = Literal["match", "no_match", "unverified"]
 Keyframes: TypeAlias = Literal["off", "auto", "on"]
-RefinementMethod: TypeAlias = Literal["soft tokens", "rocchio"]
+# Who verifies and grounds: heads trained with a bundle's encoders, or those that know none.
+Heads: TypeAlias = Literal["dedicated", "universal"]
+RefinementMethod: TypeAlias = Literal["soft tokens", "guide", "rocchio"]
 # A video's time of recording is the container's, or in the file's name, or that of its last change.
 RecordedFrom: TypeAlias = Literal["container", "name", "file"]
 Granularity: TypeAlias = Literal["frame", "clip", "scene", "video"]
@@ -130,6 +132,22 @@ class ClipHit:
 
     clip: Clip
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What an archive's own footage says of probabilities told there: their log-odds are to be
+    multiplied by ``slope``, and ``bias`` added.
+
+    ``made_at`` (ISO 8601) from so many ``sentences`` for what is not there, and ``queries`` whose
+    answers were known.
+    """
+
+    slope: float
+    bias: float
+    made_at: str
+    sentences: int
+    queries: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,9 +93,9 @@ def test_a_bundle_without_heads_says_so(bundle: Bundle) -> None:
     query = bundle.encode_queries(["a dog"])
     one = np.ones(1, np.float32)
     with Bundle(manifest.model_copy(update={"files": encoders})) as bare:
-        with pytest.raises(UsageError, match="no grounding head"):
+        with pytest.raises(UsageError, match="no grounding head of its own"):
             bare.judge(query, footage(1, 2, bare.dim))
-        with pytest.raises(UsageError, match="no refiner head"):
+        with pytest.raises(UsageError, match="no refiner head of its own"):
             bare.refine(query, footage(1, 1, bare.dim), one, one)
         assert bare.concepts.names == ()
 

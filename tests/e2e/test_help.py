@@ -37,6 +37,7 @@ COMMANDS = (
     "remove",
     "demo",
     "doctor",
+    "calibrate",
     "eval",
     "eval-predictions",
     "export",

@@ -190,7 +190,9 @@ def test_commands_work_as_they_are_written(page: Path, folder: Path) -> None:
     ended: dict[str, Ended] = {}
     for words in typed:
         one = ended[" ".join(words[1:])] = run(*words[1:])
-        assert one.code == 0, (words, one)
+        # What an encoder of random weights finds may be likely enough, or not.
+        guesses = words[1] == "search" and "./my-bundle" in words
+        assert one.code in ({0, 3} if guesses else {0}), (words, one)
     if page.name == "README.md":
         assert len(ended) == (9 if WITH_TORCH else 6)
         assert (folder / "report.html").is_file()
@@ -199,8 +201,8 @@ def test_commands_work_as_they_are_written(page: Path, folder: Path) -> None:
     if page.name in {"export.md", "import.md"} and WITH_TORCH:
         said = {command.split()[0]: one.out + one.err for command, one in ended.items()}
         assert "3 indexed" in said["index"]
-        assert "unverified" in said["search"]
-        assert "no trained verifier" in said["bundle"]
+        assert "unverified" not in said["search"]
+        assert "the universal ones verify" in said["bundle"]
 
 
 @NEEDS_TORCH

@@ -208,15 +208,20 @@ def test_the_bundle_says_what_it_is(exported: Exported) -> None:
         assert bundle.manifest.calibration is None
 
 
-def test_it_indexes_and_searches_unverified(
+def test_it_indexes_and_what_it_finds_is_verified(
     exported: Exported, demo_clips: list[Path], tmp_path: Path
 ) -> None:
     with open_archive(tmp_path / "archive", bundle=str(exported.bundle)) as archive:
         assert archive.index(demo_clips[:1]).indexed == 1
-        result = archive.search(QUERIES[0], top_k=3)
-        assert result.moments
-        assert result.verdict.decision == "unverified"
-        assert all(moment.match_probability is None for moment in result.moments)
+        assert any("sentences were encoded" in notice for notice in archive.notices)
+        result = archive.search(QUERIES[0], top_k=3, max_turns=2, candidates=1)
+        assert result.verified_by == "universal heads"
+        assert result.verdict.decision in {"match", "no_match"}
+        assert 0 < (result.moments[0].match_probability or 0) < 1
+        refined = [turn.refinement for turn in result.turns[1:] if turn.refinement]
+        assert {one.method for one in refined} <= {"guide"}
+        once = archive.search(QUERIES[0], one_shot=True)
+        assert once.verdict.decision == "unverified"
         assert archive.search(LONG, top_k=1).moments
 
 

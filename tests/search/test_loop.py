@@ -186,25 +186,36 @@ def test_a_filter_holds_in_every_turn(never: Archive, demo_clips: list[Path]) ->
     assert videos == {moment.video for moment in result.moments} == {demo_clips[1]}
 
 
-def test_a_bundle_without_a_refiner_falls_back_to_rocchio(
+def test_a_bundle_without_a_refiner_is_guided_by_the_archive_itself(
     opened: Callable[..., Archive],
 ) -> None:
     archive = opened(without=(REFINER, CONCEPTS), threshold=1.0, sure=1.0)
     result = archive.search(QUERY, max_turns=2, **FEW)
     change = result.turns[1].refinement
     assert change is not None
-    assert (change.method, change.gained, change.lost) == ("rocchio", (), ())
+    assert (change.method, change.gained, change.lost) == ("guide", (), ())
+    assert (result.turns[1].soft_tokens, result.turns[1].encoder_calls) == (0, 0)
 
 
-def test_a_bundle_without_heads_searches_unverified_with_feedback(
-    opened: Callable[..., Archive],
-) -> None:
-    archive = opened(without=(GROUNDING, REFINER))
+@pytest.fixture(scope="module")
+def unverified(
+    tmp_path_factory: pytest.TempPathFactory, demo_clips: list[Path]
+) -> Iterator[Archive]:
+    """An archive without regions, and a bundle without heads."""
+    folder = tmp_path_factory.mktemp("unverified")
+    bundle = bundle_with(folder / "bundle", without=(GROUNDING, REFINER))
+    with open_archive(folder / "archive", bundle=str(bundle), regions=False) as archive:
+        archive.index(demo_clips)
+        yield archive
+
+
+def test_without_heads_and_regions_feedback_adds_to_what_was_found(unverified: Archive) -> None:
+    archive = unverified
     result = archive.search(QUERY)
     assert result.verdict.decision == "unverified"
     assert all(moment.match_probability is None for moment in result.moments)
     first, second = result.turns
-    assert "no trained verifier" in first.then
+    assert "no region vectors" in first.then
     assert (second.action, second.encoder_calls) == ("feedback and retrieve", 0)
     change = second.refinement
     assert change is not None
@@ -216,8 +227,8 @@ def test_a_bundle_without_heads_searches_unverified_with_feedback(
     assert result.moments[: len(once.moments)] == once.moments
 
 
-def test_limits_hold_for_feedback_too(opened: Callable[..., Archive]) -> None:
-    archive = opened(without=(GROUNDING, REFINER))
+def test_limits_hold_for_feedback_too(unverified: Archive) -> None:
+    archive = unverified
     assert len(archive.search(QUERY, max_turns=1).turns) == 1
     assert len(archive.search(QUERY, max_ms=1e-6).turns) == 1
     for score in (-1.0, 0.0, 0.1, 0.3):
@@ -227,8 +238,8 @@ def test_limits_hold_for_feedback_too(opened: Callable[..., Archive]) -> None:
         assert all(one >= score for one in scores)
 
 
-def test_feedback_adds_what_the_plain_query_did_not_reach(opened: Callable[..., Archive]) -> None:
-    archive = opened(without=(GROUNDING, REFINER))
+def test_feedback_adds_what_the_plain_query_did_not_reach(unverified: Archive) -> None:
+    archive = unverified
     asked = Asked(archive.store, archive.bundle, QUERY)
     query = asked.vector
     hits = asked.retrieve(query, 1)[:2]

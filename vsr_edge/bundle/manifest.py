@@ -27,6 +27,7 @@ from pydantic import (
 from vsr_edge.errors import BundleDamaged
 from vsr_edge.runtime.preprocess import Preprocessing
 from vsr_edge.runtime.tokens import LEAST_ROOM, TextInput
+from vsr_edge.types import Correction
 
 # 2: how pictures are fitted and sentences padded, graphs in further precisions, and a seal.
 SCHEMA_VERSION = 2
@@ -40,13 +41,18 @@ DOCUMENTS = ("MODEL_CARD.md", "LICENSE", "NOTICE")
 IMAGE_ENCODER = "image_encoder"
 TEXT_ENCODER = "text_encoder"
 TOKENIZER = "tokenizer"
-# A bundle without these two searches in one shot and verifies nothing.
+# A bundle without the first is verified by heads that know no encoder.
 GROUNDING = "grounding"
 REFINER = "refiner"
 # Words and phrases with their vectors, by which a refinement is explained.
 CONCEPTS = "concepts"
 # Vectors of pictures of all kinds, beside which a small archive's are no odd ones.
 BACKGROUND = "background"
+# A verifier and grounder that knows no encoder (:mod:`vsr_edge.runtime.evidence`), for a bundle
+# that brings one of its own in place of the one of the package; and the vectors of the package's
+# sentences, for one that need not be computed at first use.
+UNIVERSAL = "universal"
+BANK = "bank"
 REQUIRED_ROLES = (IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER)
 
 # What heads are trained on, and searches show them: a candidate reaches so many frames before and
@@ -61,12 +67,22 @@ GRAPH_INPUTS: dict[str, dict[str, int]] = {
     TEXT_ENCODER: {"input_ids": 2, "attention_mask": 2, "soft_tokens": 3},
     GROUNDING: {**_QUERY, "frame_mask": 2},
     REFINER: {**_QUERY, "about": 3, "evidence_mask": 2},
+    UNIVERSAL: {
+        "sentence": 3,
+        "phrases": 4,
+        "phrase_mask": 2,
+        "neighbours": 3,
+        "frame_mask": 2,
+        "candidate": 2,
+    },
 }
+_JUDGEMENTS = {"match": 1, "start": 2, "end": 2, "relevance": 2}
 GRAPH_OUTPUTS: dict[str, dict[str, int]] = {
     IMAGE_ENCODER: {"vector": 2, "regions": 3},
     TEXT_ENCODER: {"vector": 2, "token_states": 3},
-    GROUNDING: {"match": 1, "start": 2, "end": 2, "relevance": 2},
+    GROUNDING: _JUDGEMENTS,
     REFINER: {"soft_tokens": 3},
+    UNIVERSAL: _JUDGEMENTS,
 }
 # What an encoder of others may lack: the entrance for soft tokens and the states of its tokens
 # (then nothing is refined by them), regions (then no head looks at them).
@@ -163,7 +179,8 @@ class Calibration(_Part):
     above what footage scores for this very query; the more is searched, the likelier something
     only looks like it. Fewer frames than ``fewest_frames`` were not measured, and count as so many.
     From the probability ``threshold`` on it counts as a match, from ``sure`` on no other is looked
-    for.
+    for. ``null_median`` is the middle log-odds of sentences of all kinds where this was measured,
+    and ``null_spread`` how far their lower half lies from it, if any were asked there.
     """
 
     score_weight: Finite = Field(ge=0)
@@ -174,6 +191,8 @@ class Calibration(_Part):
     fewest_frames: Finite = Field(ge=1)
     threshold: Finite = Field(gt=0)
     sure: Finite = Field(le=1)
+    null_median: Finite | None = None
+    null_spread: Finite | None = Field(default=None, gt=0)
 
     def probability(
         self, order: NDArray[np.floating], z: NDArray[np.floating], frames: int
@@ -182,6 +201,15 @@ class Calibration(_Part):
         rivals = self.size_weight * math.log(max(frames, self.fewest_frames) / 1000)
         logits = self.slope * order + self.z_weight * z + self.bias - rivals
         return np.asarray(1 / (1 + np.exp(-logits)))
+
+    def corrected(self, correction: Correction | None) -> Calibration:
+        """With log-odds as an archive's own footage says that they should be."""
+        if correction is None:
+            return self
+        names = ("slope", "z_weight", "size_weight", "bias")
+        numbers = {name: getattr(self, name) * correction.slope for name in names}
+        numbers["bias"] += correction.bias
+        return self.model_copy(update=numbers)
 
     @model_validator(mode="after")
     def _is_surer_than_sure(self) -> Self:

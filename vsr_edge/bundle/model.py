@@ -32,6 +32,7 @@ from vsr_edge.bundle.manifest import (
     GoldenText,
     Manifest,
 )
+from vsr_edge.bundle.universal_head import UniversalHead
 from vsr_edge.config import usable_threads
 from vsr_edge.errors import BundleDamaged, ProviderError, UsageError
 from vsr_edge.runtime.heads import (
@@ -237,10 +238,19 @@ class Bundle:
 
     def _run_head(self, role: str, inputs: Mapping[str, Floats]) -> list[Floats]:
         if role not in self.manifest.files:
-            raise UsageError(
-                f"the bundle {self.bundle_id} has no {role} head: it searches in one shot"
-            )
+            raise UsageError(f"the bundle {self.bundle_id} has no {role} head of its own")
         return self._session(role).run(list(GRAPH_OUTPUTS[role]), inputs)
+
+    @cached_property
+    def universal(self) -> UniversalHead:
+        """The verifier that knows no encoder, with these ones."""
+        return UniversalHead(
+            self.manifest,
+            self.encode_text,
+            lambda: self.background,
+            self._notices.append,
+            self.threads,
+        )
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -338,7 +348,7 @@ class Bundle:
 
     def close(self) -> None:
         """Release the graphs; they are loaded again if the bundle is used again."""
-        for name in ("_tokenizer", "concepts", "background"):
+        for name in ("_tokenizer", "concepts", "background", "universal"):
             self.__dict__.pop(name, None)
         self._sessions.clear()
 

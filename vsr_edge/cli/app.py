@@ -16,6 +16,7 @@ import typer
 
 from vsr_edge.cli import search_commands
 from vsr_edge.cli.bundle_commands import bundle_app
+from vsr_edge.cli.calibrate_command import calibrate
 from vsr_edge.cli.console import run
 from vsr_edge.cli.cut_command import cut
 from vsr_edge.cli.demo import demo
@@ -82,6 +83,7 @@ for command in (
     app.command()(command)
 app.command("open")(open_hit)
 app.command(cls=TagCommand)(tag)
+app.command()(calibrate)
 app.command("eval")(evaluate)
 app.command("eval-predictions")(evaluate_predictions)
 app.command("export", context_settings=PASS_ON)(export)

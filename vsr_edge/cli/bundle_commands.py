@@ -157,7 +157,7 @@ def bundle_verify(
         f"image {report.image_cosine:.4f}"
     )
     if not found["verifies"]:
-        say("it has no trained verifier: what it finds is unverified")
+        say("it has no heads of its own: the universal ones verify what it finds")
 
 
 @bundle_app.command("list")

@@ -18,6 +18,7 @@ from vsr_edge.cli.options import (
     argument,
     option,
 )
+from vsr_edge.cli.search_commands import say_first_time
 from vsr_edge.cli.tables import Column, Kind, Table, print_tables, shortened
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def evaluate(
         asked = read_queries(queries, truth_format or "jsonl")
         lengths = {str(one.video.path): one.video.duration for one in opened.videos()}
         options = SearchOptions().changed(top_k=top_k, **asdict(loop))
+        say_first_time(opened, options)
         started = time.perf_counter()
         with counting_progress("queries") as on_progress:
             run = run_queries(

@@ -104,6 +104,14 @@ class LoopOptions:
     rocchio: Annotated[
         bool, option("Refine by classical relevance feedback instead of soft tokens.", "--rocchio")
     ]
+    heads: Annotated[
+        str | None,
+        option(
+            "Who verifies: dedicated heads of the bundle, or the universal ones that know no "
+            "encoder. \\[default: auto, dedicated where there are some]",
+            metavar="auto|dedicated|universal",
+        ),
+    ]
 
 
 class App(typer.Typer):

@@ -78,8 +78,19 @@ def search(
             answer_queries(opened, query, asked, options, output)
         if asked.remember is not None and (options.text or parts.given()):
             raise UsageError("--remember keeps one sentence, with pictures and feedback, no more")
+        say_first_time(opened, options)
         what = asked_query(opened, query, asked)
         answer_query(opened, what, options, output, json_output, asked.remember)
+
+
+def say_first_time(archive: Archive, options: SearchOptions) -> None:
+    """Say what the first search with a bundle waits for."""
+    if options.text:  # no model is asked
+        return
+    from vsr_edge.search.verifier import first_time
+
+    if (waits := first_time(archive.bundle, options)) is not None:
+        say(waits)
 
 
 def how_to_search(**given: Any) -> SearchOptions:
@@ -223,6 +234,8 @@ def _say_path(found: SearchResult, shown: int | None) -> None:
     stages = ", ".join(f"{name} {ms:.1f}" for name, ms in found.timing_ms.items())
     bundle = bundle_title(name_of_id(found.bundle), found.bundle)
     say(f"milliseconds: {stages}; bundle {bundle}")
+    if found.verified_by is not None:
+        say(f"verified by {found.verified_by}")
     say(f"verdict: {_verdict(found)}")
 
 

@@ -65,6 +65,8 @@ def _searched(about: Document) -> str:
     limit = "" if about["max_ms"] is None else f", none begun after {about['max_ms']:g} ms"
     turns = f"{about['max_turns']} turns" if about["max_turns"] > 1 else "one turn"
     method = ", refined by Rocchio" if about["rocchio"] else ""
+    heads = about.get("heads", "auto")
+    method += "" if heads == "auto" else f", {heads} heads"
     return f"{moments}; at most {turns} of {about['candidates']} candidates{limit}{method}"
 
 

@@ -89,7 +89,7 @@ def _receipt(
             "notices": found.notices,
             "moments": [_moment(one) for one in found.moments[:MOMENTS]],
         },
-        "calibration": _calibration(manifest.raw.get("calibration"), query, options),
+        "calibration": _calibration(manifest.raw.get("calibration"), query, options, found),
     }
     plain: dict[str, Any] = json.loads(json.dumps(document, default=_plain))
     return plain
@@ -174,7 +174,7 @@ def _moment(one: Moment) -> dict[str, Any]:
 
 
 def _calibration(
-    raw: Mapping[str, Any] | None, query: str, options: SearchOptions
+    raw: Mapping[str, Any] | None, query: str, options: SearchOptions, found: SearchResult
 ) -> dict[str, Any]:
     """How often such a search finds what is there, and denies what is not, as it was measured when
     the bundle was calibrated; nulls where nobody measured it.
@@ -189,6 +189,8 @@ def _calibration(
         note = f"measured with other settings than these: {', '.join(changed)}"
     elif options.text or len(parts.sentences) > 1:
         note = f"not measured for {'words' if options.text else 'queries of several parts'}"
+    elif found.verified_by is not None and "universal" in found.verified_by:
+        note = "not measured for this bundle, which universal heads verify"
     elif raw and raw.get("accepted") is not None and raw.get("denied") is not None:
         # Half of the questions, asked of parts of the calibration archive of all sizes, could be
         # answered (export/calibrate.py).
@@ -198,6 +200,8 @@ def _calibration(
         note = _NOTE
     else:
         note = "the bundle's calibration recorded no shares"
+    if found.verified_by is not None and "corrected" in found.verified_by:
+        note += f"; verified by {found.verified_by}"
     return {**shares, "queries": queries, "note": note}
 
 

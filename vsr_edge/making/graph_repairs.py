@@ -37,7 +37,7 @@ def one_by_one(graph: OnnxGraph) -> None:
     graph.graph.node.append(
         helper.make_node(
             "Scan",
-            [f"{value.name}" for value in inputs],
+            [value.name for value in inputs],
             [value.name for value in outputs],
             name="vsr/rows",
             num_scan_inputs=len(inputs),

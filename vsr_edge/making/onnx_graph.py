@@ -23,7 +23,6 @@ OLDEST_OPSET = 11
 LARGEST_FILE = 2**31 - 2**24
 # Their outputs tell nothing of the values that they look at.
 _BLIND = {"Shape", "Size"}
-FLOATS = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
 
 
 class OnnxGraph:
@@ -45,7 +44,6 @@ class OnnxGraph:
         """Look again at who makes what; to be called when nodes were changed from outside."""
         self.maker = {name: node for node in self.graph.node for name in node.output if name}
         self.weights = {tensor.name: tensor for tensor in self.graph.initializer}
-        self.order = {id(node): place for place, node in enumerate(self.graph.node)}
         self.readers: dict[str, list[NodeProto]] = {}
         for node in self.graph.node:
             for name in inputs_of(node):
@@ -195,24 +193,22 @@ class OnnxGraph:
 
     def sort(self) -> None:
         """Nodes in an order that each comes after what it reads; they were appended anyhow."""
+        nodes = list(self.graph.node)  # held, so that each keeps its identity
         self.index()
-        missing = {
-            id(node): {n for n in inputs_of(node) if n in self.maker} for node in self.graph.node
-        }
-        readers: dict[str, list[NodeProto]] = self.readers
-        ready = [node for node in self.graph.node if not missing[id(node)]]
+        missing = {id(node): {n for n in inputs_of(node) if n in self.maker} for node in nodes}
+        ready = [node for node in nodes if not missing[id(node)]]
         done: list[NodeProto] = []
         while ready:
             node = ready.pop()
             done.append(node)
             for name in node.output:
-                for reader in readers.get(name, ()):
+                for reader in self.readers.get(name, ()):
                     left = missing[id(reader)]
                     if name in left:
                         left.discard(name)
                         if not left:
                             ready.append(reader)
-        if len(done) != len(self.graph.node):
+        if len(done) != len(nodes):
             raise NoDualEncoder(f"the nodes of {self.name} go in a circle")
         copies = [NodeProto.FromString(node.SerializeToString()) for node in done]
         del self.graph.node[:]

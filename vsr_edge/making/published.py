@@ -38,7 +38,6 @@ CONFIG, PREPROCESSOR, TOKENIZER_FILE = (
     "preprocessor_config.json",
     "tokenizer.json",
 )
-_OPTIONAL = ("tokenizer_config.json", "special_tokens_map.json", "README.md")
 _FILTERS: dict[Any, FilterKind] = {
     2: "bilinear",
     3: "bicubic",

@@ -9,15 +9,17 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from vsr_edge.bundle.manifest import REACH, Calibration
+from vsr_edge.bundle.manifest import REACH
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.query import Query, SearchOptions
 from vsr_edge.runtime.heads import Footage, Judgements, TextEncoding
 from vsr_edge.search.explain import Clock, notices_about
+from vsr_edge.search.guide import guide
 from vsr_edge.search.in_time import InTime
 from vsr_edge.search.places import CONTEXT_SECONDS, Stretch, kept
 from vsr_edge.search.query_vector import LEAST_DEVIATION, Mixture
 from vsr_edge.search.spans import ScoredFrames, Window, moments
+from vsr_edge.search.verifier import SAMPLE, Verifier, verifier_of
 from vsr_edge.search.video_names import named
 from vsr_edge.store.base import Store
 from vsr_edge.types import FrameFeatures, StoredVideo, Vectors, stretch
@@ -32,8 +34,6 @@ FRAMES_PER_CANDIDATE = 128
 MOST_CANDIDATES_A_CLIP = 4
 # Clips are looked at together up to so many frames: where they are long, few may be enough.
 FRAMES_AT_ONCE = 1024
-# So many of an archive's vectors tell what footage scores for a query.
-SAMPLE = 4096
 # Behind all that is wanted.
 UNWANTED = -1000.0
 
@@ -67,6 +67,7 @@ class Asked:
             unlike = None if self.against is None else self.against.vectors[0]
             self.mixture = Mixture(store, bundle, self.query, unlike, lambda: self._sample)
             self.vector, self._scale = self.mixed(self.text)
+        self.verifier = verifier_of(store, bundle, self.options)
         self._videos: dict[int, StoredVideo] = {}
         # The best frames of each clip, with their scores; those that were candidates, by video.
         self._peaks: dict[int, list[tuple[int, float]]] = {}
@@ -80,6 +81,13 @@ class Asked:
     def mixed(self, text: TextEncoding | None) -> tuple[Vectors, float]:
         """What is retrieved by with this sentence, and its scale (see :class:`Mixture`)."""
         return self.mixture(None if text is None else text.vectors[0])
+
+    def guided(self) -> Vectors:
+        """What to retrieve by next where no refiner was trained, float32 [D]."""
+        assert self.text is not None
+        space = self.bundle.universal.space(self.store.sample(SAMPLE))
+        guided = guide(space, self.text.vectors[0])
+        return self.mixture(guided)[0]
 
     @property
     def left_out(self) -> list[Stretch]:
@@ -166,24 +174,24 @@ class Asked:
             self._peaks[hit.clip_id] = [(first + peak, float(scores[peak])) for peak in peaks]
 
     def verify(
-        self, calibration: Calibration, windows: Sequence[Window], frames_searched: int
+        self, verifier: Verifier, windows: Sequence[Window], frames_searched: int
     ) -> list[Window]:
         """Judge windows with their frames, all in one batch; in their order.
 
         How likely each matches is told of the sentence alone, less how likely it shows what is not
         to be seen; the order counts all that was asked.
         """
-        if not windows or self.text is None:
+        if not windows or self.text is None or self.query.text is None:
             return []
-        shown = footage([one.frames for one in windows])
-        found, likely = self._probabilities(calibration, self.text, windows, shown, frames_searched)
+        shown, calibration = footage([one.frames for one in windows]), verifier.calibration
+        sentence = self.query.text, self.text
+        found, likely = self._probabilities(verifier, *sentence, windows, shown, frames_searched)
         scores = np.array([one.score for one in windows])
         order = found.match + calibration.score_weight * self._scale * scores
         unwanted = np.zeros(len(windows), bool)
-        if self.against is not None:
-            _, other = self._probabilities(
-                calibration, self.against, windows, shown, frames_searched
-            )
+        if self.against is not None and self.query.against is not None:
+            sentence = self.query.against, self.against
+            _, other = self._probabilities(verifier, *sentence, windows, shown, frames_searched)
             unwanted, likely = other >= calibration.threshold, likely * (1 - other)
             order = order + UNWANTED * unwanted
         numbers = (found.match, order, likely, *found.spans(), unwanted)
@@ -192,21 +200,29 @@ class Asked:
 
     def _probabilities(
         self,
-        calibration: Calibration,
+        verifier: Verifier,
+        sentence: str,
         text: TextEncoding,
         windows: Sequence[Window],
         shown: Footage,
         frames_searched: int,
     ) -> tuple[Judgements, NDArray[np.floating]]:
         """What the heads say of a sentence and each window, and how likely it matches [K]."""
-        found, vector = self.bundle.judge(text, shown), text.vectors[0]
+        calibration, vector = verifier.calibration, text.vectors[0]
         scores = np.array([one.score for one in windows])
         if text is not self.text or not self.mixture.plain:
             best = np.concatenate([one.best_frame.vectors for one in windows])
             scores = best.astype(np.float32) @ vector
+        found = verifier.judge(sentence, text, shown, scores)
         order = found.match + calibration.score_weight * scores
-        z = self.standardised(scores, vector)
+        z = verifier.standardised(sentence, scores)
+        z = self.standardised(scores, vector) if z is None else z
         return found, calibration.probability(order, z, frames_searched)
+
+    def verified_by(self, shown: Sequence[Window]) -> str | None:
+        """Who judged these, in words; None where nobody did."""
+        judged = self.verifier is not None and any(one.probability is not None for one in shown)
+        return self.verifier.told if judged and self.verifier is not None else None
 
     def standardised(
         self, scores: NDArray[np.floating], vector: Vectors | None = None

@@ -50,21 +50,21 @@ def chains(
     stage = asked[0].clock.stage
     with stage("chain"):
         picked = _picked(videos, asked, parts, options)
-    calibration = None if options.one_shot else asked[0].bundle.manifest.calibration
     frames = asked[0].store.frame_count(asked[0].where)
     windows = []
     for part, (one, places) in enumerate(zip(asked, picked, strict=True)):
         shown = [videos[video].window(part, frame) for video, frame in places]
-        if calibration is not None:
+        if one.verifier is not None:
             with one.clock.stage("verify"):
                 read = one.store.frames_of([window.place for window in shown], regions=True)
                 seen = [replace(w, frames=f) for w, f in zip(shown, read, strict=True)]
                 if seen := [window for window in seen if window.frames.regions is not None]:
-                    shown = likeliest_first(one.verify(calibration, seen, frames))
+                    shown = likeliest_first(one.verify(one.verifier, seen, frames))
         with one.clock.stage("ground"):
             windows.append(_grounded(shown, videos, part))
     judged = all(one.probability is not None for some in windows for one in some)
-    joint = Joint(calibration, frames) if judged and calibration is not None else None
+    verifier = asked[0].verifier
+    joint = Joint(verifier.calibration, frames) if judged and verifier is not None else None
     with stage("chain"):
         found = [
             chain for video in videos for chain in _of_video(video, windows, asked, parts, joint)

@@ -2,8 +2,8 @@
 
 VideoSearch-R1 (arXiv 2607.00446) verifies the first candidate of each turn; here a turn verifies
 several, which costs little. What has been judged is not judged again: another turn brings new
-candidates, or it is the last. An archive without region vectors is searched in one shot, and so is
-any with a bundle without heads: nothing is verified then, and the answer says so.
+candidates, or it is the last. An archive without region vectors is searched in one shot: nothing is
+verified then, and the answer says so.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from vsr_edge.search.candidates import Asked, footage, likeliest_first
 from vsr_edge.search.explain import refinement
 from vsr_edge.search.one_shot import one_shot
 from vsr_edge.search.spans import Window
+from vsr_edge.search.verifier import Verifier
 from vsr_edge.store.base import Store
 from vsr_edge.types import RefinementMethod, Vectors
 
@@ -43,17 +44,24 @@ def search(
         UsageError: an empty query, or a video or moment named that is not there.
         MediaError: what the query is like cannot be read.
     """
-    calibration = bundle.manifest.calibration
     with store.reading():
         asked = Asked(store, bundle, query, options)
+        verifier = asked.verifier
         options, clock = asked.options, asked.clock
         hits = asked.retrieve(asked.vector, max(options.top_k, options.candidates))
         judged: list[Window] = []
         turns: list[Turn] = []
+<<<<<<< HEAD
         if calibration is not None and asked.text is not None and not options.one_shot:
             judged, turns = _verified(asked, calibration, hits, on_turn)
         if calibration is not None and judged:
             best, threshold = judged[0].probability or 0.0, calibration.threshold
+=======
+        if verifier is not None and asked.text is not None:
+            judged, turns = _verified(asked, verifier, hits)
+        if verifier is not None and judged:
+            best, threshold = judged[0].probability or 0.0, verifier.calibration.threshold
+>>>>>>> main
             matches = best >= threshold and not judged[0].unwanted
             verdict = Verdict(
                 "match" if matches else "no_match", best if matches else None, threshold
@@ -74,14 +82,19 @@ def search(
         timing_ms=clock.milliseconds(),
         bundle=bundle.bundle_id,
         notices=asked.notices,
+        verified_by=asked.verified_by(judged),
     )
 
 
 def _verified(
+<<<<<<< HEAD
     asked: Asked,
     calibration: Calibration,
     hits: Sequence[Window],
     on_turn: TurnListener | None,
+=======
+    asked: Asked, verifier: Verifier, hits: Sequence[Window]
+>>>>>>> main
 ) -> tuple[list[Window], list[Turn]]:
     """Retrieve, verify, decide, refine; all that was judged, the likeliest first, and its turns."""
     options, clock = asked.options, asked.clock
@@ -89,24 +102,24 @@ def _verified(
     judged: list[Window] = []
     turns: list[Turn] = []
     change: Refinement | None = None
-    soft_tokens = 0
+    soft_tokens, calls = 0, 1 + verifier.encoder_calls(asked.query.text or "")
     while True:
         with clock.stage("verify"):
-            newest = asked.verify(calibration, asked.candidates(hits), frames_searched)
+            newest = asked.verify(verifier, asked.candidates(hits), frames_searched)
         judged = likeliest_first([*judged, *newest])
         if not judged:  # nothing was retrieved, or no region vectors were stored
             return judged, turns
         turn = len(turns) + 1
         exhausted = options.min_score is None and asked.exhausted
         all_judged = exhausted and len(newest) < options.candidates
-        end = _end(asked, calibration, judged[0], turn, all_judged, not newest)
+        end = _end(asked, verifier.calibration, judged[0], turn, all_judged, not newest)
         turns.append(
             Turn(
                 turn=turn,
                 action="retrieve and verify" if turn == 1 else "refine, retrieve and verify",
                 candidates=tuple(one.told() for one in likeliest_first(newest)),
                 latency_ms=clock.lap(),
-                encoder_calls=int(turn == 1 or soft_tokens > 0),
+                encoder_calls=calls,
                 soft_tokens=soft_tokens,
                 refinement=change,
                 then=end or "not sure: the query is refined",
@@ -117,8 +130,8 @@ def _verified(
         if end is not None:
             return judged, turns
         with clock.stage("refine"):
-            vector, soft_tokens = _refined(asked, newest[:EVIDENCE])
-            method: RefinementMethod = "soft tokens" if soft_tokens else "rocchio"
+            method, vector, soft_tokens = _refined(asked, newest[:EVIDENCE])
+            calls = int(soft_tokens > 0)
             change = refinement(method, asked.vector, vector, asked.bundle.concepts)
         hits = asked.retrieve(vector, options.candidates * (turn + 1))
 
@@ -141,17 +154,19 @@ def _end(
     return next((f"{verdict}: {reason}" for reason, holds in reasons.items() if holds), None)
 
 
-def _refined(asked: Asked, rejected: Sequence[Window]) -> tuple[Vectors, int]:
-    """The refined query's vector float32 [D], and how many soft tokens it took."""
+def _refined(asked: Asked, rejected: Sequence[Window]) -> tuple[RefinementMethod, Vectors, int]:
+    """How the query was refined, its new vector float32 [D], and how many soft tokens it took."""
     bundle = asked.bundle
     evidence = footage([one.best_frame for one in rejected])
     assert asked.text is not None
     assert asked.query.text is not None
-    if asked.options.rocchio or REFINER not in bundle.manifest.files:
+    if asked.options.rocchio:
         moved = asked.vector - ROCCHIO_WEIGHT * evidence.frames[:, 0].mean(axis=0)
-        return moved / np.linalg.norm(moved), 0
+        return "rocchio", moved / np.linalg.norm(moved), 0
+    if REFINER not in bundle.manifest.files:
+        return "guide", asked.guided(), 0
     match = np.array([one.match for one in rejected], np.float32)
     units = np.array([one.unit_frames for one in rejected], np.float32)
     soft = bundle.refine(asked.text, evidence, match, units)
     vector, _ = asked.mixed(bundle.encode_queries([asked.query.text], soft))
-    return vector, soft.shape[1]
+    return "soft tokens", vector, soft.shape[1]

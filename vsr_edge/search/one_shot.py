@@ -1,5 +1,5 @@
 """One shot, where nothing can be verified or is not to be; with latent pseudo-relevance feedback
-(Rocchio 1971, on embeddings) where the bundle has no trained verifier.
+(Rocchio 1971, on embeddings) where the bundle has no dedicated verifier.
 
 The query moves towards what came up first, and what that brings up beside it is ranked behind. It
 must not come before: measured on the built-in encoders without their verifier, answers in the order
@@ -86,8 +86,6 @@ def _clip_vectors(store: Store, clips: Sequence[Window]) -> list[Vectors]:
 def _why_unverified(asked: Asked, found: Sequence[Window]) -> str:
     if asked.options.one_shot:
         return "unverified: one shot was asked for"
-    if asked.bundle.manifest.calibration is None:
-        return f"unverified: the bundle {asked.bundle.bundle_id} has no trained verifier"
     if asked.text is None:
         return "unverified: only what is said in words is verified"
     if not found:

@@ -54,11 +54,8 @@ def search(
     read_as = parts.told()
     if read_as is None:
         return loop.search(store, bundle, asked, options, on_turn)
-    if parts.without and (options.one_shot or bundle.manifest.calibration is None):
-        raise UsageError(
-            "what must not be seen has to be verified: leave out --one-shot, and use a bundle with "
-            "a trained verifier"
-        )
+    if parts.without and options.one_shot:
+        raise UsageError("what must not be seen has to be verified: leave out --one-shot")
     about_turns = _about_turns(parts, options)
     more = replace(options, top_k=options.top_k * (LOOKED_AT if parts.without else 1))
     with store.reading():
@@ -96,8 +93,7 @@ def _chained(store: Store, bundle: Bundle, parts: Parts, options: SearchOptions)
         _moment(rank, one, parts) for rank, one in enumerate(_apart(found, options.top_k), 1)
     )
     verdict = Verdict("unverified")
-    verified = not options.one_shot and bundle.manifest.calibration is not None
-    if verified and any(one.probability is not None for some in by_part for one in some):
+    if any(one.probability is not None for some in by_part for one in some):
         verdict = _verdict(moments, THRESHOLD)
     said = [one for part in asked for one in notices_about(bundle, part.query.shown)]
     if verdict.decision == "match":
@@ -129,6 +125,7 @@ def _chained(store: Store, bundle: Bundle, parts: Parts, options: SearchOptions)
         timing_ms=stages | {"total": time.milliseconds()["total"]},
         bundle=bundle.bundle_id,
         notices=tuple(dict.fromkeys(said)),
+        verified_by=asked[0].verified_by([one for some in by_part for one in some]),
     )
 
 

@@ -37,8 +37,7 @@ class Excluded:
     def likely(self, number: int, moment: Moment) -> float:
         """How likely the sentence of that number is seen in the span of a moment, or next to it."""
         asked, video = self._asked[number], self._video(moment)
-        calibration = asked.bundle.manifest.calibration
-        if video is None or calibration is None or not len(video.times):
+        if video is None or asked.verifier is None or not len(video.times):
             return 0.0
         begin, end = moment.start - NEAR, moment.end + NEAR
         within = (video.times >= begin) & (video.times <= end)
@@ -59,7 +58,7 @@ class Excluded:
                 "index it with --regions"
             )
         # Only these frames are searched for it.
-        judged = asked.verify(calibration, shown, int(within.sum()))
+        judged = asked.verify(asked.verifier, shown, int(within.sum()))
         near = [one for one in judged if one.start < end and one.end > begin]
         return max((one.probability or 0.0 for one in near), default=0.0)
 

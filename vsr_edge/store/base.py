@@ -17,6 +17,7 @@ from vsr_edge.types import (
     Clip,
     ClipHit,
     ClipWindow,
+    Correction,
     Cue,
     FrameFeatures,
     HalfVectors,
@@ -145,6 +146,9 @@ class Writer(Protocol):
 
     def remove(self, video_ids: Iterable[int]) -> int:
         """Forget videos with their frames and clips; returns how many there were."""
+
+    def correct(self, name: str, correction: Correction | None) -> None:
+        """Keep what probabilities of that name mean here; None forgets it."""
 
     def set_texts(self, video_id: int, source: TextSource, texts: Texts | None) -> None:
         """Store the words of a video from one source in place of those before; None forgets them.
@@ -304,6 +308,9 @@ class Store(Protocol):
         """How many frames all videos have, or those that the filter lets through; of a video that
         it lets through in part, those of the clips that count.
         """
+
+    def correction(self, name: str) -> Correction | None:
+        """What probabilities of that name mean in this archive, where that was found out."""
 
     def clips(self, video_id: int) -> list[Clip]:
         """The clips of a video in time order."""

@@ -31,6 +31,7 @@ from vsr_edge.store.connection import (
     transaction,
     translate_errors,
 )
+from vsr_edge.store.corrections import read_correction
 from vsr_edge.store.filters import where_video
 from vsr_edge.store.frames import read_frames
 from vsr_edge.store.lock import UPKEEP, WriterLock
@@ -46,7 +47,15 @@ from vsr_edge.store.shadow import LocalShadowArchive, unfinished_reindex
 from vsr_edge.store.texts import TextTables
 from vsr_edge.store.vectors import CACHE_FILES, VectorFile
 from vsr_edge.store.writer import LocalWriter
-from vsr_edge.types import Clip, ClipHit, FrameFeatures, HalfVectors, StoredVideo, Vectors
+from vsr_edge.types import (
+    Clip,
+    ClipHit,
+    Correction,
+    FrameFeatures,
+    HalfVectors,
+    StoredVideo,
+    Vectors,
+)
 
 _LAST = 2**62
 
@@ -257,6 +266,9 @@ class LocalStore(TextTables):
                 f"SELECT coalesce(sum(frame_count), 0) FROM videos WHERE {condition}", parameters
             ).fetchone()
         return int(row[0])
+
+    def correction(self, name: str) -> Correction | None:
+        return read_correction(self._folder, name)
 
     def clips(self, video_id: int) -> list[Clip]:
         with self._reading() as connection:

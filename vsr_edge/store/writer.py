@@ -14,10 +14,12 @@ import numpy as np
 from vsr_edge.errors import printable
 from vsr_edge.store.base import Texts
 from vsr_edge.store.connection import transaction, translate_errors
+from vsr_edge.store.corrections import write_correction
 from vsr_edge.store.rows import half, path_value, unit, video_values
 from vsr_edge.store.texts import write_texts
 from vsr_edge.types import (
     ClipWindow,
+    Correction,
     FrameFeatures,
     HalfVectors,
     Recorded,
@@ -99,6 +101,9 @@ class LocalWriter:
             if removed:
                 connection.execute(_NEXT_GENERATION)
         return removed
+
+    def correct(self, name: str, correction: Correction | None) -> None:
+        write_correction(self._folder, name, correction)
 
     def set_texts(self, video_id: int, source: TextSource, texts: Texts | None) -> None:
         with self._change() as connection:

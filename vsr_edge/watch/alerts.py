@@ -140,22 +140,20 @@ def ask(
     nothing is verified, the inner product.
     """
     exactly = SearchOptions(video=str(stored.video.path))
-    calibration = bundle.manifest.calibration
     with store.reading():
         if store.find(stored.video.path) is None:  # removed meanwhile
             return None
         asked = Asked(store, bundle, alert.query, exactly, text)
         hits = asked.retrieve(asked.vector, exactly.candidates)
-        if calibration is None:
-            judged = hits
-        else:
-            found = asked.candidates(hits)
-            judged = likeliest_first(asked.verify(calibration, found, stored.frames))
+        found = asked.candidates(hits)
+        judged = hits
+        if asked.verifier is not None and found:  # none where no regions were stored
+            judged = likeliest_first(asked.verify(asked.verifier, found, stored.frames))
         judged = [one for one in judged if _at_its_hours(alert, stored, one)]
         if not judged:
             return None
         best = judged[0]
-        score = best.score if calibration is None else best.order
+        score = best.score if best.probability is None else best.order
         fitted = moments([best], [], asked.around, 1)
     return Answer(score, (fitted or [best])[0].told())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from vsr_edge.evaluation.archive_scores import THRESHOLDS, ArchiveScores
+from vsr_edge.evaluation.calibrate import reliability
 from vsr_edge.evaluation.metrics import recall_at, risk_coverage
 from vsr_edge.evaluation.records import MOST_PREDICTIONS
 
@@ -58,6 +59,23 @@ def risk_coverage_curve(sure: ArrayLike, right: ArrayLike, by: str) -> str:
     axes.plot(100 * curve.coverage, 100 * curve.risk)
     axes.set_xlim(0, 100)
     axes.set_ylim(0, 100)
+    return _svg(figure)
+
+
+def reliability_plot(said: Mapping[str, ArrayLike], right: ArrayLike) -> str:
+    """How often answers are right over what they say, for probabilities of several kinds, the size
+    of a point telling how many there are; and where what is said holds.
+    """
+    figure, axes = _new("per cent said", "per cent right")
+    axes.plot([0, 100], [0, 100], color="grey", linewidth=1)
+    for label, probability in said.items():
+        bins = reliability(probability, right)
+        places = [100 * one.said for one in bins], [100 * one.right for one in bins]
+        (line,) = axes.plot(*places, label=label)
+        axes.scatter(*places, s=[4 * one.count for one in bins], color=line.get_color(), alpha=0.5)
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 100)
+    axes.legend()
     return _svg(figure)
 
 

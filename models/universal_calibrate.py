@@ -1,0 +1,123 @@
+"""What a universal head's logits mean with an encoder of which nothing is known: one set of numbers.
+
+    python -m models.universal_calibrate runs/universal/head.safetensors --towers runs/towers \\
+        --out runs/universal/calibration.json
+
+Fitted over the val questions of all encoders together, each encoder and each size of an archive
+counting alike, half of the questions being about what is not there. ``export.calibrate`` does the
+same for one encoder by searches in its own archive.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.calibrate import ACCEPTED, FEWEST_SURE, SURE
+from models.logistic import logistic_fit
+from models.train_universal import load_head, questions
+from models.universal import UniversalHead
+from models.universal_encoders import RECIPES
+from models.universal_measure import Floats, answers, calibration_error
+from models.universal_worlds import Judged
+from vsr_edge.bundle.manifest import Calibration
+
+
+def firsts(head: UniversalHead, some: Judged) -> dict[str, Floats]:
+    """Of each question the first candidate by its match logit: ``match``, ``z``, whether it is
+    ``right``, how many ``frames`` were searched, whether it was ``present``, and a ``weight``, by
+    which worlds count alike and half of each world's questions are present.
+    """
+    found = answers(head, some)
+    rows, first = np.arange(len(some)), found["match"].argmax(1)
+    weight = np.zeros(len(some))
+    for world in np.unique(some.frames):
+        for present in (True, False):
+            chosen = (some.frames == world) & (some.present == present)
+            weight[chosen] = 1 / max(chosen.sum(), 1)
+    return {
+        "match": found["match"][rows, first],
+        "z": found["score"][rows, first],
+        "right": found["video"][rows, first],
+        "frames": some.frames.astype(float),
+        "present": some.present.astype(float),
+        "weight": weight / weight.sum(),
+    }
+
+
+def joined(parts: Sequence[dict[str, Floats]]) -> dict[str, Floats]:
+    return {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
+
+
+def drawn(some: dict[str, Floats], count: int = 6000) -> dict[str, Floats]:
+    """So many rows by their weights, evenly: as if all weighed the same."""
+    places = (np.arange(count) + 0.5) / count
+    rows = np.searchsorted(some["weight"].cumsum() / some["weight"].sum(), places)
+    return {name: values[np.minimum(rows, len(values) - 1)] for name, values in some.items()}
+
+
+def fitted(some: dict[str, Floats], accepted: float = ACCEPTED) -> Calibration:
+    """The numbers for these answers."""
+    some = drawn(some)
+    size = -np.log(some["frames"] / 1000)
+    right: NDArray[np.bool_] = some["right"] > 0
+    (slope, z, of_size), bias = logistic_fit(np.stack([some["match"], some["z"], size], 1), right)
+    blank = {
+        "score_weight": 0.0,
+        "slope": float(slope),
+        "bias": float(bias),
+        "size_weight": max(float(of_size), 0.0),
+        "z_weight": max(float(z), 0.0),
+        "fewest_frames": float(some["frames"].min()),
+        "threshold": 1.0,
+        "sure": 1.0,
+    }
+    probability = probabilities(Calibration.model_validate(blank), some)
+    threshold = float(np.quantile(probability[right], 1 - accepted))
+    order = np.argsort(-probability)
+    precision = right[order].cumsum() / np.arange(1, len(order) + 1)
+    enough = np.flatnonzero((precision >= SURE) & (np.arange(len(order)) + 1 >= FEWEST_SURE))
+    sure = max(float(probability[order[enough[-1]]]) if len(enough) else 1.0, threshold)
+    return Calibration.model_validate(
+        {n: round(v, 5) for n, v in {**blank, "threshold": threshold, "sure": sure}.items()}
+    )
+
+
+def probabilities(calibration: Calibration, some: dict[str, Floats]) -> Floats:
+    """How likely each first candidate is right."""
+    found = [
+        calibration.probability(np.array([m]), np.array([z]), int(n))[0]
+        for m, z, n in zip(some["match"], some["z"], some["frames"], strict=True)
+    ]
+    return np.asarray(found, float)
+
+
+def error(calibration: Calibration, some: dict[str, Floats]) -> float:
+    """Expected calibration error in per cent, worlds and presence counting alike."""
+    even = drawn(some)
+    return calibration_error(probabilities(calibration, even), even["right"] > 0)
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("head", type=Path)
+    p.add_argument("--towers", type=Path, required=True)
+    p.add_argument("--encoders", nargs="*", default=list(RECIPES))
+    p.add_argument("--out", type=Path, required=True)
+    args = p.parse_args()
+    head = load_head(args.head)
+    each = {n: firsts(head, questions(args.towers, [n], "val")[0]) for n in args.encoders}
+    calibration = fitted(joined(list(each.values())))
+    args.out.write_text(json.dumps(calibration.model_dump(), indent=1))
+    print(calibration)
+    for name, some in each.items():
+        print(f"{name}: error {error(calibration, some):.1f} %")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""`calibrate` as it is typed: with labels and without, on a real archive; and how it is undone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.command import run, succeed
+from tests.search.test_loop import bundle_with
+from vsr_edge.evaluation.benchmarks import write_queries
+from vsr_edge.evaluation.records import Query
+
+QUERY = "a bicycle leaning against a wall"
+PRESENT = {
+    QUERY: "bikes.mp4",
+    "bikes on a street": "bikes.mp4",
+    "a rabbit standing on grass": "bigbuckbunny.mp4",
+    "a cartoon rabbit": "bigbuckbunny.mp4",
+    "a man sitting in a car": "carphone_pristine.mp4",
+    "a man talking": "carphone_pristine.mp4",
+}
+ABSENT = (
+    *("an elephant in a river", "a submarine under the ice", "a birthday cake with candles"),
+    *("a surfer on a wave", "a piano in an empty hall", "people dancing at a wedding"),
+)
+
+
+@pytest.fixture
+def archive(demo_archive: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(demo_archive, tmp_path / "archive"))
+
+
+@pytest.fixture
+def queries(tmp_path: Path) -> Path:
+    asked = [Query(f"p{n}", text, PRESENT[text], ((0.0, 9.0),)) for n, text in enumerate(PRESENT)]
+    asked += [Query(f"a{n}", text, None, ()) for n, text in enumerate(ABSENT)]
+    write_queries(tmp_path / "queries.jsonl", asked, "jsonl")
+    return tmp_path / "queries.jsonl"
+
+
+def likely(archive: Path, *more: str | Path) -> float:
+    found = run("search", QUERY, "--archive", archive, "--json", *more).document
+    return float(found["moments"][0]["match_probability"])
+
+
+def test_without_labels_the_sentences_shift_what_is_said(archive: Path, tmp_path: Path) -> None:
+    # As if, where the bundle was calibrated, such sentences had looked far less likely.
+    changed = bundle_with(tmp_path / "bundle", without=(), null_median=-6.0, null_spread=1.0)
+    bundle = ("--bundle", changed)
+    before = likely(archive, *bundle)
+    command = ("calibrate", "--archive", archive, "--sentences", "60", *bundle)
+    dry = succeed(*command, "--dry-run", "--json").document
+    assert not dry["stored"]
+    assert likely(archive, *bundle) == pytest.approx(before, abs=1e-3)
+    found = succeed(*command, "--json").document
+    assert (found["heads"], found["stored"], found["sentences"]) == ("dedicated", True, 60)
+    assert found["null"]["median"] > -6
+    assert all(row["after"] <= row["before"] for row in found["said"])
+    assert likely(archive, *bundle) < before
+    # What is corrected already is taken back before it is measured anew.
+    again = succeed(*command, "--json").document
+    for name in ("slope", "bias"):
+        assert again["correction"][name] == pytest.approx(found["correction"][name], abs=0.05)
+    explained = run("search", QUERY, "--archive", archive, "--explain", *bundle)
+    assert "corrected for this archive by 60 sentences" in explained.err
+    succeed("calibrate", "--archive", archive, "--reset", *bundle)
+    assert likely(archive, *bundle) == pytest.approx(before, abs=1e-3)
+
+
+def test_with_labels_a_table_says_what_is_right(archive: Path, queries: Path) -> None:
+    command = ("calibrate", "--archive", archive, "--sentences", "50", "--queries", queries)
+    found = succeed(*command, "--json").document
+    known = found["queries"]
+    assert known["count"] == len(PRESENT) + len(ABSENT)
+    for when in ("before", "after"):
+        assert sum(one["count"] for one in known[when]) == known["count"]
+        assert 0 <= known[f"error_{when}"] <= 1
+    assert found["correction"]["queries"] == known["count"]
+    shown = succeed(*command)
+    assert "█" in shown.out
+    assert "calibration error over 12 queries" in shown.err
+    kept: dict[str, Any] = json.loads((archive / "calibration.json").read_text())
+    assert all(name.endswith(" dedicated") for name in kept)
+
+
+def test_the_plot_is_a_file(archive: Path, queries: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    plot = tmp_path / "plot.svg"
+    command = ("calibrate", "--archive", archive, "--sentences", "50", "--plot", plot)
+    succeed(*command, "--queries", queries)
+    assert plot.read_text("utf-8").lstrip().startswith("<?xml")
+    refused = run(*command)
+    assert (refused.code, "--queries" in refused.err) == (2, True)
+
+
+def test_what_cannot_be_calibrated_says_why(
+    archive: Path, tmp_path: Path, demo_clips: list[Path]
+) -> None:
+    few = tmp_path / "few.jsonl"
+    write_queries(few, [Query("a", "a dog", None, ())], "jsonl")
+    for arguments, code, said in (
+        (("--queries", few), 2, "at least 10"),
+        (("--queries", tmp_path / "none.jsonl"), 2, "none.jsonl"),
+        (("--heads", "other"), 2, "heads must be"),
+        (("--sentences", "3"), 2, "sentences"),
+    ):
+        refused = run("calibrate", "--archive", archive, *arguments)
+        assert (refused.code, said in refused.err) == (code, True), refused
+    succeed("index", demo_clips[0], "--archive", tmp_path / "bare", "--no-regions")
+    refused = run("calibrate", "--archive", tmp_path / "bare", "--sentences", "50")
+    assert (refused.code, "--regions" in refused.err) == (2, True)
+    missing = run("calibrate", "--archive", tmp_path / "nowhere")
+    assert missing.code == 1

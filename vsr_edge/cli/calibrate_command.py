@@ -1,0 +1,275 @@
+"""The command that finds out what a probability means in an archive: `calibrate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from vsr_edge.cli.console import answer, counting_progress, opened_archive, say
+from vsr_edge.cli.options import ArchiveOption, JsonOption, ModelOptions, option
+from vsr_edge.cli.search_commands import say_first_time
+from vsr_edge.cli.tables import Column, Table, print_tables
+from vsr_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from vsr_edge.archive import Archive
+    from vsr_edge.evaluation.calibrate import Floats, Line
+    from vsr_edge.evaluation.records import Query
+    from vsr_edge.query import SearchOptions
+
+_BAR = 20
+
+
+def calibrate(
+    *,
+    archive: ArchiveOption = None,
+    queries: Annotated[
+        Path | None,
+        option("Also learn from queries whose answers are known, as `eval` takes.", "--queries"),
+    ] = None,
+    sentences: Annotated[
+        int, option("Ask so many sentences about anything, 50 or more.", "--sentences", min=50)
+    ] = 200,
+    heads: Annotated[
+        str | None,
+        option("Of which heads, where not of those that search.", metavar="dedicated|universal"),
+    ] = None,
+    dry_run: Annotated[
+        bool, option("Tell what would be, and change nothing.", "--dry-run")
+    ] = False,
+    reset: Annotated[bool, option("Forget what was found out before.", "--reset")] = False,
+    plot: Annotated[
+        Path | None,
+        option("Draw how often what is said is right: an SVG file; needs --queries.", "--plot"),
+    ] = None,
+    models: ModelOptions,
+    json_output: JsonOption = False,
+) -> None:
+    """Find out what a probability means in this archive, and put it right for later searches.
+
+    No labels are needed: sentences about anything are asked, most of which nothing here shows. How
+    surely each is said to be there tells how easily this footage fools the verifier. With queries
+    whose answers are known it is better: twenty tell something, a hundred are plenty.
+
+    Example: [bold]vsr-edge calibrate && vsr-edge calibrate --queries queries.jsonl[/bold]
+
+    Example: [bold]vsr-edge calibrate --reset[/bold]
+    """
+    from vsr_edge.query import SearchOptions
+    from vsr_edge.search.verifier import correction_name, heads_of
+
+    if plot is not None and queries is None:
+        raise UsageError("a plot of what is right needs answers that are known: add --queries FILE")
+    with opened_archive(archive, **asdict(models)) as opened:
+        changes: Any = {"heads": heads, "text": False}
+        # Words that are said or written need no probability.
+        options = SearchOptions().changed(**changes)
+        store = opened.encoded_store()
+        say_first_time(opened, options)
+        chosen = heads_of(opened.bundle, options)
+        name = correction_name(opened.bundle, chosen or "universal")
+        if reset:
+            if not dry_run:
+                with store.writer() as writer:
+                    writer.correct(name, None)
+            say(f"{chosen} heads say again what they say everywhere")
+        report = {} if reset else _report(opened, options, sentences, queries, name, plot)
+        correction = report.pop("found", None)
+        if correction is not None and not dry_run:
+            with store.writer() as writer:
+                writer.correct(name, correction)
+        document = {
+            "archive": str(opened.settings.archive),
+            "bundle": opened.bundle.bundle_id,
+            "heads": chosen,
+            "stored": correction is not None and not dry_run,
+            "correction": None if correction is None else asdict(correction),
+            **report,
+        }
+    answer(
+        json_output,
+        lambda of: of.CalibrateDocument.model_validate(document),
+        lambda: print_tables(*_tables(document)),
+    )
+    if not reset:
+        say(_conclusion(document, dry_run))
+
+
+def _report(
+    archive: Archive,
+    options: SearchOptions,
+    count: int,
+    queries: Path | None,
+    name: str,
+    plot: Path | None,
+) -> dict[str, Any]:
+    """What was asked, what came of it, and the correction ``found``, if any."""
+    from vsr_edge.bundle.universal_head import sentences
+    from vsr_edge.evaluation import calibrate as of
+    from vsr_edge.evaluation.benchmarks import read_queries
+    from vsr_edge.search.verifier import calibration_of, verifier_of
+    from vsr_edge.types import Correction
+
+    if plot is not None:
+        from vsr_edge.evaluation.report.page import check_extra
+
+        check_extra()
+    known = [] if queries is None else read_queries(queries, "jsonl")
+    if queries is not None and len(known) < of.FEWEST_QUERIES:
+        raise UsageError(
+            f"{queries} has {len(known)} queries: at least {of.FEWEST_QUERIES} tell something, "
+            "half of them for what is not there; or leave out --queries"
+        )
+    store, bundle = archive.encoded_store(), archive.bundle
+    verifier = verifier_of(store, bundle, options)
+    assert verifier is not None
+    # What is said now may be corrected already: that is taken back first.
+    old = store.correction(name)
+    before = of.Line() if old is None else of.Line(old.slope, old.bias)
+    once = options.changed(top_k=1)
+    every = sentences()
+    asked = [every[number * len(every) // count] for number in range(min(count, len(every)))]
+    with counting_progress("sentences") as on_progress:
+        found = of.ask_sentences(lambda said: archive.search(said, once), asked, on_progress)
+    plain = before.undone(found)
+    middle, spread = of.middle_and_spread(plain)
+    line = of.by_sentences(plain, calibration_of(bundle, verifier.heads))
+    told = labelled = None
+    if known:
+        labelled = _known_answers(archive, once, known)
+        said, right = before.undone(labelled[0]), labelled[1]
+        start = line or of.Line()
+        told = (said, start(said), of.not_seen(said, right, start), right)
+        line = of.by_queries(said, right, start)
+    threshold = verifier.calibration.threshold
+    report: dict[str, Any] = {
+        "threshold": threshold,
+        "sentences": len(plain),
+        "null": {"median": round(middle, 4), "spread": round(spread, 4)},
+        "said": _said(plain, line, threshold),
+        "queries": None if told is None else _reliability(*told),
+    }
+    if plot is not None and told is not None:
+        from vsr_edge.evaluation.report.plots import reliability_plot
+
+        plot.write_text(reliability_plot({"before": told[0], "after": told[2]}, told[3]), "utf-8")
+    if line is not None:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        numbers = round(line.slope, 5), round(line.bias, 5)
+        report["found"] = Correction(*numbers, now, len(plain), 0 if told is None else len(told[0]))
+    return report
+
+
+def _known_answers(
+    archive: Archive, options: SearchOptions, known: Sequence[Query]
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """How likely the first moment of each query is said to match, and whether its video is right;
+    of those that were answered.
+    """
+    import numpy as np
+
+    from vsr_edge.evaluation.archive_scores import score_queries
+    from vsr_edge.evaluation.evaluate import run_queries
+
+    lengths = {str(one.video.path): one.video.duration for one in archive.videos()}
+    with counting_progress("queries") as on_progress:
+        run = run_queries(lambda q: archive.search(q, options), known, lengths, on_progress)
+    if run.interrupted:
+        raise KeyboardInterrupt
+    scores = score_queries(run.predictions, run.queries)
+    judged = ~np.isnan(scores.likely)
+    if judged.sum() < 2 or scores.right[judged].all() or not scores.right[judged].any():
+        raise UsageError(
+            "the queries' answers are all right or all wrong, which says nothing of probabilities: "
+            "ask more, and for what is not there too"
+        )
+    return scores.likely[judged], scores.right[judged]
+
+
+def _said(plain: Floats, line: Line | None, threshold: float) -> list[dict[str, Any]]:
+    """Of the sentences, how many are said to be there at least so surely, in [0, 1]."""
+    from vsr_edge.evaluation.calibrate import LEVELS
+
+    levels = sorted({*LEVELS, round(threshold, 3)})
+    after = None if line is None else line(plain)
+    return [
+        {
+            "at_least": level,
+            "threshold": level == round(threshold, 3),
+            "before": round(float((plain >= level).mean()), 4),
+            "after": None if after is None else round(float((after >= level).mean()), 4),
+        }
+        for level in levels
+    ]
+
+
+def _reliability(
+    plain: Floats, unlabelled: Floats, after: Floats, right: NDArray[np.bool_]
+) -> dict[str, Any]:
+    from vsr_edge.evaluation.calibrate import calibration_error, reliability
+
+    return {
+        "count": len(plain),
+        "right": round(float(right.mean()), 4),
+        "error_before": round(calibration_error(plain, right), 4),
+        "error_by_sentences": round(calibration_error(unlabelled, right), 4),
+        "error_after": round(calibration_error(after, right), 4),
+        "before": [asdict(one) for one in reliability(plain, right)],
+        "after": [asdict(one) for one in reliability(after, right)],
+    }
+
+
+def _tables(document: dict[str, Any]) -> list[Table]:
+    rows = [
+        (
+            f"{row['at_least']:.0%}" + (" (a match)" if row["threshold"] else ""),
+            f"{row['before']:.0%}",
+            "–" if row["after"] is None else f"{row['after']:.0%}",
+        )
+        for row in document.get("said", ())
+    ]
+    columns = [Column("a sentence is there, at least"), Column("before", "number")]
+    tables = [Table([*columns, Column("after", "number")], rows)] if rows else []
+    if found := document.get("queries"):
+        for when in ("before", "after"):
+            bins = [
+                (
+                    f"{one['low']:.0%}–{one['high']:.0%}",
+                    str(one["count"]),
+                    f"{one['said']:.0%}",
+                    f"{one['right']:.0%}",
+                    "█" * round(_BAR * one["right"]),
+                )
+                for one in found[when]
+            ]
+            titles = [
+                Column(f"said, {when}"),
+                *(Column(t, "number") for t in ("n", "mean", "right")),
+            ]
+            tables.append(Table([*titles, Column("")], bins))
+    return tables
+
+
+def _conclusion(document: dict[str, Any], dry_run: bool) -> str:
+    found = document["queries"]
+    error = ""
+    if found is not None:
+        error = (
+            f"calibration error over {found['count']} queries: {found['error_before']:.1%} before, "
+            f"{found['error_by_sentences']:.1%} by the sentences alone, {found['error_after']:.1%} "
+            "with the queries (each told by the others); "
+        )
+    if document["correction"] is None:
+        return (
+            f"{error}nothing is changed: the bundle does not say how sentences like these were "
+            "answered where it was calibrated; add --queries FILE"
+        )
+    if dry_run:
+        return f"{error}nothing is changed: --dry-run"
+    return f"{error}later searches of this archive count by it; to undo: vsr-edge calibrate --reset"

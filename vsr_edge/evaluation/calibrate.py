@@ -1,0 +1,171 @@
+"""What a probability means in one archive, and how it is put right there.
+
+Without labels there is still a null distribution: sentences of all kinds, most of which no archive
+shows. How surely each of them is said to be there tells how far such footage fools the verifier,
+compared with the footage that it was calibrated on: its log-odds are shifted and stretched until
+the middle of the sentences, and how far the lower half lies from it, are as they were there. The
+upper half is not looked at, for some of the sentences are there indeed. With queries whose answers
+are known, a logistic regression on the log-odds (Platt 1999) goes on from that, the further the
+more queries there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vsr_edge.answer import SearchResult
+from vsr_edge.bundle.manifest import Calibration
+from vsr_edge.errors import UsageError
+from vsr_edge.evaluation.metrics import expected_calibration_error
+
+Floats = NDArray[np.float64]
+
+# Of fewer, the middle is anybody's guess; the ones that are asked by default take a minute or two.
+FEWEST_SENTENCES, SENTENCES = 50, 200
+FEWEST_QUERIES = 10
+# The lower end of the lower half: a standard deviation below the middle, of a normal distribution.
+LOWER = 0.1587
+# No archive's log-odds are stretched further than this.
+LEAST_SLOPE, MOST_SLOPE = 0.5, 2.0
+# So many queries say as much as what is known without any.
+PRIOR_SLOPE, PRIOR_BIAS = 40.0, 15.0
+NEWTON_STEPS, FOLDS = 50, 5
+LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
+BINS = 5
+SUREST = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Log-odds are multiplied by ``slope``, and ``bias`` added."""
+
+    slope: float = 1.0
+    bias: float = 0.0
+
+    def __call__(self, probability: ArrayLike) -> Floats:
+        """The probabilities that come of it."""
+        return 1 / (1 + np.exp(-(self.slope * log_odds(probability) + self.bias)))
+
+    def undone(self, probability: ArrayLike) -> Floats:
+        """The probabilities that it was applied to."""
+        return 1 / (1 + np.exp(-(log_odds(probability) - self.bias) / self.slope))
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Of ``count`` answers that say from ``low`` to ``high``: what they say on average, and how
+    many are right, in [0, 1].
+    """
+
+    low: float
+    high: float
+    count: int
+    said: float
+    right: float
+
+
+def log_odds(probability: ArrayLike) -> Floats:
+    """ln(p / (1 − p)), kept finite."""
+    p = np.clip(np.asarray(probability, np.float64), SUREST, 1 - SUREST)
+    return np.asarray(np.log(p / (1 - p)))
+
+
+def ask_sentences(
+    search: Callable[[str], SearchResult],
+    sentences: Sequence[str],
+    on_progress: Callable[[int, int], None],
+) -> Floats:
+    """How surely the best answer to each sentence is said to match, [n].
+
+    Raises:
+        UsageError: nothing is verified here.
+    """
+    found = []
+    for number, sentence in enumerate(sentences):
+        on_progress(number, len(sentences))
+        best = search(sentence).moments[:1]
+        likely = best[0].match_probability if best else None
+        if likely is None:
+            raise UsageError(
+                "nothing is verified in this archive, so no probability is told: index footage, "
+                "with --regions"
+            )
+        found.append(likely)
+    on_progress(len(sentences), len(sentences))
+    return np.array(found)
+
+
+def middle_and_spread(probability: ArrayLike) -> tuple[float, float]:
+    """Of the log-odds of sentences: the median, and how far the lower half lies from it."""
+    odds = log_odds(probability)
+    middle = float(np.median(odds))
+    return middle, middle - float(np.quantile(odds, LOWER))
+
+
+def by_sentences(sentences: ArrayLike, calibration: Calibration) -> Line | None:
+    """The line that makes the sentences' probabilities [n] lie as where the calibration was made;
+    None where it is not known how they lay there.
+    """
+    if calibration.null_median is None or calibration.null_spread is None:
+        return None
+    middle, spread = middle_and_spread(sentences)
+    slope = calibration.null_spread / max(spread, 1e-3)
+    slope = min(max(slope, LEAST_SLOPE), MOST_SLOPE)
+    return Line(slope, calibration.null_median - slope * middle)
+
+
+def by_queries(said: ArrayLike, right: ArrayLike, before: Line) -> Line:
+    """The line by which the answers that say so much [n] are right as often, drawn from the one
+    before by as many as there are.
+    """
+    odds, truth = log_odds(said), np.asarray(right, bool)
+    design = np.stack([odds, np.ones_like(odds)], 1)
+    start = np.array([before.slope, before.bias])
+    prior, weights = np.array([PRIOR_SLOPE, PRIOR_BIAS]) / 4, start.copy()
+    for _ in range(NEWTON_STEPS):
+        p = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
+        gradient = design.T @ (p - truth) + prior * (weights - start)
+        curvature = design.T @ (design * (p * (1 - p))[:, None]) + np.diag(prior)
+        step = np.linalg.solve(curvature, gradient)
+        weights = weights - step
+        weights[0] = max(weights[0], LEAST_SLOPE / 2)
+        if np.abs(step).max() < 1e-9:
+            break
+    return Line(float(weights[0]), float(weights[1]))
+
+
+def not_seen(said: ArrayLike, right: ArrayLike, before: Line) -> Floats:
+    """What each of the answers [n] would say by a line that is drawn from the others alone."""
+    p, truth = np.asarray(said, np.float64), np.asarray(right, bool)
+    fold = np.random.default_rng(0).permutation(len(p)) % FOLDS
+    corrected = np.empty_like(p)
+    for number in range(FOLDS):
+        mine = fold == number
+        corrected[mine] = by_queries(p[~mine], truth[~mine], before)(p[mine])
+    return corrected
+
+
+def reliability(said: ArrayLike, right: ArrayLike) -> list[Bin]:
+    """Answers by how much they say; bins without any are left out."""
+    p, truth = np.asarray(said, np.float64), np.asarray(right, bool)
+    place = np.clip(np.ceil(p * BINS).astype(int) - 1, 0, BINS - 1)
+    return [
+        Bin(
+            n / BINS,
+            (n + 1) / BINS,
+            int(mine.sum()),
+            float(p[mine].mean()),
+            float(truth[mine].mean()),
+        )
+        for n in range(BINS)
+        if (mine := place == n).any()
+    ]
+
+
+def calibration_error(said: ArrayLike, right: ArrayLike) -> float:
+    """Expected, in [0, 1]."""
+    return expected_calibration_error(said, right)

@@ -1,0 +1,50 @@
+"""What probabilities mean in an archive, where that was found out: a small file beside its rows.
+
+It is no row of the database, so that programs of before read the archive as they did.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from vsr_edge.types import Correction
+
+FILE = "calibration.json"
+
+
+def read_correction(folder: Path, name: str) -> Correction | None:
+    """The one of that name; None where there is none, or none that can be."""
+    try:
+        found = Correction(**_read(folder)[name])
+    except (LookupError, TypeError):
+        return None
+    numbers = (found.slope, found.bias)
+    sound = all(isinstance(one, int | float) and math.isfinite(one) for one in numbers)
+    return found if sound and found.slope > 0 else None
+
+
+def write_correction(folder: Path, name: str, correction: Correction | None) -> None:
+    """Keep it in place of the one before; None forgets that."""
+    rows = _read(folder)
+    rows.pop(name, None)
+    if correction is not None:
+        rows[name] = asdict(correction)
+    part = folder / f"{FILE}.{os.getpid()}.part"
+    try:
+        part.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+        part.replace(folder / FILE)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        rows = json.loads((folder / FILE).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return rows if isinstance(rows, dict) else {}
