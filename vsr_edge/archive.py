@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 from vsr_edge.answer import SearchResult, TurnListener
 from vsr_edge.config import Settings, load_settings
 from vsr_edge.errors import UsageError
-from vsr_edge.ingest.scan import (
-    PruneSummary,
-    is_gone,
-    missing_videos,
-    plan_prune,
-)
+from vsr_edge.ingest.scan import PruneSummary, is_gone, missing_videos, plan_prune
 from vsr_edge.query import Filter, FilterWords, Query, SearchChanges, SearchOptions, VideoNames
 from vsr_edge.search.ask import asked
 from vsr_edge.search.video_names import named

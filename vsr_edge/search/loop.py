@@ -51,17 +51,10 @@ def search(
         hits = asked.retrieve(asked.vector, max(options.top_k, options.candidates))
         judged: list[Window] = []
         turns: list[Turn] = []
-<<<<<<< HEAD
-        if calibration is not None and asked.text is not None and not options.one_shot:
-            judged, turns = _verified(asked, calibration, hits, on_turn)
-        if calibration is not None and judged:
-            best, threshold = judged[0].probability or 0.0, calibration.threshold
-=======
         if verifier is not None and asked.text is not None:
-            judged, turns = _verified(asked, verifier, hits)
+            judged, turns = _verified(asked, verifier, hits, on_turn)
         if verifier is not None and judged:
             best, threshold = judged[0].probability or 0.0, verifier.calibration.threshold
->>>>>>> main
             matches = best >= threshold and not judged[0].unwanted
             verdict = Verdict(
                 "match" if matches else "no_match", best if matches else None, threshold
@@ -87,14 +80,10 @@ def search(
 
 
 def _verified(
-<<<<<<< HEAD
     asked: Asked,
-    calibration: Calibration,
+    verifier: Verifier,
     hits: Sequence[Window],
     on_turn: TurnListener | None,
-=======
-    asked: Asked, verifier: Verifier, hits: Sequence[Window]
->>>>>>> main
 ) -> tuple[list[Window], list[Turn]]:
     """Retrieve, verify, decide, refine; all that was judged, the likeliest first, and its turns."""
     options, clock = asked.options, asked.clock
