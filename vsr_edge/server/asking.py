@@ -157,8 +157,9 @@ class Search:
             also=asked.and_,
             without=asked.without,
             literal=asked.literal,
-            **({} if asked.within is None else {"within": seconds_of(asked.within, "within")}),
         )
+        if asked.within is not None:
+            options = options.changed(within=seconds_of(asked.within, "within"))
         # Several parts are retrieved and verified once: there are no turns to end.
         if asked.query is not None and len(Parts.of(asked.query, options).sentences) > 1:
             return options
