@@ -276,9 +276,7 @@ def photo_parts(folders: Sequence[Path]) -> dict[str, CaptionedPhotos]:
     }
 
 
-def views_of(
-    photos: NDArray[np.uint8], side: int, mirror: bool
-) -> Iterator[NDArray[np.uint8]]:
+def views_of(photos: NDArray[np.uint8], side: int, mirror: bool) -> Iterator[NDArray[np.uint8]]:
     """Of each photo, and of a black one at the end, the whole and a random part (mirrored, if so
     wished): uint8 [S, S, 3] each. The parts are the same ones for every tower.
     """

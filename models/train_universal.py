@@ -80,9 +80,7 @@ def main() -> None:
             log(encoder=name, **row)
 
 
-def questions(
-    folder: Path, names: Sequence[str], part: str, small: bool = False
-) -> list[Judged]:
+def questions(folder: Path, names: Sequence[str], part: str, small: bool = False) -> list[Judged]:
     """Of each encoder, what was asked in its worlds, kept from the first time on."""
     towers, found = Towers(folder), []
     for name in names:

@@ -88,7 +88,9 @@ def _picked(values: Floats, order: Floats) -> Floats:
     return values[np.arange(len(values)), order.argmax(1)]
 
 
-def _auc_of(some: Judged, found: dict[str, Floats], order: Floats, chosen: NDArray[np.bool_]) -> float:
+def _auc_of(
+    some: Judged, found: dict[str, Floats], order: Floats, chosen: NDArray[np.bool_]
+) -> float:
     best, right = order.max(1), _picked(found["video"], order) > 0
     return auc(best[chosen & some.present & right], best[chosen & ~some.present])
 

@@ -134,9 +134,7 @@ def judge(
     present = np.arange(len(questions)) < len(there)
     shows = (world.photos[None] == wanted[:, None]) & present[:, None]
     n = np.arange(len(world.photos))
-    span = np.stack(
-        [np.where(shows, n, len(n)).min(1), np.where(shows, n, -1).max(1)], 1
-    )
+    span = np.stack([np.where(shows, n, len(n)).min(1), np.where(shows, n, -1).max(1)], 1)
     real = found.mask.numpy() > 0
     right_video = np.where(present, world.videos[shows.argmax(1)], -1)
     scores = (vectors @ world.vectors.T).numpy()
@@ -156,7 +154,9 @@ def judge(
     )
 
 
-def _evidence(seen: Seen, asked: Asked, text: str, found: Candidates, row: int) -> dict[str, Floats]:
+def _evidence(
+    seen: Seen, asked: Asked, text: str, found: Candidates, row: int
+) -> dict[str, Floats]:
     world = asked.world
     rows = [seen.number[one] for one in (text, *phrases(text))]
     texts = seen.texts[rows]
