@@ -31,10 +31,10 @@ class Judged:
 
     ``inputs`` are the head's, [n, K, …], those of phrases filled up to as many for all; ``shown``
     bool [n, K, F], which frames show what is asked; ``video`` bool [n, K], which candidates lie in
-    the right video; ``span`` [n, 2], the first and last frame of what is asked, and ``first`` [n, K],
-    the first frame of a candidate, as numbers of the world's; ``present`` bool [n]; ``frames`` [n],
-    how many were searched; ``by_video`` bool [n], whether by one vector a video; ``score`` [n] and
-    ``z`` [n] of the best frame of the first.
+    the right video; ``span`` [n, 2], the first and last frame of what is asked, and ``first`` [n,
+    K], the first frame of a candidate, as numbers of the world's; ``present`` bool [n]; ``frames``
+    [n], how many were searched; ``by_video`` bool [n], whether by one vector a video; ``score`` [n]
+    of the best frame of the first; ``world`` [n], how many videos there are.
     """
 
     inputs: dict[str, NDArray[np.float16]]
@@ -94,7 +94,7 @@ class Remembered(Space):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """A world with who asks what of it: photos shown, captions (photo, text) there and not there."""
+    """A world with who asks what of it: captions (photo, text) there and not there."""
 
     world: World
     space: Space
