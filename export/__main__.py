@@ -22,7 +22,6 @@ from typing import Annotated, Any
 import typer
 
 from export.contract import ExportError
-from export.gate import MIN_MEAN_COSINE
 from export.gate_heads import Asking
 from export.pipeline import EncoderOptions, assemble, export_encoder, export_head, export_run
 from export.publish import Part, read_parts
@@ -33,6 +32,7 @@ from vsr_edge.cli.options import App
 from vsr_edge.config import load_settings
 from vsr_edge.errors import VsrEdgeError
 from vsr_edge.evaluation.benchmarks import read_queries
+from vsr_edge.making.gate import MIN_MEAN_COSINE
 
 app = App(
     add_completion=False,

@@ -7,18 +7,18 @@ where it has one.
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from export.contract import ExportError, Feeds, Graph, ParityError, Source
+from export.contract import ExportError, Source
 from export.feeds import CALIBRATION_NAMES, image_feeds, sentences, text_feed
+from vsr_edge.bundle.golden import golden_picture
 from vsr_edge.bundle.manifest import IMAGE_ENCODER, TEXT_ENCODER
-from vsr_edge.bundle.verify import golden_picture
+from vsr_edge.errors import ParityError
+from vsr_edge.making.gate import Feeds, Graph, run_graph
 from vsr_edge.runtime.session import open_session
 
 # Largest difference of any number from PyTorch's, relative to the tensor's largest where that is
@@ -102,27 +102,3 @@ def compare_to_torch(name: str, module: nn.Module, graph: Path, feeds: Feeds) ->
             f"{MAX_DIFFERENCE:.0e} is rounding"
         )
     return largest
-
-
-def run_graph(
-    graph: Graph, feeds: Feeds, output: str, repeats: int = 1
-) -> tuple[NDArray[np.float32], float]:
-    """One output over all batches, and the shortest time of a full pass in seconds.
-
-    In a session of the runtime's, so that what is measured is what will run.
-    """
-    session = open_session({graph.precision or "": graph.path})
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        outputs = [session.run([output], feed)[0] for feed in feeds]
-        times.append(time.perf_counter() - started)
-    flat = [o.reshape(-1, o.shape[-1]) for o in outputs]
-    return np.concatenate(flat).astype(np.float32), min(times)
-
-
-def cosines_of(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Row by row; vectors of half precision are of unit length only nearly."""
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    cosines: NDArray[np.float32] = (a * b).sum(1) / np.maximum(lengths, 1e-12)
-    return cosines

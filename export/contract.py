@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vsr_edge.bundle.manifest import GROUNDING, IMAGE_ENCODER, REFINER, SOFT_TOKENS, TEXT_ENCODER
+from vsr_edge.making.gate import Feeds
 from vsr_edge.runtime.preprocess import Preprocessing
 from vsr_edge.runtime.tokens import TextInput, Tokens, set_up_tokenizer, tokenize
 
@@ -28,8 +29,6 @@ FILE_OF = {
     REFINER: "refiner.onnx",
 }
 
-# What a graph takes, batch by batch.
-Feeds: TypeAlias = Sequence[dict[str, NDArray[Any]]]
 # Writes an int8 graph: (fp32 graph, target, feeds to calibrate on) → names of the nodes left float.
 Quantizer: TypeAlias = Callable[[Path, Path, Feeds], list[str]]
 # Sentences → the ids of each, without padding, as the encoder's own tokenizer gives them.
@@ -44,23 +43,8 @@ class ExportError(Exception):
     """What was asked for cannot be exported; the message says why and what can be."""
 
 
-class ParityError(ExportError):
-    """A graph differs from its source by more than the tolerance."""
-
-
 class CalibrationError(ExportError):
     """There is nothing to learn a calibration from."""
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A file of a bundle; ``precision`` is None for what is no graph, ``float_nodes`` are those
-    that were left in floating point.
-    """
-
-    path: Path
-    precision: str | None
-    float_nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

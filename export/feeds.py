@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from export.contract import ExportError, Feeds, Source
+from export.contract import ExportError, Source
 from models.data.batches import class_names
 from vsr_edge.bundle.manifest import IMAGE_ENCODER, SOFT_TOKENS, TEXT_ENCODER
 from vsr_edge.cli.demo import demo_videos
 from vsr_edge.errors import MediaError
 from vsr_edge.ingest.scan import scan
+from vsr_edge.making.gate import Feeds
 from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.plan import plan_video
 from vsr_edge.media.probe import probe

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.compare import cosines_of, run_graph
-from export.contract import Graph, ParityError
 from vsr_edge.archive import Archive
 from vsr_edge.bundle.manifest import EVIDENCE, GRAPH_OUTPUTS, GROUNDING
 from vsr_edge.config import Settings
+from vsr_edge.errors import ParityError
 from vsr_edge.evaluation.records import Query
+from vsr_edge.making.gate import Graph, cosines_of, run_graph
 from vsr_edge.runtime.heads import (
     Footage,
     Judgements,

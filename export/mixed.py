@@ -23,11 +23,9 @@ from onnxruntime.quantization.qdq_loss_debug import (
     modify_model_output_intermediate_tensors,
 )
 
-from export.compare import cosines_of, run_graph
-from export.contract import Feeds, Graph
-from export.gate import MIN_MEAN_COSINE
 from export.quantize import FeedReader, prepared, quantize_word_table, quiet, store_as_half
 from vsr_edge.bundle.manifest import TEXT_ENCODER
+from vsr_edge.making.gate import MIN_MEAN_COSINE, Feeds, Graph, cosines_of, run_graph
 
 # Above the gate's bound, because the gate asks for it on what was not seen here.
 ENOUGH = MIN_MEAN_COSINE + 0.002

@@ -13,12 +13,11 @@ from pathlib import Path
 
 from export.calibrate import BLANK, Calibrated, collect, fit
 from export.compare import check_tokenizer, check_vectors, compare_to_torch
-from export.contract import HEADS, SIDES, ExportError, Graph, Source
+from export.contract import HEADS, SIDES, ExportError, Source
 from export.feeds import encoder_feeds
-from export.gate import MIN_MEAN_COSINE, pass_gate
 from export.gate_heads import Asking, compare_grounding, compare_refiner
 from export.graphs import make_encoder_graphs, make_head_graphs
-from export.publish import Part, write_background, write_bundle, write_concepts, write_part
+from export.publish import Part, write_background, write_concepts, write_part
 from export.quantize import quantize_head, quantize_side
 from export.sources import open_source
 from vsr_edge.archive import Archive, open_archive
@@ -35,6 +34,8 @@ from vsr_edge.bundle.manifest import (
 from vsr_edge.bundle.model import Bundle, load_bundle
 from vsr_edge.config import load_settings
 from vsr_edge.evaluation.records import Query
+from vsr_edge.making.gate import MIN_MEAN_COSINE, Graph, pass_gate
+from vsr_edge.making.write import write_bundle
 
 ENCODER_FILE, LOOP_FILE, CONCEPTS_FILE = "encoder.safetensors", "loop.safetensors", "concepts.txt"
 

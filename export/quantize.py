@@ -41,8 +41,9 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from export.contract import FILE_OF, Feeds, Graph, Source
+from export.contract import FILE_OF, Source
 from models.minilm import INTERMEDIATE
+from vsr_edge.making.gate import Feeds, Graph
 
 FLOAT_CONVOLUTIONS = 6
 STORED_AS_HALF = 10_000  # elements; smaller tensors are biases and norms

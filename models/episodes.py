@@ -30,6 +30,7 @@ from models.encoder import TextEncoder
 from models.extract_features import load_features
 from models.grounding import GroundingHead
 from models.refiner import Refiner
+from models.training import mixed_precision
 
 IMPOSSIBLE = -30.0
 
@@ -148,7 +149,7 @@ class Asked:
         def each(values: Tensor) -> Tensor:
             return values.repeat_interleave(size[1], 0)
 
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             match, *spans = head(
                 each(self.states),
                 each(self.mask),
@@ -184,7 +185,7 @@ class Asked:
         learn from, with their match logits [B, E].
         """
         best, features, present = self.evidence(rejected, match)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             soft = refiner(
                 self.states,
                 self.mask,
@@ -198,7 +199,7 @@ class Asked:
 
     def encoded_with(self, soft: Tensor) -> Tensor:
         """The queries with soft tokens [B, N, H], by the frozen text tower: vectors [B, D]."""
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             vectors, _ = self.episode.corpus.text(self.ids, self.mask, soft)
         return vectors.float()
 

@@ -22,7 +22,7 @@ from models.efficientnet_lite import pretrained_efficientnet_lite
 from models.encoder import ImageEncoder, TextEncoder, as_cells
 from models.losses import class_name_loss, info_nce
 from models.minilm import HIDDEN, masked_mean, pretrained_minilm
-from models.training import begin
+from models.training import begin, mixed_precision
 
 PROMPTS = ("{}", "a {}", "a photo of a {}", "a photo of the {}")
 CONFIDENT = 0.5
@@ -101,13 +101,13 @@ class PairTrainer:
         """The tower's sentence embeddings [n, H], of unit length."""
         ids, mask = (part.to(self.device) for part in tokenize(self.tokenizer, list(texts)))
         blank = torch.zeros(len(texts), 0, HIDDEN, device=self.device)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device.type):
             states, joint = encoder.tower(ids, mask, blank)
         return F.normalize(masked_mean(states.float(), joint), dim=-1)
 
     def cells(self, image: ImageEncoder, pixels: Tensor) -> Tensor:
         """Tower input → feature cells [n, K, C]."""
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed_precision(self.device.type):
             return as_cells(image.tower(pixels.to(self.device)))
 
     @torch.no_grad()
@@ -116,7 +116,7 @@ class PairTrainer:
         found = [torch.zeros(0, len(self.names))]
         for start in range(0, len(photos), IMAGE_BATCH):
             pixels = to_input(photos[start : start + IMAGE_BATCH], self.side).to(self.device)
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with mixed_precision(self.device.type):
                 cells = as_cells(tower(pixels))
             found.append(tower.classifier(cells.float().mean(1)).cpu())
         return torch.cat(found)

@@ -40,7 +40,7 @@ from models.data.vocabulary import read_lines
 from models.encoder import ImageEncoder, TextEncoder, as_cells
 from models.losses import distillation_loss
 from models.pairs import CONFIDENT, IMAGE_BATCH, TEXT_BATCH, PairTrainer
-from models.training import one_cycle, take_step
+from models.training import mixed_precision, one_cycle, take_step
 
 # Photos without captions a batch: they teach class names alone.
 OTHERS = 96
@@ -225,7 +225,7 @@ def augmented_views(trainer: PairTrainer) -> Tensor:
         for start in range(0, len(photos), IMAGE_BATCH):
             part = photos[start : start + IMAGE_BATCH]
             pixels = augment(part, trainer.side, trainer.random, args.smallest_crop)
-            with torch.autocast(trainer.device.type, torch.bfloat16):
+            with mixed_precision(trainer.device.type):
                 front = trainer.image.tower.front(pixels.to(trainer.device), args.open_from_block)
             parts.append(front.bfloat16().cpu())
         views.append(torch.cat(parts))
@@ -234,8 +234,8 @@ def augmented_views(trainer: PairTrainer) -> Tensor:
 
 def open_cells(trainer: PairTrainer, early: Tensor) -> Tensor:
     """Frozen blocks' output → feature cells [n, K, C], with gradients."""
-    inputs = early.to(trainer.device).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(trainer.device.type, torch.bfloat16):
+    inputs = early.to(trainer.device).float().contiguous(memory_format=torch.channels_last)
+    with mixed_precision(trainer.device.type):
         maps = trainer.image.tower.back(inputs, trainer.args.open_from_block)
     return as_cells(maps.float())
 

@@ -46,7 +46,7 @@ from models.losses import (
 from models.minilm import HIDDEN
 from models.refiner import Refiner
 from models.simulate import validate
-from models.training import Means, begin, one_cycle, take_step
+from models.training import Means, begin, mixed_precision, one_cycle, take_step
 from vsr_edge.bundle.manifest import SOFT_TOKENS
 
 DECAY = 0.05
@@ -143,7 +143,7 @@ def find_rest(trainer: Trainer) -> Tensor:
         asked = trainer.random.choice(len(queries), min(64, len(queries)), replace=False)
         length = int(queries.mask[asked].sum(1).max())
         soft = rest.expand(len(asked), SOFT_TOKENS, HIDDEN)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             moved, _ = encoder(
                 queries.ids[asked][:, :length], queries.mask[asked][:, :length], soft
             )

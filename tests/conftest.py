@@ -29,14 +29,35 @@ _EXTRAS = ("torch", "transformers", "onnx")
 _NEED_EXTRAS = (
     "models",
     "export",
+    "making",
     "bench/test_encoding.py",
     "bench/test_export.py",
+    "bench/test_import.py",
     "bench/test_providers.py",
+    "bundle/test_golden.py",
     "bundle/test_verify.py",
     "bundle/test_heads.py",
 )
 _missing = [name for name in _EXTRAS if find_spec(name) is None]
 collect_ignore = list(_NEED_EXTRAS) if _missing else []
+
+
+# Files whose tests take longest come first: begun last, one of them would be waited for alone.
+_LONGEST = ("models/", "export/", "making/", "e2e/", "bundle/test_heads.py", "bench/")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # From version 3.7 on pytest-xdist begins with the files of most tests.
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        name = item.path.relative_to(Path(__file__).parent).as_posix()
+        places = (n for n, start in enumerate(_LONGEST) if name.startswith(start))
+        return next(places, len(_LONGEST))
+
+    items.sort(key=place)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

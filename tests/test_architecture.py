@@ -28,6 +28,7 @@ ROOMS = (
     {"media"},
     {"runtime"},
     {"bundle"},
+    {"making"},
     {"store"},
     {"ingest", "search"},
     {"evaluation"},
@@ -35,6 +36,7 @@ ROOMS = (
     {"hits"},
     {"watch"},
     {"document_parts"},
+    {"document_bundles"},
     {"document_hits"},
     {"document_receipts"},
     {"documents"},
@@ -48,6 +50,7 @@ ONLY_IN = {
     "faster_whisper": {"runtime"},
     "pysubs2": {"media"},
     "rapidocr": {"runtime"},
+    "onnx": {"making"},
     "onnxruntime": {"runtime"},
     "usearch": {"store"},
     "sqlite3": {"store"},
@@ -61,7 +64,10 @@ ONLY_IN = {
     "huggingface_hub": {"bundle"},
     "tokenizers": {"runtime", "bundle"},
     "watchfiles": {"watch"},
-    "pydantic": {"bundle", "document_parts", "document_hits", "document_receipts", "documents"},
+    "pydantic": {
+        *("bundle", "document_parts", "document_bundles", "document_hits", "document_receipts"),
+        "documents",
+    },
 }
 NEVER = {"torch", "transformers", "optimum", "models", "export", "tests"}
 # The command line is for people; of it the export uses the look of its help, and the demo's clips.
@@ -78,6 +84,7 @@ OPEN_TO_TRAINING = {
         "media",
         "runtime",
         "bundle",
+        "making",
         "store",
         "search",
         "evaluation",

@@ -229,6 +229,14 @@ class ManifestFile(Part):
     precision: Text | None
 
 
+class GoldenCheck(Part):
+    """How near what a provider computes here is to the bundle's golden vectors: lowest cosines."""
+
+    provider: Text
+    text_cosine: float
+    image_cosine: float
+
+
 class FoundBundle(Part):
     """A bundle on this machine; ``problem`` says why it cannot be used, if so."""
 
@@ -238,6 +246,24 @@ class FoundBundle(Part):
     licence: Text | None
     bytes: int | None
     problem: Text | None
+
+
+class BundleCost(Part):
+    """What a bundle takes on this machine, measured: milliseconds, medians over some rounds."""
+
+    bundle_name: BundleName
+    bundle_id: Text
+    provider: Text
+    threads: int = Field(description="0: all that the process may use.")
+    size_bytes: int
+    load_ms: Annotated[float, rounded(2)] = Field(
+        description="From nothing to the first query's vector."
+    )
+    frame_ms: Annotated[float, rounded(3)] = Field(description="Encoding alone, in batches.")
+    query_ms: Annotated[float, rounded(3)]
+    turn_ms: Annotated[float, rounded(3)] | None = Field(
+        description="Of a turn that verifies and refines; null where there is no verifier."
+    )
 
 
 class PublishedBundle(Part):

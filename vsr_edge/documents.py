@@ -17,9 +17,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from vsr_edge.bundle.locate import bundle_name, name_of_id
+from vsr_edge.document_bundles import BundleCompareDocument as BundleCompareDocument
+from vsr_edge.document_bundles import BundleImportDocument as BundleImportDocument
+from vsr_edge.document_bundles import BundleListDocument as BundleListDocument
+from vsr_edge.document_bundles import BundlePackDocument as BundlePackDocument
+from vsr_edge.document_bundles import BundlePullDocument as BundlePullDocument
+from vsr_edge.document_bundles import BundleRecommendDocument as BundleRecommendDocument
+from vsr_edge.document_bundles import BundleShowDocument as BundleShowDocument
+from vsr_edge.document_bundles import BundleVerifyDocument as BundleVerifyDocument
 from vsr_edge.document_hits import AlertDocument as AlertDocument
 from vsr_edge.document_hits import CutDocument as CutDocument
 from vsr_edge.document_hits import OpenDocument as OpenDocument
@@ -35,14 +43,12 @@ from vsr_edge.document_parts import (
     EvaluatorTime,
     Figures,
     FileReport,
-    FoundBundle,
+    GoldenCheck,
     HeldBack,
     Interval,
     LineId,
-    ManifestFile,
     Moment,
     Probability,
-    Registry,
     TaggedVideo,
     Text,
     TracedTurn,
@@ -239,6 +245,9 @@ class DoctorDocument(Document):
     bundle: Text | None = Field(description="Its id or name, and whether it is sound.")
     bundle_name: Text
     bundle_id: Text | None = Field(description="Null if it cannot be used.")
+    golden: list[GoldenCheck] = Field(
+        description="For the provider of the settings, and for what auto takes if that is another."
+    )
     archive: Text
     archive_state: Text | None
     missing: int | None = Field(description="How many indexed files are gone; null: no archive.")
@@ -253,71 +262,6 @@ class ErrorDocument(Document):
     message: Text = Field(description="What is wrong, and what to do next.")
     exit_code: int
     id: LineId = None
-
-
-class BundleShowDocument(Document):
-    """A bundle's manifest without its golden vectors, and the folder it lies in.
-
-    The keys that are not listed here are the manifest's own.
-    """
-
-    model_config = ConfigDict(extra="allow")
-    schema_: Literal["vsr-edge/bundle-show/1"] = schema("vsr-edge/bundle-show/1")
-    folder: Text
-    bundle_name: BundleName
-    format: Literal["vsr-edge-bundle"]
-    schema_version: int = Field(description="Of the manifest.")
-    id: Text
-    name: Text = Field(description="What it was called when it was made.")
-    licence: Text
-    files: dict[str, ManifestFile]
-    dims: dict[str, int]
-
-
-class BundleVerifyDocument(Document):
-    """What was found to be sound."""
-
-    schema_: Literal["vsr-edge/bundle-verify/1"] = schema("vsr-edge/bundle-verify/1")
-    id: Text
-    bundle_name: Text
-    bytes: int
-    ok: bool = Field(description="Always true: what is not sound is an error.")
-    verifies: bool = Field(description="Has it heads of its own? Universal ones verify if not.")
-    text_cosine: float = Field(description="The lowest to a golden vector.")
-    image_cosine: float
-
-
-class BundleListDocument(Document):
-    """What `bundle list` knows."""
-
-    schema_: Literal["vsr-edge/bundle-list/1"] = schema("vsr-edge/bundle-list/1")
-    built_in: list[FoundBundle]
-    installed: list[FoundBundle]
-    registry: Registry
-
-
-class BundlePackDocument(Document):
-    """A packed bundle."""
-
-    schema_: Literal["vsr-edge/bundle-pack/1"] = schema("vsr-edge/bundle-pack/1")
-    file: Text
-    bundle_id: Text
-    sha256: Text = Field(description="Of the file.")
-    manifest_sha256: Text
-    size_bytes: int
-    members: list[Text]
-
-
-class BundlePullDocument(Document):
-    """An installed bundle."""
-
-    schema_: Literal["vsr-edge/bundle-pull/1"] = schema("vsr-edge/bundle-pull/1")
-    folder: Text
-    bundle_id: Text
-    bundle_name: BundleName
-    manifest_sha256: Text
-    commit: Text | None = Field(description="Of the hub's repository; null for a file.")
-    new: bool
 
 
 class EvalDocument(Document):

@@ -11,6 +11,8 @@
     │   ├── BundleDamaged        a file is missing, altered or not what the manifest says
     │   ├── BundleMismatch       intact, but not the one this archive was encoded with
     │   ├── BundleExists         something else lies where this one was to be installed
+    │   ├── NoDualEncoder        what a bundle was to be made of is none, or lacks something
+    │   ├── ParityError          a graph differs from its source by more than the tolerance
     │   └── HubError             the hub does not give the bundle
     │       ├── HubUnreachable   no connection, or one that broke, or the service fails
     │       ├── HubForbidden     the repository wants a token or its terms accepted
@@ -87,6 +89,14 @@ class BundleMismatch(BundleError):
 
 class BundleExists(BundleError):
     """Something else lies where this bundle was to be installed."""
+
+
+class NoDualEncoder(BundleError):
+    """What a bundle was to be made of is no dual encoder that can be, or lacks something."""
+
+
+class ParityError(BundleError):
+    """A graph differs from its source by more than the tolerance."""
 
 
 class HubError(BundleError):

@@ -21,7 +21,7 @@ from vsr_edge.query import Daily, Filter, FilterWords
 from vsr_edge.types import LEAST_SECONDS, Times
 
 DAY = 86_400
-_DAYS = 1 << 24  # more than any video is long
+_DAYS = 100_000  # three centuries
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = {"w": 604_800.0, "d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _LENGTH = re.compile(
@@ -200,13 +200,9 @@ def windows(where: Filter, begins: Times, ends: Times) -> tuple[Times, Times]:
     most = np.inf if where.before is None else where.before
     if where.between is None or least >= most:
         return np.array([least])[: least < most], np.array([most])[: least < most]
-    first = (np.maximum(begins, least) // DAY).astype(np.int64)
-    further = (np.minimum(ends, most) // DAY).astype(np.int64) - first
-    # Most footage lies in few days, and within one: each pair of numbers is looked at once.
-    # As np.unique, which imports numpy.ma when it is first called.
-    touched = np.sort((first * _DAYS + further)[further >= 0])
-    touched = touched[np.diff(touched, prepend=-(1 << 62)) > 0]
-    days = sorted({one // _DAYS + n for one in touched.tolist() for n in range(one % _DAYS + 1)})
+    first = np.floor(np.maximum(begins, least) / DAY).astype(np.int64)
+    last = np.floor(np.minimum(ends, most) / DAY).astype(np.int64)
+    days = _days(first, last)
     spans: list[list[float]] = []
     for start, end in (span for day in days for span in _day(where.between, day)):
         if spans and spans[-1][1] == start:
@@ -216,6 +212,25 @@ def windows(where: Filter, begins: Times, ends: Times) -> tuple[Times, Times]:
     found = np.array(spans, np.float64).reshape(-1, 2).clip(least, most)
     found = found[found[:, 0] < found[:, 1]]
     return found[:, 0], found[:, 1]
+
+
+def _days(first: NDArray[np.int64], last: NDArray[np.int64]) -> list[int]:
+    """The days of all stretches from a first to a last one [n], ascending; some may be empty."""
+    here = first <= last
+    if not here.all():
+        first, last = first[here], last[here]
+    if not len(first):
+        return []
+    start = int(first.min())
+    if (count := int(last.max()) + 1 - start) <= _DAYS:
+        # Of so many days, each can be marked: most footage lies within one.
+        touched = np.zeros(count, np.bool_)
+        touched[first - start] = touched[last - start] = True
+        for one in np.flatnonzero(last - first > 1).tolist():
+            touched[first[one] - start : last[one] - start] = True
+        return (np.flatnonzero(touched) + start).tolist()
+    pairs = zip(first.tolist(), last.tolist(), strict=True)
+    return sorted({day for one, other in pairs for day in range(one, other + 1)})
 
 
 def spans_within(where: Filter, begin: float, end: float) -> list[tuple[float, float]]:

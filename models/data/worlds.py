@@ -23,6 +23,7 @@ from models.data.composition import compose
 from models.data.features import PhotoViews, compose_frames
 from models.encoder import TextEncoder
 from models.minilm import HIDDEN
+from models.training import mixed_precision
 from vsr_edge.bundle.manifest import REACH
 
 Granularity: TypeAlias = Literal["frame", "video"]
@@ -67,7 +68,7 @@ def encode_captions(
     for start in range(0, len(texts), batch):
         part = slice(start, start + batch)
         blank = torch.zeros(len(ids[part]), 0, HIDDEN)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             vector, state = encoder(ids[part], mask[part], blank)
         vectors.append(vector.float())
         states.append(state.half())

@@ -14,8 +14,9 @@ from export.feeds import load_pictures
 from export.graphs import make_encoder_graphs
 from export.quantize import convert_to_half
 from export.sources import open_lite
-from tests.bench.figures import shortest, show
-from vsr_edge.bundle.manifest import IMAGE_ENCODER
+from tests.bench.figures import percentiles, shortest, show
+from vsr_edge.bundle.manifest import IMAGE_ENCODER, TEXT_ENCODER
+from vsr_edge.bundle.model import load_bundle
 from vsr_edge.runtime.preprocess import to_input
 from vsr_edge.runtime.session import PROVIDERS, available_providers, open_session
 
@@ -59,3 +60,22 @@ def test_a_provider_against_the_cpu(short: str, graphs: dict[str, Path]) -> None
         seconds = shortest(lambda: vectors(session, batch), 2)  # noqa: B023
         rates |= {f"{short}_{precision}": FRAMES / seconds, f"cosine_{precision}": cosine}
     show(f"frames/s on {short}", **rates)
+
+
+@pytest.mark.parametrize("short", [s for s in available_providers() if s != "cpu"] or ["cpu"])
+def test_what_the_golden_vectors_cost_at_every_start(
+    short: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the first run of each graph, which is needed anyway. A machine without another
+    provider asks the CPU as if it were one.
+    """
+    monkeypatch.setattr("vsr_edge.bundle.model.CPU", "none is trusted")
+    with load_bundle(provider=short) as bundle:
+        bundle.encode_text([""])
+        bundle.encode_images(np.zeros((1, 8, 8, 3), np.uint8))
+        sessions = {role: bundle._session(role) for role in (TEXT_ENCODER, IMAGE_ENCODER)}
+        figures: dict[str, float] = {}
+        for role, session in sessions.items():
+            median, worst = percentiles(lambda: bundle._check(session, role), 20)  # noqa: B023
+            figures |= {f"{role}_p50": median, f"{role}_p95": worst}
+    show(f"checking golden vectors on {short}, milliseconds", **figures)

@@ -99,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
             hub.tokens.add(self.headers.get("Authorization"))
         if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/([^/?]+)", self.path):
             return self._describe(*found.groups())
-        if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/([^/]+)", self.path):
+        if found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.path):
             return self._give(*found.groups())
         return self._fail(404, None)
 

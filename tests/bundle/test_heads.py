@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.contract import Graph
 from export.graphs import export_grounding, export_refiner
-from export.publish import write_bundle
 from models.grounding import GroundingHead
 from models.minilm import HIDDEN
 from models.refiner import Refiner
@@ -19,6 +17,8 @@ from vsr_edge.bundle.locate import find_bundle, verify_bundle
 from vsr_edge.bundle.manifest import GROUNDING, REFINER, REQUIRED_ROLES, read_manifest
 from vsr_edge.bundle.model import Bundle, load_bundle
 from vsr_edge.errors import BundleDamaged, UsageError
+from vsr_edge.making.gate import Graph
+from vsr_edge.making.write import write_bundle
 from vsr_edge.runtime.heads import Footage, Judgements
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.forked import fork_server
+
 Argument = str | bytes | Path
 
 COMMAND = (sys.executable, "-m", "vsr_edge")
@@ -51,15 +53,21 @@ def run(
 
     It may fail, but never with a traceback.
     """
-    ended = subprocess.run(
-        [*under, *COMMAND, *arguments],
-        cwd=cwd,
-        env=os.environ | (environment or {}),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
+    variables = os.environ | (environment or {})
+    server = None if under else fork_server()
+    if server is not None and server.takes(variables):
+        words = [os.fsdecode(argument) for argument in arguments]
+        ended = server.run(words, cwd or Path.cwd(), variables, TIMEOUT)
+    else:
+        ended = subprocess.run(
+            [*under, *COMMAND, *arguments],
+            cwd=cwd,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
     return _ended(ended.returncode, ended.stdout, ended.stderr)
 
 

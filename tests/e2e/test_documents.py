@@ -14,6 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from tests.e2e.command import TIMEOUT, Ended, run, succeed
+from tests.other_bundle import other_bundle
 from vsr_edge.documents import DOCUMENTS, schema_files
 from vsr_edge.evaluation.benchmarks import write_queries
 from vsr_edge.evaluation.records import Query
@@ -87,6 +88,8 @@ def test_every_command_prints_what_is_described(work: Path) -> None:
 def test_every_command_about_bundles_prints_what_is_described(work: Path) -> None:
     here = {"XDG_DATA_HOME": str(work / "data")}
     described(succeed("bundle", "show", "--json"), "bundle-show")
+    measured = described(succeed("bundle", "show", "--measure", "--json"), "bundle-show")
+    assert [one["bundle_name"] for one in measured["measured"]] == ["lite"]
     described(succeed("bundle", "verify", "--json"), "bundle-verify")
     packed = succeed("bundle", "pack", "lite", "--out", work / "lite.tar", "--json")
     described(packed, "bundle-pack")
@@ -96,6 +99,16 @@ def test_every_command_about_bundles_prints_what_is_described(work: Path) -> Non
     (work / "data" / "vsr-edge" / "bundles" / "broken").mkdir()
     listed = described(succeed("bundle", "list", "--json", environment=here), "bundle-list")
     assert [one["name"] for one in listed["installed"]] == ["broken", "mine"]
+
+
+def test_advice_about_bundles_and_their_comparison_are_described(work: Path) -> None:
+    advice = described(
+        succeed("bundle", "recommend", "--hours", "0.001", "--json"), "bundle-recommend"
+    )
+    assert advice["encoders"][0]["fits"]
+    other = other_bundle(work / "other")
+    at = ("--archive", work / "archive", "--queries", work / "queries.jsonl", "--json")
+    described(succeed("bundle", "compare", "lite", other, *at), "bundle-compare")
 
 
 def test_every_command_that_measures_prints_what_is_described(work: Path) -> None:

@@ -50,6 +50,7 @@ PAGES: tuple[str, ...] = (
     *COMMANDS,
     *("saved list", "saved run", "saved forget"),
     *("bundle show", "bundle verify", "bundle list", "bundle pack", "bundle pull"),
+    *("bundle compare", "bundle recommend"),
     "receipt check",
     *("export encoder", "export grounding", "export refiner", "export bundle", "export all"),
 )

@@ -26,6 +26,9 @@ def work(tmp_path: Path, demo_archive: Path) -> Path:
     [
         (["a street, then a bicycle", "--not", "a dog"], "several parts takes no picture"),
         ([QUERY, "--then", "a dog", "--like", "bikes.mp4@1"], "several parts takes no picture"),
+        ([QUERY, "--then", "a dog", "--max-ms", "50"], "not refined, which --max-ms would"),
+        ([QUERY, "--and", "a dog", "--max-turns", "2"], "not refined, which --max-turns would"),
+        ([QUERY, "--then", "a dog", "--rocchio"], "not refined, which --rocchio would"),
         (["--text", "fire door", "--then", "a street"], "--text looks for words alone"),
         (["--text", "fire door", "--without", "a dog"], "--text looks for words alone"),
         (["--text", "fire door", "--min-score", "0.5"], "words have no score"),
@@ -44,6 +47,14 @@ def test_what_does_not_go_together_is_refused(
     assert (ended.code, ended.out) == (2, ""), ended
     assert message in ended.err
     assert {path.name for path in work.iterdir()} == {"archive"}
+
+
+def test_limits_of_turns_are_said_to_mean_nothing_for_a_sentence_with_parts(work: Path) -> None:
+    limits = ("--rocchio", "--max-ms", "500", "-a", work / "archive")
+    ended = run("search", "a street, then a bicycle", *limits)
+    assert "not refined, which --max-ms and --rocchio would be about; --literal" in ended.err
+    for query in (("a street, then a bicycle", "--literal"), ("a street",)):
+        assert "not refined" not in run("search", *query, *limits).err
 
 
 def test_cuts_of_what_is_named_take_no_filters(work: Path, demo_clips: list[Path]) -> None:
@@ -68,6 +79,21 @@ def test_feedback_on_parts_wants_a_sentence(work: Path) -> None:
     ended = run("search", "--good", "1", *at)
     assert ended.code == 2
     assert "had several parts" in ended.err
+
+
+def test_feedback_on_words_alone_wants_a_sentence(tmp_path: Path, demo_clips: list[Path]) -> None:
+    clip, at = tmp_path / "a.mp4", ("-a", tmp_path / "archive")
+    shutil.copy(demo_clips[0], clip)
+    clip.with_suffix(".srt").write_text("1\n00:00:01,000 --> 00:00:03,000\nfire door\n", "utf-8")
+    succeed("index", clip, *at)
+    succeed("search", "--text", "fire door", *at)
+    ended = run("search", "--good", "1", *at)
+    assert (ended.code, ended.out) == (2, "")
+    assert "by words alone" in ended.err
+    # What is seen there may be liked for all that.
+    assert run("search", QUERY, "--good", "1", *at).code != 2
+    succeed("search", "the fire door", *at)
+    assert run("search", "--good", "1", *at).code != 2
 
 
 def test_a_line_of_queries_that_cannot_be_read_is_one_of_them(work: Path) -> None:

@@ -18,9 +18,11 @@ from tests.e2e.command import run, succeed, wait_until
 from tests.e2e.test_documents import SCHEMAS
 from tests.e2e.watching import Outcome, Watching, under_a_recorder
 from tests.ingest.archives import footage, paths_in
+from tests.media.subtitle_files import srt
 from tests.recorder import FATES, FRAMES
 from vsr_edge.store import open_store
 from vsr_edge.store.lock import read_holder
+from vsr_edge.types import Cue
 from vsr_edge.watch.thresholds import LEAST_PAST
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -48,6 +50,20 @@ def test_each_file_of_a_recorder_is_indexed_once_when_complete_though_watching_i
     tmp_path: Path,
 ) -> None:
     check_outcome(under_a_recorder(tmp_path, files=8, every=1.5, settle=2.5, kills=2))
+
+
+def test_subtitles_that_come_after_their_video_are_read(tmp_path: Path) -> None:
+    videos, archive = tmp_path / "videos", tmp_path / "archive"
+    clip = footage(videos / "door.mkv", 1.0)
+    how = ("--archive", archive, "--settle", "0.5s", "--rescan", "1s", "--poll", "--json")
+    with Watching(tmp_path, videos, *how) as watching:
+        wait_until(lambda: len(watching.lines()) > 0, watching.process)
+        clip.with_suffix(".en.srt").write_text(srt([Cue(0.1, 0.9, "Mind the fire door")]))
+        wait_until(lambda: len(watching.lines()) > 1, watching.process)
+        assert watching.ended()[0] == 0
+    assert [line["cues"] for line in watching.lines()] == [0, 1]
+    assert [line["indexed"] for line in watching.lines()] == [1, 0]
+    assert "0:00.1" in succeed("search", "--text", "fire door", "--archive", archive).out
 
 
 def test_a_service_manager_is_told_and_a_file_that_fails_is_named_once(

@@ -22,6 +22,8 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 _STRACE = ("strace", "-f", "-qq", "-e", "trace=socket,connect,bind,sendto,sendmsg,sendmmsg")
+# Stops at those calls alone, of a version that can: else every call is stopped at, and passed over.
+_ALONE = "--seccomp-bpf"
 # What each call says of itself is as strace would say it.
 _SHIM = r"""
 #define _GNU_SOURCE
@@ -124,7 +126,7 @@ def _tree(folder: Path) -> set[str]:
 
 def _means(scratch: Path, log: Path) -> tuple[list[str], dict[str, str]]:
     if _strace_works():
-        return [*_STRACE, "-o", str(log)], {}
+        return [*_STRACE, *_strace_alone(), "-o", str(log)], {}
     compiler = shutil.which("cc") or shutil.which("gcc")
     if not sys.platform.startswith("linux") or compiler is None:
         pytest.skip("neither strace nor a C compiler is here to watch with")
@@ -137,9 +139,14 @@ def _means(scratch: Path, log: Path) -> tuple[list[str], dict[str, str]]:
 @functools.cache
 def _strace_works() -> bool:
     """It may be missing, and a container may forbid it."""
-    if shutil.which("strace") is None:
-        return False
-    return (
-        subprocess.run(["strace", "-f", "-qq", "-o", "/dev/null", "true"], check=False).returncode
-        == 0
-    )
+    return shutil.which("strace") is not None and _traces()
+
+
+@functools.cache
+def _strace_alone() -> list[str]:
+    return [_ALONE] if _traces(_ALONE) else []
+
+
+def _traces(*options: str) -> bool:
+    command = ["strace", "-f", "-qq", *options, "-o", "/dev/null", "true"]
+    return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 0

@@ -16,14 +16,15 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from export.compare import compare_to_torch
-from export.contract import Graph, ParityError, Source
+from export.contract import Source
 from export.feeds import image_feeds, load_pictures, text_feeds
-from export.gate import Parity, order_agreement, pass_gate, top1_agreement
 from export.graphs import example_tokens, export_image_encoder, export_text_encoder
 from export.sources import open_lite
 from models.minilm import HIDDEN
 from vsr_edge.bundle.model import load_bundle
 from vsr_edge.bundle.verify import check_golden
+from vsr_edge.errors import ParityError
+from vsr_edge.making.gate import Graph, Parity, order_agreement, pass_gate, top1_agreement
 
 PROJECT = Path(__file__).parents[2]
 CHECKPOINT = PROJECT / "models" / "checkpoints" / "encoder.safetensors"

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 
-from export.contract import ExportError, Graph, ParityError
+from export.contract import ExportError
 from export.gate_heads import compare_grounding, compare_refiner, head_feeds
 from export.publish import read_parts
 from vsr_edge import open_archive
@@ -20,8 +20,10 @@ from vsr_edge.bundle.manifest import CONCEPTS, GROUNDING, REFINER
 from vsr_edge.bundle.model import load_bundle
 from vsr_edge.bundle.verify import check_golden
 from vsr_edge.cli.demo import QUERIES
+from vsr_edge.errors import ParityError
 from vsr_edge.evaluation.benchmarks import write_queries
 from vsr_edge.evaluation.records import Query
+from vsr_edge.making.gate import Graph
 
 PROJECT = Path(__file__).parents[2]
 CHECKPOINTS = PROJECT / "models" / "checkpoints"

@@ -15,10 +15,9 @@ from torch.nn import functional as F
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 from export.compare import check_tokenizer, check_vectors
-from export.contract import ExportError, Graph, Source
+from export.contract import ExportError, Source
 from export.families import FAMILIES as SUPPORTED
 from export.pipeline import EncoderOptions, export_encoder
-from export.publish import write_bundle
 from export.sources import open_source
 from tests.export.random_models import FAMILIES, HIDDEN, POSITIONS, save_random_model
 from tests.manifests import edit_manifest
@@ -30,6 +29,8 @@ from vsr_edge.bundle.packed import pack_bundle
 from vsr_edge.bundle.verify import check_golden, check_sound
 from vsr_edge.cli.demo import QUERIES
 from vsr_edge.errors import BundleDamaged
+from vsr_edge.making.gate import Graph
+from vsr_edge.making.write import write_bundle
 from vsr_edge.runtime.preprocess import to_input
 from vsr_edge.runtime.session import open_session
 

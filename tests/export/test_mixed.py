@@ -9,11 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export.compare import cosines_of, run_graph
-from export.contract import Feeds, Graph
 from export.mixed import noise_of_products, quantize_transformer, weighted_products
 from export.quantize import convert_to_half
 from vsr_edge.bundle.manifest import IMAGE_ENCODER
+from vsr_edge.making.gate import Feeds, Graph, cosines_of, run_graph
 
 WIDTH = 64
 PRODUCTS = ("first", "second", "third")

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from export.contract import ExportError, ParityError
+from export.contract import ExportError
 from export.families import cells_of
 from export.pipeline import EncoderOptions, export_encoder
 from export.sources import open_source
 from tests.export.random_models import save_random_model
 from vsr_edge import load_bundle
+from vsr_edge.errors import ParityError
 
 PROJECT = Path(__file__).parents[2]
 

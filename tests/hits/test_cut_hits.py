@@ -13,7 +13,7 @@ from tests.media.test_trim import seen
 from tests.media_files import constant_rate, write_video
 from vsr_edge.answer import Moment, SearchResult, Verdict
 from vsr_edge.errors import UsageError
-from vsr_edge.hits.cuts import Hit, cut_hits, hits_of, hits_of_last, targets_of
+from vsr_edge.hits.cuts import CutSummary, Hit, cut_hits, hits_of, hits_of_last, targets_of
 from vsr_edge.hits.names import cut_name, safe_name
 from vsr_edge.types import Decision
 
@@ -86,6 +86,24 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
     assert targets_of(hits, tmp_path / "out", pad=0.5, force=True) == targets
     with pytest.raises(UsageError, match="one file for 3 cuts"):
         targets_of(hits, tmp_path / "one.mp4")
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_what_was_lost_amid_a_cut_is_heard_at_its_next_picture(copy: bool, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mkv", constant_rate(50), keyframe_interval=10)
+    hits = [Hit(n, path, 1.0, 3.0, "x") for n in (1, 2)]
+    targets = [tmp_path / "out" / f"{n}.mkv" for n in (1, 2)]
+    summary, told = CutSummary(), list[int]()
+
+    def heard(done: int, _: int) -> None:
+        told.append(done)
+        if told.count(1) == 9:  # amid the second
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cut_hits(hits, targets, copy=copy, on_done=heard, summary=summary)
+    assert [cut.hit.number for cut in summary.cuts] == [1]
+    assert list((tmp_path / "out").iterdir()) == targets[:1]
 
 
 def test_a_folder_that_cannot_be_written_is_said_of_each(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def last_row(folder: Path) -> dict[str, object]:
 
 def test_both_stages_train_and_log_what_they_should(features: Path, tmp_path: Path) -> None:
     data = ("--features", features, "--val", features, "--encoder", ENCODER)
-    quick = ("--val-worlds", 1, "--threads", 2)
+    quick = ("--val-worlds", 1, "--threads", 1)
     small = (
         *quick,
         "--absent-photos",

@@ -16,6 +16,7 @@ from skimage import data
 from models.checkpoint import load_encoder, pretrained_state, save_encoder
 from models.data.batches import augment
 from models.losses import class_name_loss, distillation_loss, info_nce
+from models.training import mixed_precision
 
 ENCODER = Path("models/checkpoints/encoder.safetensors")
 PHOTOS = {
@@ -105,3 +106,13 @@ def test_what_training_moved_is_kept_as_exactly_as_in_half_precision(tmp_path: P
     for before, after in zip((image, text), again, strict=True):
         for (name, one), other in zip(before.named_parameters(), after.parameters(), strict=True):
             assert (one - other).norm() <= 1e-3 * one.norm() + 1e-6, name
+
+
+@pytest.mark.parametrize("feature", ["", "avx512_bf16", "amx_bf16", "bf16"])
+def test_bfloat16_is_for_processors_that_multiply_it(
+    feature: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, feature: True})
+    with mixed_precision():
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if feature else torch.float32)

@@ -211,8 +211,12 @@ def test_in_little_footage_that_is_all_alike_what_it_shows_stands_out() -> None:
     few = shows * np.float32(0.5) + random.normal(size=(20, D)).astype(np.float32) * np.float32(0.1)
     space = Space(few, texts[2:])
     usual = space.usual(np.stack([shows, absent]))
-    z = usual.plain.standardised(np.stack([few @ shows, few @ absent])).max(1)
-    assert z[0] > 1.5 > 1 > z[1]
+    scores = np.stack([few @ shows, few @ absent])
+    z = usual.plain.standardised(scores).mean(1)
+    assert z[0] > z[1] + 1
+    # Beside itself alone, the footage shows nothing at all.
+    alone = (scores - scores.mean(1, keepdims=True)).mean(1)
+    np.testing.assert_allclose(alone, 0, atol=1e-5)
 
 
 def test_where_there_is_enough_footage_it_alone_counts() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 
 from vsr_edge import Archive, Moment, open_archive
 from vsr_edge.errors import UsageError
-from vsr_edge.search.fusion import NEAR, _fused, telling_words
+from vsr_edge.search.fusion import COMMON, LOOK_UP, NEAR, _fused, precedence, telling_words
 from vsr_edge.store.base import Texts
-from vsr_edge.types import Cue, Whence
+from vsr_edge.types import Cue, Decision, TextHit, Whence
 
 SEEN = "a bicycle leaning against a wall"
 SAID = {
@@ -98,7 +99,53 @@ def test_a_query_of_which_a_word_is_not_said_is_answered_by_pictures(archive: Ar
     query = "a bicycle leaning against a red wall"
     pictures, both = archive.search(query, text=False), archive.search(query)
     assert both.moments == pictures.moments
-    assert both.verdict == pictures.verdict
+    assert (both.verdict, len(both.turns)) == (pictures.verdict, len(pictures.turns))
+
+
+def test_the_path_says_which_list_came_first_and_why(archive: Archive) -> None:
+    found = archive.search(SEEN)
+    *seen, words = found.turns
+    assert [turn.then for turn in seen] == [t.then for t in archive.search(SEEN, text=False).turns]
+    assert (words.turn, words.action, words.encoder_calls) == (len(seen) + 1, LOOK_UP, 0)
+    assert [one.start for one in words.candidates] == [3.0]
+    # It is a match by pictures, and said in two cues.
+    assert found.verdict.decision == "match"
+    assert (
+        words.then == "pictures that match come first: no cue says all of it, only two in a row do"
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "first"),
+    [
+        # One cue says all that tells something, with other small words.
+        (("the bicycle was leaning against that wall",), "said"),
+        (("the bicycle was leaning", "against that wall"), "seen"),
+        # The phrase goes on in the next one.
+        (("a bicycle leaning", "against a wall"), "said"),
+        (("the bicycle was leaning against that wall",) * COMMON, "seen"),
+        # The query itself is said once, whatever else is said often.
+        (("bicycle leaning against wall",) * COMMON + (SEEN,), "said"),
+    ],
+)
+def test_words_come_before_a_picture_that_matches_where_one_cue_says_it_all_and_few_do(
+    said: tuple[str, ...], first: str, archive: Archive, tmp_path: Path
+) -> None:
+    shutil.copytree(archive.settings.archive, tmp_path / "archive")
+    with open_archive(tmp_path / "archive") as opened:
+        bunny, bikes = (
+            next(one for one in opened.videos() if name in one.video.path.name)
+            for name in ("bunny", "bikes")
+        )
+        # With pauses, so that no cue goes on in the next but where two are all that is said.
+        step = 0.1 if len(said) == 2 else 4.0
+        cues = tuple(Cue(n * step, n * step + 0.05, text) for n, text in enumerate(said))
+        with opened.store.writer() as writer:
+            writer.set_texts(bikes.video_id, "sidecar", None)
+            writer.set_texts(bunny.video_id, "sidecar", Texts("b", cues))
+        found = opened.search(SEEN)
+    assert found.verdict.decision == "match"
+    assert (found.moments[0].text is not None) == (first == "said")
 
 
 def test_what_scores_are_asked_of_is_answered_by_pictures(archive: Archive) -> None:
@@ -121,6 +168,28 @@ def test_words_that_tell_something_are_told_from_the_others(query: str, words: l
 def moment(rank: int, video: str, start: float, source: Whence, chance: float | None) -> Moment:
     text = None if source == "seen" else "words"
     return Moment(*(rank, Path(video), start, start + 2, 0.5, chance), source=source, text=text)
+
+
+hits = st.lists(st.integers(1, 2), min_size=1, max_size=2 * COMMON).map(
+    lambda cues: [TextHit(1, n, n + 1, "words", "sidecar", 1.0, c) for n, c in enumerate(cues)]
+)
+
+
+@given(hits, st.booleans(), st.sampled_from(["match", "no_match", "unverified"]))
+def test_words_never_come_later_where_they_are_rarer_firmer_or_no_picture_matches(
+    strictest: list[TextHit], enough: bool, decision: Decision
+) -> None:
+    first, why = precedence(decision, strictest, enough=enough)
+    assert why.startswith("words come first: " if first else "pictures that match come first: ")
+    if decision != "match":
+        assert first
+    fewer = precedence(decision, strictest[:1], enough=enough)[0]
+    firmer = precedence(decision, [replace(hit, cues=1) for hit in strictest], enough=enough)[0]
+    more = precedence(decision, strictest, enough=True)[0]
+    unsure = precedence("no_match", strictest, enough=enough)[0]
+    assert min(fewer, firmer, more, unsure) >= first
+    # One cue of all the archive that says all of several words is what was asked for.
+    assert precedence(decision, [replace(strictest[0], cues=1)], enough=True)[0]
 
 
 def test_the_first_of_both_ranks_above_either() -> None:

@@ -59,6 +59,37 @@ def test_what_goes_before_it_has_settled_is_forgotten(tmp_path: Path) -> None:
     assert follow.settled(12.0) == []
 
 
+@pytest.mark.parametrize("name", ["a.srt", "a.en.srt", "a.mp4.vtt", "a.en.forced.ASS"])
+def test_a_video_is_taken_again_when_its_subtitles_come_change_or_go(
+    name: str, tmp_path: Path
+) -> None:
+    path, follow = write(tmp_path / "a.mp4", "1"), follower(tmp_path)
+    other = write(tmp_path / "b.mp4", "1")
+    follow.look(0.0)
+    assert follow.settled(10.0) == [path, other]
+    follow.taken([path, other], [], 10.0)
+    now, words = 20.0, tmp_path / name
+    for act in (lambda: write(words, "1"), lambda: write(words, "12"), words.unlink):
+        act()
+        follow.look(now)
+        assert follow.settled(now + 9) == []
+        assert follow.settled(now + 10) == [path]
+        follow.taken([path], [], now + 10)
+        follow.look(now + 20)
+        assert follow.settled(now + 40) == []
+        now += 50
+
+
+def test_subtitles_that_are_still_written_are_waited_for(tmp_path: Path) -> None:
+    path, follow = write(tmp_path / "a.mp4", "1"), follower(tmp_path)
+    follow.look(0.0)
+    write(tmp_path / "a.srt", "1")
+    assert follow.settled(10.0) == []
+    write(tmp_path / "a.srt", "12")
+    assert follow.settled(19.0) == []
+    assert follow.settled(29.0) == [path]
+
+
 def test_what_failed_is_told_of_once_and_tried_again_later_or_when_it_changes(
     tmp_path: Path,
 ) -> None:

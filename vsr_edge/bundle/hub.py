@@ -155,6 +155,32 @@ class HubSource:
             if name in self._listed:
                 self._download(name, folder, MAX_DOCUMENT_BYTES)
 
+    @property
+    def listed(self) -> frozenset[str]:
+        """Every file of the repository, by its path in it."""
+        return frozenset(self._listed)
+
+    def fetch(self, name: str, folder: Path) -> Path:
+        """Download any file of the repository to its path below ``folder``; its size is said first.
+
+        Raises:
+            HubError: the hub does not give it.
+        """
+        from huggingface_hub import hf_hub_url
+
+        with _explained(self.repository, self.commit, name):
+            endpoint = self._api.endpoint
+            url = hf_hub_url(self.repository, name, revision=self.commit, endpoint=endpoint)
+            size = self._api.get_hf_file_metadata(url=url).size or 0
+            if size >= WORTH_SAYING_BYTES:
+                self._notify(f"downloading {name}, {size / 1e6:.1f} MB")
+            path = self._api.hf_hub_download(
+                self.repository, name, revision=self.commit, local_dir=self._scratch
+            )
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(path).replace(target)
+
     def _download(self, name: str, folder: Path, size: int, *, exactly: bool = False) -> None:
         """One file into ``folder``; what is larger, or not exactly so large, is not downloaded."""
         from huggingface_hub import hf_hub_url

@@ -84,6 +84,9 @@ GRAPH_OUTPUTS: dict[str, dict[str, int]] = {
     REFINER: {"soft_tokens": 3},
     UNIVERSAL: _JUDGEMENTS,
 }
+# What an encoder of others may lack: the entrance for soft tokens and the states of its tokens
+# (then nothing is refined by them), regions (then no head looks at them).
+OPTIONAL = {"soft_tokens", "token_states", "regions"}
 
 # Names that are one and the same plain file on every system: no separators, no drive or stream, no
 # leading dot, nothing that a terminal or a shell would take amiss.
@@ -109,6 +112,7 @@ def must(hold: Callable[[Any], object], otherwise: str) -> AfterValidator:
 
 PlainName = Annotated[str, must(is_plain_name, "not a plain file name")]
 Size = Annotated[int, must(lambda size: size > 0, "a dimension below 1")]
+Count = Annotated[int, must(lambda count: count >= 0, "a negative number")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Vector = tuple[Finite, ...]
 
@@ -134,14 +138,14 @@ class BundleFile(_Part):
 
 class Dimensions(_Part):
     """``embedding`` D, ``hidden`` H of the token states, ``regions`` R a frame, ``image`` side in
-    pixels.
+    pixels. 0 is what the graphs do not have.
     """
 
     embedding: Size
-    hidden: Size
-    regions: Size
+    hidden: Count
+    regions: Count
     image: Size
-    soft_tokens: Size
+    soft_tokens: Count
     max_tokens: Size
 
 
@@ -199,12 +203,21 @@ class Calibration(_Part):
         return np.asarray(1 / (1 + np.exp(-logits)))
 
     def corrected(self, correction: Correction | None) -> Calibration:
-        """With log-odds as an archive's own footage says that they should be."""
+        """With log-odds as an archive's own footage says that they should be.
+
+        What is likelier than was said is accepted as before, what is less likely is not: the
+        threshold goes up with the probabilities, but not down.
+        """
         if correction is None:
             return self
         names = ("slope", "z_weight", "size_weight", "bias")
         numbers = {name: getattr(self, name) * correction.slope for name in names}
         numbers["bias"] += correction.bias
+        for name in ("threshold", "sure"):
+            told = getattr(self, name)
+            if 0 < told < 1:
+                odds = correction.slope * math.log(told / (1 - told)) + correction.bias
+                numbers[name] = max(told, 1 / (1 + math.exp(-odds)))
         return self.model_copy(update=numbers)
 
     @model_validator(mode="after")
@@ -251,6 +264,11 @@ class Manifest(_Part):
         last = [text.vector[-1] for text in self.golden.texts]
         return bool(last) and all(abs(number - 0.5**0.5) < 1e-3 for number in last)
 
+    def has(self, name: str) -> bool:
+        """Do the encoders take or give this, of ``OPTIONAL``?"""
+        sides = (self.graphs[TEXT_ENCODER], self.graphs[IMAGE_ENCODER])
+        return any(name in (*side["inputs"], *side["outputs"]) for side in sides)
+
     @property
     def named_files(self) -> list[tuple[str, BundleFile]]:
         """Every file, alternatives too, with the role it has."""
@@ -283,8 +301,19 @@ class Manifest(_Part):
                 ("inputs", "takes", GRAPH_INPUTS[role]),
                 ("outputs", "gives", GRAPH_OUTPUTS[role]),
             ):
-                if (found := list(self.graphs[role][side])) != list(wanted):
+                found = list(self.graphs[role][side])
+                lacking = wanted.keys() - found if role in REQUIRED_ROLES else set()
+                if found != [name for name in wanted if name not in lacking & OPTIONAL]:
                     raise ValueError(f"{role} {verb} {found}, not {list(wanted)}")
+        dims = self.dimensions
+        for name, size in (("soft_tokens", dims.soft_tokens), ("regions", dims.regions)):
+            if self.has(name) != (size > 0):
+                raise ValueError(f"{name} = {size}, but its graphs say otherwise")
+        if (self.has("soft_tokens") or self.has("token_states")) != (dims.hidden > 0):
+            raise ValueError(f"hidden = {dims.hidden}, but its text graph says otherwise")
+        for head, needed in ((GROUNDING, "token_states regions"), (REFINER, "soft_tokens regions")):
+            if head in self.files and not all(map(self.has, needed.split())):
+                raise ValueError(f"a {head} head, but encoders that lack one of: {needed}")
         return self
 
     @model_validator(mode="after")

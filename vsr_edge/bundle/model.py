@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr_edge import TELEMETRY_OFF_IN_TIME
+from vsr_edge.bundle.checks import check_graph, check_start
+from vsr_edge.bundle.golden import golden_picture
 from vsr_edge.bundle.locate import verify_bundle
 from vsr_edge.bundle.manifest import (
     BACKGROUND,
     CONCEPTS,
-    GRAPH_INPUTS,
     GRAPH_OUTPUTS,
     GROUNDING,
     IMAGE_ENCODER,
@@ -27,11 +28,13 @@ from vsr_edge.bundle.manifest import (
     REQUIRED_ROLES,
     TEXT_ENCODER,
     TOKENIZER,
+    GoldenImage,
+    GoldenText,
     Manifest,
 )
 from vsr_edge.bundle.universal_head import UniversalHead
 from vsr_edge.config import usable_threads
-from vsr_edge.errors import BundleDamaged, UsageError
+from vsr_edge.errors import BundleDamaged, ProviderError, UsageError
 from vsr_edge.runtime.heads import (
     Floats,
     Footage,
@@ -41,7 +44,7 @@ from vsr_edge.runtime.heads import (
     refiner_inputs,
 )
 from vsr_edge.runtime.preprocess import Picture, check_pictures, to_input
-from vsr_edge.runtime.session import Session, open_session
+from vsr_edge.runtime.session import CPU, Session, open_session
 from vsr_edge.runtime.tokens import set_up_tokenizer, tokenize
 from vsr_edge.runtime.words import Reading, read
 from vsr_edge.types import HalfVectors, Pixels, Vectors
@@ -74,6 +77,7 @@ class Bundle:
         self._sessions: dict[str, Session] = {}
         self._loading = threading.Lock()
         self._notices: list[str] = [] if TELEMETRY_OFF_IN_TIME else [_TELEMETRY]
+        self._refused: list[str] = []
 
     @property
     def bundle_id(self) -> str:
@@ -102,7 +106,12 @@ class Bundle:
     @property
     def notices(self) -> list[str]:
         """What is to be said of the provider, in sentences for the user."""
-        return list(self._notices)
+        return [*self._notices, *self._refused]
+
+    @property
+    def refused(self) -> list[str]:
+        """Why "auto" passed over providers that start, but compute rubbish: for the user."""
+        return list(self._refused)
 
     def encode_text(self, texts: Sequence[str]) -> Vectors:
         """Sentences → unit vectors float32 [n, D]."""
@@ -126,21 +135,27 @@ class Bundle:
         hidden = self.manifest.dimensions.hidden
         if soft_tokens is None:
             soft_tokens = np.zeros((len(texts), 0, hidden), np.float32)
+        elif not self.manifest.has("soft_tokens"):
+            raise UsageError(f"the text graph of {self.bundle_id} has no entrance for soft tokens")
         if soft_tokens.ndim != 3 or soft_tokens.shape[::2] != (len(texts), hidden):
             raise UsageError(
                 f"soft tokens must be [{len(texts)}, N, {hidden}], not {list(soft_tokens.shape)}"
             )
+        return TextEncoding(*self._run_text(self._session(TEXT_ENCODER), texts, soft_tokens))
+
+    def _run_text(
+        self, session: Session, texts: Sequence[str], soft_tokens: Floats
+    ) -> tuple[Floats, Floats, NDArray[np.int64]]:
+        """The fields of a ``TextEncoding``."""
         ids, mask = tokenize(self._tokenizer, texts, self.manifest.text, soft_tokens.shape[1])
-        vectors, states = self._session(TEXT_ENCODER).run(
-            ["vector", "token_states"],
-            {
-                "input_ids": ids,
-                "attention_mask": mask,
-                "soft_tokens": soft_tokens.astype(np.float32, copy=False),
-            },
-        )
-        soft_mask = np.ones(soft_tokens.shape[:2], np.int64)
-        return TextEncoding(vectors, states, np.concatenate([mask, soft_mask], 1))
+        feeds = {"input_ids": ids, "attention_mask": mask}
+        if self.manifest.has("soft_tokens"):
+            feeds["soft_tokens"] = soft_tokens.astype(np.float32, copy=False)
+        outputs = list(self.manifest.graphs[TEXT_ENCODER]["outputs"])
+        vectors, *states = session.run(outputs, feeds)
+        mask = np.concatenate([mask, np.ones(soft_tokens.shape[:2], np.int64)], 1)
+        unknown = np.zeros((*mask.shape, self.manifest.dimensions.hidden), np.float32)
+        return vectors, states[0] if states else unknown, mask
 
     def read_query(self, text: str) -> Reading:
         """What of a sentence the text encoder does not know, and what is beyond its length."""
@@ -177,10 +192,13 @@ class Bundle:
     def encode_frames(
         self, images: Pixels | Sequence[Picture], *, regions: bool = True
     ) -> tuple[Vectors, NDArray[np.float32] | None]:
-        """Like :meth:`encode_images`, with region vectors float32 [n, R, D] beside them."""
+        """Like :meth:`encode_images`, with region vectors float32 [n, R, D] beside them; None where
+        they are not asked for or the image graph gives none.
+        """
         check_pictures(images)
         dims, threads = self.manifest.dimensions, self.threads or usable_threads()
         vectors = np.empty((len(images), dims.embedding), np.float32)
+        regions = regions and self.manifest.has("regions")
         shape = (len(images), dims.regions, dims.embedding)
         cells = np.empty(shape, np.float32) if regions else None
         names = ["vector", "regions"] if regions else ["vector"]
@@ -278,9 +296,11 @@ class Bundle:
         # The heads are small, and int8: a GPU would hand most of them back to the processor.
         provider = self.provider if role in REQUIRED_ROLES else "cpu"
         session = open_session(
-            self.manifest.variants(role), provider=provider, threads=self.threads
+            self.manifest.variants(role),
+            provider=provider,
+            threads=self.threads,
+            check=lambda loaded: self._check(loaded, role),
         )
-        check_graph(session, role, self.manifest)
         if provider == "cpu":
             return session
         short, best = session.provider.short, session.provider.precisions[0]
@@ -293,6 +313,38 @@ class Bundle:
                 f"{short} is faster with a bundle exported with --also {best}"
             )
         return session
+
+    def _check(self, session: Session, role: str) -> None:
+        """Before a graph's first answer: is it the right one, and is it run right?
+
+        On the CPU the second is left to `bundle verify`. Elsewhere the first run takes the
+        longest, and is needed anyway.
+        """
+        check_graph(session, role, self.manifest)
+        if session.provider.name == CPU:
+            return
+        golden = self.manifest.golden
+        try:
+            if role == IMAGE_ENCODER:
+                check_start(session, golden.images, lambda told: self._golden_images(session, told))
+            elif role == TEXT_ENCODER:
+                check_start(session, golden.texts, lambda told: self._golden_texts(session, told))
+        except ProviderError as error:
+            if self.provider == "auto":
+                self._refused.append(str(error))
+            raise
+
+    def _golden_images(self, session: Session, told: Sequence[GoldenImage]) -> list[Floats]:
+        """In every place of the smallest batch that the provider is given."""
+        side, count = self.image_side, len(told)
+        pictures = [golden_picture(one.seed, side) for one in told]
+        pixels = to_input(pictures, side, self.manifest.preprocessing, self.threads or 1)
+        pixels = pixels[np.arange(session.provider.filled(count)) % count]
+        return session.run(self.manifest.graphs[IMAGE_ENCODER]["outputs"], {"pixels": pixels})
+
+    def _golden_texts(self, session: Session, told: Sequence[GoldenText]) -> Sequence[Floats]:
+        none = np.zeros((len(told), 0, self.manifest.dimensions.hidden), np.float32)
+        return self._run_text(session, [one.text for one in told], none)[:2]
 
     def close(self) -> None:
         """Release the graphs; they are loaded again if the bundle is used again."""
@@ -323,29 +375,6 @@ def load_bundle(
         ProviderError: at first use, if the provider is not available.
     """
     return Bundle(verify_bundle(name_or_path), provider=provider, threads=threads)
-
-
-def check_graph(session: Session, role: str, manifest: Manifest) -> None:
-    """Hold a loaded graph against the contract: names, number of axes, fixed dims.
-
-    Raises:
-        BundleDamaged: it takes or gives something else.
-    """
-    dims = manifest.dimensions
-    last = {"pixels": dims.image, "soft_tokens": dims.hidden, "token_states": dims.hidden}
-    for name in ("vector", "regions", "query", "frames", "frame_regions"):
-        last[name] = dims.embedding
-    for kind, shapes, wanted in (
-        ("takes", session.inputs, GRAPH_INPUTS[role]),
-        ("gives", session.outputs, GRAPH_OUTPUTS[role]),
-    ):
-        if {name: len(shape) for name, shape in shapes.items()} != wanted:
-            raise BundleDamaged(f"the {role} graph {kind} {shapes}, not {wanted}")
-        for name, shape in shapes.items():
-            if name in last and shape[-1] != last[name]:
-                raise BundleDamaged(
-                    f"the {role} graph {kind} {name} {shape}; the manifest says {last[name]}"
-                )
 
 
 def _as_list(texts: Sequence[str]) -> list[str]:

@@ -4,44 +4,16 @@ graph run once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import cast
-
 import numpy as np
-from numpy.typing import NDArray
 
-from vsr_edge.bundle.manifest import GROUNDING, REFINER, GoldenImage, GoldenText
+from vsr_edge.bundle.golden import GOLDEN_COSINE, GoldenReport, golden_picture, lowest_cosine
+from vsr_edge.bundle.manifest import GROUNDING, REFINER
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import BundleDamaged, VsrEdgeError
 from vsr_edge.runtime.heads import Footage
-from vsr_edge.types import Pixels, Vectors
 
-# Integer kernels round differently from one instruction set to the next; a wrong graph is far below
-# this.
-GOLDEN_COSINE = 0.98
 # The longest query that is tried; no encoder here takes as many tokens.
 LONGEST_QUERY = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class GoldenReport:
-    """Lowest cosine between what was computed here and what the manifest holds, for each side."""
-
-    text_cosine: float
-    image_cosine: float
-
-
-def golden_picture(seed: int, side: int) -> Pixels:
-    """A picture uint8 [side, side, 3] that any machine can make: a few soft coloured blobs."""
-    random = np.random.default_rng(seed)
-    rows, columns = np.mgrid[0:side, 0:side] / side
-    picture = np.zeros((side, side, 3)) + random.uniform(40, 200, 3)
-    for _ in range(6):
-        y, x = random.uniform(0, 1, 2)
-        width = random.uniform(0.05, 0.3)
-        blob = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / width**2)
-        picture += blob[..., None] * random.uniform(-150, 150, 3)
-    return picture.clip(0, 255).astype(np.uint8)
 
 
 def check_golden(bundle: Bundle) -> GoldenReport:
@@ -59,7 +31,7 @@ def check_golden(bundle: Bundle) -> GoldenReport:
     texts = bundle.encode_text([one.text for one in golden.texts])
     pictures = [golden_picture(one.seed, bundle.image_side) for one in golden.images]
     images = bundle.encode_images(pictures)
-    report = GoldenReport(_lowest(texts, golden.texts), _lowest(images, golden.images))
+    report = GoldenReport(lowest_cosine(texts, golden.texts), lowest_cosine(images, golden.images))
     # Asked so that a cosine that is not a number does not pass.
     if not (report.text_cosine >= GOLDEN_COSINE and report.image_cosine >= GOLDEN_COSINE):
         raise BundleDamaged(
@@ -68,12 +40,6 @@ def check_golden(bundle: Bundle) -> GoldenReport:
             "is expected): try --provider cpu, or export the bundle again on this machine"
         )
     return report
-
-
-def _lowest(vectors: Vectors, golden: tuple[GoldenText, ...] | tuple[GoldenImage, ...]) -> float:
-    expected = np.asarray([one.vector for one in golden], np.float64)
-    norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(expected, axis=1)
-    return float(((vectors * expected).sum(1) / norms).min())
 
 
 def check_sound(bundle: Bundle) -> None:
@@ -117,8 +83,9 @@ def _run_once(bundle: Bundle) -> None:
     bundle.encode_images(dot)
     vectors, regions = bundle.encode_frames(dot)
     query = bundle.encode_queries(["a " * min(dims.max_tokens, LONGEST_QUERY)])
-    cells = cast("NDArray[np.float32]", regions)  # None only where they were not asked for
-    frame = Footage(vectors[:, None], cells[:, None], np.ones((1, 1), np.float32))
+    if regions is None:  # nor are there heads then
+        return
+    frame = Footage(vectors[:, None], regions[:, None], np.ones((1, 1), np.float32))
     if GROUNDING in bundle.manifest.files:
         bundle.judge(query, frame)
     if REFINER in bundle.manifest.files:

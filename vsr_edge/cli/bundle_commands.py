@@ -1,4 +1,4 @@
-"""The commands about model bundles: `bundle show`, `verify`, `list`, `pack` and `pull`."""
+"""The commands about model bundles: `bundle show`, `verify`, `list`, `pack`, `pull`, and others."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vsr_edge.cli.compare_command import bundle_compare
 from vsr_edge.cli.console import answer, say, terminate_like_ctrl_c
+from vsr_edge.cli.import_command import bundle_import
 from vsr_edge.cli.options import App, JsonOption, ProviderOption, argument, option
+from vsr_edge.cli.recommend_command import bundle_recommend
 from vsr_edge.cli.tables import Column, Table, megabytes, pairs, print_tables
 from vsr_edge.errors import BundleError, UsageError
 
@@ -23,28 +26,48 @@ bundle_app = App(
     "Example: [bold]vsr-edge bundle list[/bold]",
 )
 
+bundle_app.command("import")(bundle_import)
+
 BundleArgument = Annotated[
     str, argument("A built-in or installed name, or a folder.", metavar="BUNDLE")
 ]
 
 
 @bundle_app.command("show")
-def bundle_show(bundle: BundleArgument = "lite", json_output: JsonOption = False) -> None:
+def bundle_show(
+    bundle: BundleArgument = "lite",
+    measure: Annotated[
+        bool,
+        option("Measure what it takes here, beside the built-in one: a few seconds.", "--measure"),
+    ] = False,
+    provider: ProviderOption = None,
+    json_output: JsonOption = False,
+) -> None:
     """Show a bundle's manifest: files, dimensions, measured parity, where it comes from.
 
+    With --measure also what a frame, a query and a turn of the search take on this machine.
+
     Example: [bold]vsr-edge bundle show[/bold]
+
+    Example: [bold]vsr-edge bundle show ./my-bundle --measure[/bold]
     """
     from vsr_edge.bundle.locate import bundle_name, find_bundle
     from vsr_edge.bundle.manifest import read_manifest
+    from vsr_edge.cli.cost_table import cost_table, measured_beside
 
     folder = find_bundle(bundle)
     manifest = read_manifest(folder)
     name = bundle_name(folder)
     shown = {key: value for key, value in manifest.raw.items() if key != "golden"}
+    if provider is not None and not measure:
+        raise UsageError("--provider says what to measure with: add --measure")
+    costs = measured_beside(bundle, provider) if measure else []
     answer(
         json_output,
-        lambda of: of.BundleShowDocument(folder=folder, bundle_name=name, **shown),
-        lambda: print_tables(*_manifest_tables(folder, name, manifest)),
+        lambda of: of.BundleShowDocument(folder=folder, bundle_name=name, measured=costs, **shown),
+        lambda: print_tables(
+            *_manifest_tables(folder, name, manifest), *([cost_table(costs)] if costs else [])
+        ),
     )
 
 
@@ -285,3 +308,7 @@ def bundle_pull(
         f"{bundle_title(called, pulled.bundle_id)}: {state} {pulled.folder}; to use it: "
         f"--bundle {called}"
     )
+
+
+bundle_app.command("compare")(bundle_compare)
+bundle_app.command("recommend")(bundle_recommend)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,6 +15,9 @@ from vsr_edge.cli.console import EXIT_ERROR, answer, say
 from vsr_edge.cli.options import ArchiveOption, JsonOption
 from vsr_edge.cli.tables import Table, pairs, print_tables
 from vsr_edge.errors import ArchiveNotFound, VsrEdgeError
+
+if TYPE_CHECKING:
+    from vsr_edge.bundle.model import Bundle
 
 PACKAGES = (
     "vsr-edge",
@@ -49,7 +53,6 @@ def doctor(archive: ArchiveOption = None, json_output: JsonOption = False) -> No
 def _examined(archive: Path | None) -> dict[str, Any]:
     """Versions, providers, threads, bundle and archive; ``problems`` lists what is wrong."""
     from vsr_edge.bundle.model import load_bundle
-    from vsr_edge.bundle.verify import check_golden
     from vsr_edge.config import load_settings, usable_threads
     from vsr_edge.ingest.scan import missing_videos
     from vsr_edge.runtime.session import available_providers
@@ -67,6 +70,7 @@ def _examined(archive: Path | None) -> dict[str, Any]:
         "bundle": None,
         "bundle_name": settings.bundle,
         "bundle_id": None,
+        "golden": [],
         "archive": str(settings.archive),
         "archive_state": None,
         "missing": None,
@@ -75,13 +79,16 @@ def _examined(archive: Path | None) -> dict[str, Any]:
     encoders_id = None
     try:
         with load_bundle(settings.bundle, provider=settings.provider) as bundle:
-            check_golden(bundle)
+            report["golden"].append(_golden(bundle))
             encoders_id = bundle.encoders_id
             report |= {"bundle": f"{bundle.bundle_id}: sound", "bundle_id": bundle.bundle_id}
         with load_bundle(settings.bundle, provider="auto") as bundle:
             # onnxruntime lists what it was built with: only trying tells what starts here.
             bundle.encode_text([""])
             report["auto_provider"] = bundle.provider
+            problems += bundle.refused
+            if bundle.provider not in [one["provider"] for one in report["golden"]]:
+                report["golden"].append(_golden(bundle))
     except VsrEdgeError as error:
         report["bundle"] = f"{settings.bundle}: unusable"
         problems.append(str(error))
@@ -103,6 +110,13 @@ def _examined(archive: Path | None) -> dict[str, Any]:
         report["archive_state"] = "unusable"
         problems.append(str(error))
     return report
+
+
+def _golden(bundle: Bundle) -> dict[str, Any]:
+    """How near what its provider computes here is to the golden vectors."""
+    from vsr_edge.bundle.verify import check_golden
+
+    return {**asdict(check_golden(bundle)), "provider": bundle.provider}
 
 
 def _versions() -> dict[str, str]:
@@ -129,7 +143,15 @@ def _table(report: Mapping[str, Any]) -> Table:
             "bundle": f"{bundle_title(name, bundle_id)}: sound"
             if bundle_id
             else f"{name}: unusable",
+            "golden vectors": "; ".join(map(_nearness, report["golden"])),
             "archive": report["archive"],
             "holds": report["archive_state"],
         }
+    )
+
+
+def _nearness(found: Mapping[str, Any]) -> str:
+    return (
+        f"{found['provider']}: cosine {found['text_cosine']:.4f} (text), "
+        f"{found['image_cosine']:.4f} (image)"
     )

@@ -32,7 +32,7 @@ LOWER = 0.1587
 # No archive's log-odds are stretched further than this.
 LEAST_SLOPE, MOST_SLOPE = 0.5, 2.0
 # So many queries say as much as what is known without any.
-PRIOR_SLOPE, PRIOR_BIAS = 20.0, 5.0
+PRIOR_SLOPE, PRIOR_BIAS = 40.0, 15.0
 NEWTON_STEPS, FOLDS = 50, 5
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 BINS = 5

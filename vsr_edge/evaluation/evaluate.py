@@ -20,6 +20,7 @@ from vsr_edge.evaluation.records import (
     plain_name,
     video_names,
 )
+from vsr_edge.search.fusion import LOOK_UP
 from vsr_edge.types import Seconds
 
 
@@ -137,7 +138,7 @@ def _prediction(query: Query, result: SearchResult) -> Prediction:
 
 
 def _path(result: SearchResult) -> SearchPath:
-    turns = result.turns
+    turns = [turn for turn in result.turns if turn.action != LOOK_UP]
     counts = {
         "turns": len(turns),
         "refinements": sum(turn.soft_tokens > 0 for turn in turns),

@@ -11,6 +11,7 @@ from typing import Any
 from vsr_edge.archive import Archive
 from vsr_edge.errors import UsageError
 from vsr_edge.query import Place, Query
+from vsr_edge.search.fusion import LOOK_UP
 
 
 def settled(archive: Archive, query: Query) -> Query:
@@ -80,13 +81,19 @@ def with_feedback(
     is judged anew counts as it is judged now.
 
     Raises:
-        UsageError: a rank that the answer does not have, or one that is both.
+        UsageError: a rank that the answer does not have, or one that is both; without a query, an
+            answer to one that cannot be refined.
     """
     if both := sorted(set(good) & set(bad)):
         raise UsageError(f"{both[0]} cannot be both, good and bad")
     liked, rejected = (_places(archive, last, ranks) for ranks in (good, bad))
     if query is None and last.get("read_as") is not None:
         raise UsageError("the last query had several parts: say one sentence with --good and --bad")
+    if query is None and (turns := last.get("turns")) and turns[0].get("action") == LOOK_UP:
+        raise UsageError(
+            "the last answer was by words alone, and --good and --bad are of what is seen: say a "
+            "sentence for that with them"
+        )
     former = query_of(last.get("asked") or {}) if query is None else query
     judged = {*liked, *rejected}
     return replace(

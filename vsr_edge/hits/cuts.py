@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,7 @@ def cut_hits(
 ) -> CutSummary:
     """Cut each hit into its file; one that fails does not stop the others.
 
+    ``on_done`` is told how many of how many are, also amid each; what it raises ends the run.
     ``summary`` is filled on the way, for who is interrupted.
 
     Raises:
@@ -161,12 +163,19 @@ def cut_hits(
     """
     summary = summary or CutSummary()
     for number, (hit, target) in enumerate(zip(hits, targets, strict=True)):
-        if on_done is not None:
-            on_done(number, len(hits))
+        step = None if on_done is None else partial(on_done, number, len(hits))
+        if step is not None:
+            step()
         target.parent.mkdir(parents=True, exist_ok=True)
         start, end = hit.padded(pad)
         try:
-            done = trim(hit.video, start, end, target, copy=copy, force=force, threads=threads)
+            done = trim(
+                *(hit.video, start, end, target),
+                copy=copy,
+                force=force,
+                threads=threads,
+                on_step=step,
+            )
         except MediaError as error:
             summary.failed.append((error.path, error.reason))
         except OSError as error:

@@ -129,7 +129,10 @@ class Run:
         with store.writer() as writer:
             words = Words(store, writer, self.listeners or ())
             try:
-                for sampling, pending in work:
+                for wanted, pending in work:
+                    # What the encoder does not give cannot be stored.
+                    regions = wanted.regions and self.bundle.manifest.has("regions")
+                    sampling = replace(wanted, regions=regions)
                     while pending:
                         reader = Reader(pending, store, sampling, decode, stream)
                         with ahead(reader, QUEUE_EVENTS) as events:

@@ -81,6 +81,20 @@ def sidecars_of(video: Path, names: Iterable[str]) -> list[Path]:
     return [video.with_name(name) for name in sorted(mine)]
 
 
+def by_stem(names: Iterable[str]) -> dict[str, list[str]]:
+    """The subtitle files of a folder by the names and stems of videos that they may belong to; for
+    one look at a whole folder. :func:`sidecars_of` says which really do.
+    """
+    found: dict[str, list[str]] = {}
+    for name in names:
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122 — as above
+        if suffix.lower() in SIDECAR_SUFFIXES:
+            parts = stem.split(".")
+            for count in range(max(1, len(parts) - 3), len(parts) + 1):
+                found.setdefault(".".join(parts[:count]), []).append(name)
+    return found
+
+
 def read_sidecar(path: Path) -> ReadTexts:
     """The words of a subtitle file: SubRip, WebVTT or SubStation Alpha, whatever it is called.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,8 +95,10 @@ def copy_packets(
     output: OutputContainer,
     streams: list[Any],
     sounds: Iterator[Sounding],
+    step: Callable[[], object],
 ) -> None:
-    """Write the packets of the pictures and, beside them, of the sound.
+    """Write the packets of the pictures and, beside them, of the sound; ``step`` is called for each
+    picture that is read.
 
     streams: the video stream of ``output``, and its audio streams.
     """
@@ -110,6 +112,7 @@ def copy_packets(
     sound = _from(sounds, start)
     ahead = next(sound, None)
     for position, packet in enumerate(video.packets()):
+        step()
         if position > plan.to_packet:
             break
         stamp = None if packet.pts is None else packet.pts + shift

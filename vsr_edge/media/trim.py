@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -72,6 +72,7 @@ def trim(
     copy: bool = False,
     force: bool = False,
     threads: int = 0,
+    on_step: Callable[[], object] | None = None,
 ) -> Trimmed:
     """Write what a video shows from ``start`` to ``end``, and its sound, as a file.
 
@@ -85,6 +86,8 @@ def trim(
         target: the file; the folder must be there.
         force: overwrite what lies there.
         threads: of the decoder; 0 means as many as FFmpeg finds processors.
+        on_step: called for each picture; what it raises ends the cut. A signal that arrives amid a
+            call of PyAV back into Python is lost there, and can be raised again here.
 
     Raises:
         UsageError: ``target`` exists and is not to be overwritten, or the span cannot be.
@@ -92,6 +95,7 @@ def trim(
             copied.
         OSError: the file cannot be written.
     """
+    step = on_step or (lambda: None)
     if not start < end or not math.isfinite(start):
         raise UsageError(f"a cut from {start} to {end} s cannot be")
     if copy:
@@ -100,14 +104,15 @@ def trim(
         check_target(target, force=force, source=file.path)
         # A fingerprint would take reading all of it once more.
         video, index = probe(file, known_fingerprint="none")
+        step()
         if start >= index.duration:
             reason = f"it ends at {index.duration:.3f} s: nothing can be cut from {start:.3f} s on"
             raise MediaError(video.path, reason)
         span = frames_on_screen(index, start, end)
         with _finished(target) as part:
             if copy:
-                return _copied(file, video, index, span, part, target)
-            return _encoded(file, video, index, span, part, target, threads)
+                return _copied(file, video, index, span, part, target, step)
+            return _encoded(file, video, index, span, part, target, threads, step)
 
 
 def check_target(target: Path, *, force: bool, source: Path | None = None) -> None:
@@ -151,6 +156,7 @@ def _encoded(
     part: Path,
     target: Path,
     threads: int,
+    step: Callable[[], object],
 ) -> Trimmed:
     chosen = np.arange(span.first, span.last + 1)
     reader = FrameReader(plan_frames(video, index, chosen), source=file, threads=threads)
@@ -169,6 +175,7 @@ def _encoded(
             pictures = PictureWriter(output, first[1], opened, base)
             tracks = SoundTracks(output, streams, packets, span.start, length)
             while first is not None:
+                step()
                 time, frame, lasts = first
                 output.mux([*pictures.encode(frame, time, lasts), *tracks.until(time)])
                 written += 1
@@ -209,7 +216,13 @@ def _with_lengths(
 
 
 def _copied(
-    file: SourceFile, video: Video, index: FrameIndex, span: FrameSpan, part: Path, target: Path
+    file: SourceFile,
+    video: Video,
+    index: FrameIndex,
+    span: FrameSpan,
+    part: Path,
+    target: Path,
+    step: Callable[[], object],
 ) -> Trimmed:
     plan = plan_copy(video.path, index, span.first, span.last)
     start = float(index.times[plan.first])
@@ -225,7 +238,7 @@ def _copied(
                     output.add_stream_from_template(stream, opaque=True)
                     for stream in (opened.stream, *streams)
                 ]
-                copy_packets(opened, index, plan, output, kept, packets)
+                copy_packets(opened, index, plan, output, kept, packets, step)
         except (av.FFmpegError, ValueError) as error:
             raise MediaError(
                 video.path,

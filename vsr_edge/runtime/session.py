@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -129,10 +129,20 @@ def parse_provider(text: str) -> list[Provider]:
     return [provider.given(options)]
 
 
+# What onnxruntime calls the types of tensors; "tensor(float)" is the rest.
+_KINDS: dict[str, type[np.generic]] = {
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(float16)": np.float16,
+    "tensor(bool)": np.bool_,
+}
+
+
 class Session:
     """A loaded graph on one provider; safe to share by threads.
 
-    ``inputs`` and ``outputs``: the graph's names with the shape of each.
+    ``inputs`` and ``outputs``: the graph's names with the shape of each; ``kinds``: the types of
+    its inputs.
     """
 
     def __init__(self, session: ort.InferenceSession, provider: Provider, precision: str) -> None:
@@ -143,6 +153,8 @@ class Session:
         self.precision = precision
         self.inputs: dict[str, list[Any]] = {t.name: t.shape for t in session.get_inputs()}
         self.outputs: dict[str, list[Any]] = {t.name: t.shape for t in session.get_outputs()}
+        types = {t.name: t.type for t in session.get_inputs()}
+        self.kinds = {name: _KINDS.get(kind, np.float32) for name, kind in types.items()}
 
     def run(
         self, outputs: Sequence[str], feeds: Mapping[str, NDArray[Any]]
@@ -181,17 +193,23 @@ class Session:
 
 
 def open_session(
-    variants: Mapping[str, Path], *, provider: str = "cpu", threads: int = 0
+    variants: Mapping[str, Path],
+    *,
+    provider: str = "cpu",
+    threads: int = 0,
+    check: Callable[[Session], object] | None = None,
 ) -> Session:
     """Load a graph; ``threads`` 0 takes all that the process may use.
 
     Args:
         variants: the same graph by precision; the one that suits the provider best is taken.
             "auto" passes over providers that it would not suit at all.
+        check: looks at what was loaded, and may refuse it by a ``ProviderError``; "auto" then
+            tries the next.
 
     Raises:
         UsageError: an unknown provider.
-        ProviderError: the provider is missing, or is there but does not start.
+        ProviderError: the provider is missing, is there but does not start, or was refused.
         BundleDamaged: onnxruntime cannot read the file.
     """
     refused: list[str] = []
@@ -202,7 +220,10 @@ def open_session(
             continue
         precision = next((one for one in wanted if one in variants), next(iter(variants)))
         try:
-            return _start(variants[precision], choice, precision, threads)
+            session = _start(variants[precision], choice, precision, threads)
+            if check is not None:
+                check(session)
+            return session
         except ProviderError as error:
             refused.append(str(error))
     raise ProviderError("; ".join(refused))

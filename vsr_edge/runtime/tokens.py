@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -59,6 +59,29 @@ def set_up_tokenizer(path: Path, max_tokens: int, text: TextInput) -> Tokenizer:
     tokenizer.enable_truncation(max_tokens)
     tokenizer.enable_padding(pad_id=text.pad_id, pad_token=text.pad_token)
     return tokenizer
+
+
+def copy_tokenizer(path: Path, target: Path, *, small_letters: bool) -> Callable[[str], int | None]:
+    """Copy a tokenizer's file, with ``small_letters`` as one that reads capitals as these; gives
+    what looks up the id of a token.
+
+    Raises:
+        BundleDamaged: the file is no tokenizer.
+    """
+    from tokenizers import Tokenizer, normalizers
+
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises plain Exception
+        raise BundleDamaged(f"{path} is not a tokenizer: {error}") from error
+    if small_letters and tokenizer.encode("A Red CAR").ids != tokenizer.encode("a red car").ids:
+        steps = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    target.write_text(tokenizer.to_str(), "utf-8")
+    look_up: Callable[[str], int | None] = tokenizer.token_to_id
+    return look_up
 
 
 def tokenize(tokenizer: Tokenizer, texts: Sequence[str], text: TextInput, soft: int) -> Tokens:

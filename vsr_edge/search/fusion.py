@@ -3,7 +3,8 @@ answers as one, by reciprocal rank fusion (Cormack et al. 2009).
 
 Words count only where all that tell something of a query stand in a cue, or two in a row: so that
 "a man by a door" is not answered by whoever says "man". They are there literally, which needs no
-probability; a picture that is like a sentence has one.
+probability; a picture that is like a sentence has one. Which list comes first at the same rank is
+one rule (:func:`precedence`); why it is this one is in models/LOG.md.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from vsr_edge.query import SearchOptions
 from vsr_edge.search.explain import Clock
 from vsr_edge.search.video_names import named
 from vsr_edge.store.base import Store
-from vsr_edge.types import Seconds, StoredVideo, TextHit, inside
+from vsr_edge.types import Decision, Seconds, StoredVideo, TextHit, inside
 
 # The constant of the paper: how little the first ranks count above the next ones.
 RANK_OFFSET = 60
-# Who says all of so many words in one cue, the small ones too, says the query itself: at an equal
-# rank that comes even before a picture that matches.
+LOOK_UP = "look up words"
+# What is said at so many places is common talk, which tells no more than a picture.
+COMMON = 10
+# One word names what is seen as often as what is said, unless it is said with others around it.
 ANY_WORDS = 3
 # Who speaks of something shows it soon before or after.
 NEAR: Seconds = 2.0
@@ -70,7 +73,7 @@ def text_search(store: Store, query: str, options: SearchOptions | None = None) 
         query=query,
         verdict=Verdict("match" if found else "no_match"),
         moments=tuple(found),
-        turns=(Turn(1, "look up words", told, clock.lap(), encoder_calls=0, then=then),),
+        turns=(Turn(1, LOOK_UP, told, clock.lap(), encoder_calls=0, then=then),),
         timing_ms=clock.milliseconds(),
         bundle=store.bundle_id,
     )
@@ -87,18 +90,18 @@ def with_texts(store: Store, found: SearchResult, options: SearchOptions) -> Sea
     if not words or options.min_score is not None or found.read_as is not None:
         return found
     with store.reading():
-        where, k = named(store, options.video, options.where), options.top_k
+        where, most = named(store, options.video, options.where), max(options.top_k, COMMON)
         # Where even the small words are the same, before where those that tell something are.
-        exact = store.find_text(found.query, k, where)
-        others = store.find_text(" ".join(words), k, where)
-        hits = [*exact, *(one for one in others if not any(_shared(one, e) for e in exact))][:k]
+        exact = store.find_text(found.query, most, where)
+        others = store.find_text(" ".join(words), most, where)
+        hits = [*exact, *(one for one in others if not any(_shared(one, e) for e in exact))]
+        hits = hits[: options.top_k]
         videos = store.videos_of(hit.video_id for hit in hits)
     if not hits:
         return found
     said = [_moment(rank, hit, videos[hit.video_id]) for rank, hit in enumerate(hits, 1)]
-    unsure = found.verdict.decision != "match"
-    itself = len(found.query.split()) >= ANY_WORDS and any(one.cues == 1 for one in exact[:1])
-    words_first = unsure or itself
+    enough = len(words) > 1 or (bool(exact) and len(found.query.split()) >= ANY_WORDS)
+    words_first, why = precedence(found.verdict.decision, exact or others, enough=enough)
     threshold = found.verdict.threshold or 0.0
     moments = _fused(found.moments, said, words_first, threshold)[: options.top_k]
     best, verdict = moments[0], found.verdict
@@ -106,9 +109,35 @@ def with_texts(store: Store, found: SearchResult, options: SearchOptions) -> Sea
         verdict = replace(verdict, decision="match", confidence=None)
     elif verdict.decision == "match":
         verdict = replace(verdict, confidence=best.match_probability)
+    told = tuple(Candidate(one.video, one.start, one.end, one.score) for one in said)
+    turn = Turn(len(found.turns) + 1, LOOK_UP, told, clock.lap(), encoder_calls=0, then=why)
     spent = clock.milliseconds()["total"]
     timing = {**found.timing_ms, "text": spent, "total": found.timing_ms["total"] + spent}
-    return replace(found, moments=tuple(moments), verdict=verdict, timing_ms=timing)
+    turns = (*found.turns, turn)
+    return replace(found, moments=tuple(moments), verdict=verdict, turns=turns, timing_ms=timing)
+
+
+def precedence(
+    decision: Decision, strictest: Sequence[TextHit], *, enough: bool
+) -> tuple[bool, str]:
+    """Whether words come before pictures at the same rank, and why: where no picture is a match,
+    and where one cue says it all, which fewer than ``COMMON`` do.
+
+    Args:
+        decision: on the pictures.
+        strictest: where words are found by the strictest reading that finds any, best first.
+        enough: whether these are words enough to mean what is said.
+    """
+    if decision != "match":
+        return True, "words come first: they are there, and no picture is likely enough"
+    pictures = "pictures that match come first: "
+    if len(strictest) >= COMMON:
+        return False, f"{pictures}the words are common talk, said at {COMMON} places or more"
+    if strictest[0].cues > 1:
+        return False, f"{pictures}no cue says all of it, only two in a row do"
+    if not enough:
+        return False, f"{pictures}a single word may be of what is seen"
+    return True, "words come first: one cue says all of it, and it is no common talk"
 
 
 @dataclass(slots=True)

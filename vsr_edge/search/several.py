@@ -30,8 +30,9 @@ def search(
     """Find the moments that match a query, or chains of them that match its parts, best first.
 
     Raises:
-        UsageError: an empty query or part, too many parts, a video named that is not there, or
-            something must not be seen where nothing can be verified.
+        UsageError: an empty query or part, too many parts, a video named that is not there,
+            something must not be seen where nothing can be verified, or a limit of refinement where
+            nothing is refined.
     """
     options = options or SearchOptions()
     asked = query if isinstance(query, Query) else Query(query)
@@ -49,6 +50,7 @@ def search(
         return loop.search(store, bundle, asked, options)
     if parts.without and options.one_shot:
         raise UsageError("what must not be seen has to be verified: leave out --one-shot")
+    about_turns = _about_turns(parts, options)
     more = replace(options, top_k=options.top_k * (LOOKED_AT if parts.without else 1))
     with store.reading():
         if len(parts.sentences) == 1:
@@ -58,7 +60,23 @@ def search(
         if parts.without:
             found = _kept(found, [Asked(store, bundle, s, options) for s in parts.without])
     kept = found.moments[: options.top_k]
-    return replace(found, query=sentence, moments=kept, read_as=read_as)
+    notices = (*about_turns, *found.notices)
+    return replace(found, query=sentence, moments=kept, notices=notices, read_as=read_as)
+
+
+def _about_turns(parts: Parts, options: SearchOptions) -> tuple[str, ...]:
+    """Chains are retrieved and verified once: what is said of further turns means nothing there. It
+    is refused, but not where a sentence alone, as one of many, turns out to have parts.
+    """
+    usual = SearchOptions()
+    named = {"--max-turns": "max_turns", "--max-ms": "max_ms", "--rocchio": "rocchio"}
+    said = [o for o, name in named.items() if getattr(options, name) != getattr(usual, name)]
+    if not said or len(parts.sentences) == 1:
+        return ()
+    told = f"a query of several parts is not refined, which {' and '.join(said)} would be about"
+    if options.then or options.also:
+        raise UsageError(f"{told}: leave that out")
+    return (f"{told}; --literal asks it as one sentence",)
 
 
 def _chained(store: Store, bundle: Bundle, parts: Parts, options: SearchOptions) -> SearchResult:

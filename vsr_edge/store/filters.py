@@ -96,7 +96,8 @@ def _kept(connection: sqlite3.Connection, where: Filter, of: _Videos) -> Kept:
     ends = begins + np.maximum(of.durations, LEAST_SECONDS)
     partly = np.zeros(len(of.ids), np.bool_)
     if where.timed:
-        starts, stops = windows(where, begins[chosen], ends[chosen])
+        of_chosen = (begins, ends) if chosen.all() else (begins[chosen], ends[chosen])
+        starts, stops = windows(where, *of_chosen)
         # Of each video, the first stretch of that time that ends after it begins.
         place = np.searchsorted(stops, begins, side="right")
         starts, stops = np.append(starts, np.inf)[place], np.append(stops, np.inf)[place]

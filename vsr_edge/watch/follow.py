@@ -2,8 +2,9 @@
 
 The scan of :mod:`vsr_edge.ingest.scan` is the truth. What the system tells of changes says when it
 is time for one; where it tells nothing, as on network drives, or loses something, a scan comes by
-itself. A file is settled when its size and time stamp have stayed the same for a while: recorders
-write for minutes. Times are seconds of a clock that never goes back.
+itself. A file is settled when its size and time stamp have stayed the same for a while, and those
+of the subtitles beside it: recorders write for minutes, and words may come days later. Times are
+seconds of a clock that never goes back.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from vsr_edge.ingest.scan import scan
+from vsr_edge.media.sidecars import by_stem
 from vsr_edge.media.source import size_and_age, split_stream
 
 FIRST_RETRY, LAST_RETRY = 300.0, 86400.0
@@ -39,13 +41,15 @@ _REMOTE = (
 _FORCED = "WATCHFILES_FORCE_POLLING"
 
 Stamp: TypeAlias = tuple[int, int]
+# A file's stamp, and those of the subtitles beside it, each with its name.
+Version: TypeAlias = tuple[Stamp, tuple[tuple[str, Stamp], ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What failed, how often, and when to try again; another content is another file."""
 
-    stamp: Stamp
+    version: Version
     times: int
     due: float
 
@@ -60,8 +64,8 @@ class Follower:
     exclude: Sequence[str] = ()
     include_system: bool = False
     # Since when each file that is to be indexed has looked as it does.
-    waiting: dict[Path, tuple[Stamp, float]] = field(default_factory=dict)
-    done: dict[Path, Stamp] = field(default_factory=dict)
+    waiting: dict[Path, tuple[Version, float]] = field(default_factory=dict)
+    done: dict[Path, Version] = field(default_factory=dict)
     failed: dict[Path, Failure] = field(default_factory=dict)
     # Folders that cannot be read, and why: each is said once.
     problems: dict[Path, str] = field(default_factory=dict)
@@ -70,6 +74,7 @@ class Follower:
         """Scan; returns sentences on what has come to be unreadable since the last one."""
         problems: dict[Path, str] = {}
         there: set[Path] = set()
+        beside = Beside()
         for file in scan(
             self.roots, self.include, self.exclude, include_system=self.include_system
         ):
@@ -77,7 +82,7 @@ class Follower:
                 problems[file.path] = file.problem
             else:
                 there.add(file.path)
-                self._see(file.path, now)
+                self._see(file.path, now, beside)
         if not problems:
             # What a drive that has gone for a while holds is not forgotten.
             for known in (self.done, self.failed):
@@ -91,8 +96,9 @@ class Follower:
 
     def settled(self, now: float) -> list[Path]:
         """The files to index now, in the order of the scan; looks at none but those that wait."""
+        beside = Beside()
         for path in list(self.waiting):
-            self._see(path, now)
+            self._see(path, now, beside)
         return [path for path, (_, since) in self.waiting.items() if now - since >= self.settle]
 
     def taken(self, paths: Iterable[Path], failed: Iterable[Path], now: float) -> list[Path]:
@@ -102,32 +108,54 @@ class Follower:
         """
         wrong, new = set(failed), []
         for path in paths:
-            stamp, _ = self.waiting.pop(path, (None, 0.0))
-            if stamp is None:
+            version, _ = self.waiting.pop(path, (None, 0.0))
+            if version is None:
                 continue
             if path not in wrong:
-                self.done[path] = stamp
+                self.done[path] = version
                 self.failed.pop(path, None)
                 continue
             before = self.failed.get(path)
-            times = before.times + 1 if before is not None and before.stamp == stamp else 1
+            times = before.times + 1 if before is not None and before.version == version else 1
             if times == 1:
                 new.append(path)
             wait = min(FIRST_RETRY * 2.0 ** (times - 1), LAST_RETRY)
-            self.failed[path] = Failure(stamp, times, now + wait)
+            self.failed[path] = Failure(version, times, now + wait)
         return new
 
-    def _see(self, path: Path, now: float) -> None:
+    def _see(self, path: Path, now: float, beside: Beside) -> None:
         stamp = stamp_of(path)
         if stamp is None:
             self.waiting.pop(path, None)
             return
+        version = stamp, beside.stamps(path)
         failure = self.failed.get(path)
-        failed = failure is not None and failure.stamp == stamp and now < failure.due
-        if failed or self.done.get(path) == stamp:
+        failed = failure is not None and failure.version == version and now < failure.due
+        if failed or self.done.get(path) == version:
             self.waiting.pop(path, None)
-        elif path not in self.waiting or self.waiting[path][0] != stamp:
-            self.waiting[path] = stamp, now
+        elif path not in self.waiting or self.waiting[path][0] != version:
+            self.waiting[path] = version, now
+
+
+@dataclass
+class Beside:
+    """The subtitles beside videos, as of one look at each folder."""
+
+    _folders: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
+
+    def stamps(self, path: Path) -> tuple[tuple[str, Stamp], ...]:
+        """Of each that may belong to the video, by name."""
+        file, _ = split_stream(path)
+        if file.parent not in self._folders:
+            try:
+                names = os.listdir(file.parent)  # noqa: PTH208 — names are all that is asked
+            except OSError:
+                names = []
+            self._folders[file.parent] = by_stem(names)
+        folder = self._folders[file.parent]
+        names = sorted({*folder.get(file.name, ()), *folder.get(file.stem, ())})
+        stamps = ((name, stamp_of(file.with_name(name))) for name in names)
+        return tuple((name, stamp) for name, stamp in stamps if stamp is not None)
 
 
 def stamp_of(path: Path) -> Stamp | None:

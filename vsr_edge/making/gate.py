@@ -6,6 +6,7 @@ A precision that is no faster than fp32 on this machine is allowed, and said.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,9 +15,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from export.compare import cosines_of, run_graph
-from export.contract import Feeds, Graph, ParityError
 from vsr_edge.bundle.manifest import IMAGE_ENCODER, TEXT_ENCODER
+from vsr_edge.errors import ParityError
+from vsr_edge.runtime.session import open_session
 
 MIN_MEAN_COSINE = 0.99
 MIN_LOWEST_COSINE = 0.95
@@ -25,8 +26,21 @@ MIN_TOP1_AGREEMENT = 0.95
 DECIDED_MARGIN = 0.5
 MIN_ORDER_AGREEMENT = 0.99
 
+# What a graph takes, batch by batch.
+Feeds: TypeAlias = Sequence[dict[str, NDArray[Any]]]
 # Vectors of fp32 and of the graph that is compared with it.
 Both: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A file of a bundle; ``precision`` is None for what is no graph, ``float_nodes`` are those
+    that were left in floating point.
+    """
+
+    path: Path
+    precision: str | None
+    float_nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,3 +143,27 @@ def _margins(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """What a lead is, for each query: [Q, P] → [Q]."""
     margins: NDArray[np.float32] = DECIDED_MARGIN * scores.std(axis=1)
     return margins
+
+
+def run_graph(
+    graph: Graph, feeds: Feeds, output: str, repeats: int = 1
+) -> tuple[NDArray[np.float32], float]:
+    """One output over all batches, and the shortest time of a full pass in seconds.
+
+    In a session of the runtime's, so that what is measured is what will run.
+    """
+    session = open_session({graph.precision or "": graph.path})
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        outputs = [session.run([output], feed)[0] for feed in feeds]
+        times.append(time.perf_counter() - started)
+    flat = [o.reshape(-1, o.shape[-1]) for o in outputs]
+    return np.concatenate(flat).astype(np.float32), min(times)
+
+
+def cosines_of(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Row by row; vectors of half precision are of unit length only nearly."""
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosines: NDArray[np.float32] = (a * b).sum(1) / np.maximum(lengths, 1e-12)
+    return cosines
