@@ -19,7 +19,8 @@ from tests.bench.figures import show
 from tests.bench.test_export import WATCHED
 from tests.export.random_models import save_base_model
 from tests.making import published_models
-from tests.making.published_models import ANY, BATCH, ROWS, Pictures, Texts, export
+from tests.making.published_models import ANY, BATCH, ROWS, export
+from tests.making.small_networks import Pictures, Texts
 
 PROJECT = Path(__file__).parents[2]
 

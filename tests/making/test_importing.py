@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -17,14 +16,15 @@ import torch
 from onnx import numpy_helper
 
 from tests.bundle.hub import COMMIT, serving
+from tests.export.random_models import HIDDEN, POSITIONS, SIDE
 from tests.making import published_models as made_here
 from tests.making.published_models import PUBLISHED, add_precisions, move_weights_out, pixels
-from vsr_edge import load_bundle, open_archive
+from vsr_edge import load_bundle
 from vsr_edge.bundle.locate import verify_bundle
 from vsr_edge.bundle.manifest import IMAGE_ENCODER, TEXT_ENCODER
 from vsr_edge.bundle.verify import check_sound
 from vsr_edge.cli.app import app
-from vsr_edge.errors import BundleDamaged, NoDualEncoder, ParityError, UsageError
+from vsr_edge.errors import NoDualEncoder, ParityError
 from vsr_edge.making.graph_repairs import float_convolutions
 from vsr_edge.making.importing import ImportOptions, import_bundle
 from vsr_edge.making.onnx_graph import load
@@ -104,9 +104,9 @@ def as_published(path: Path, role: str, rows: np.ndarray[Any, Any], mask: Any = 
             elif name == "attention_mask" and mask is not None:
                 feeds[name] = mask[place : place + 1].astype(kind)
             else:
-                other = (1, 3, made_here.SIDE, made_here.SIDE) if len(shape) == 4 else (1, 9)
+                other = (1, 3, SIDE, SIDE) if len(shape) == 4 else (1, 9)
                 if len(shape) != 4 and role == IMAGE_ENCODER:
-                    other = (1, made_here.POSITIONS)
+                    other = (1, POSITIONS)
                 feeds[name] = np.ones(other, kind)
         vectors.append(session.run([output], feeds)[0].astype(np.float32))
     found = np.concatenate(vectors)
@@ -170,7 +170,7 @@ def test_soft_tokens_that_are_words_mean_what_the_words_mean(
 
 def word_table(path: Path) -> np.ndarray[Any, np.dtype[np.float32]]:
     weights = onnx.load(path).graph.initializer
-    shapes = [one for one in weights if len(one.dims) == 2 and one.dims[1] == made_here.HIDDEN]
+    shapes = [one for one in weights if len(one.dims) == 2 and one.dims[1] == HIDDEN]
     return numpy_helper.to_array(max(shapes, key=lambda one: one.dims[0])).astype(np.float32)
 
 
@@ -232,7 +232,7 @@ def test_each_precision_is_what_was_published(
             ]
         )
         assert np.abs(found - expected).max() <= (5e-3 if precision == "fp16" else EQUAL)
-        soft = np.zeros((1, 8, made_here.HIDDEN), np.float32)
+        soft = np.zeros((1, 8, HIDDEN), np.float32)
         assert np.isfinite(bundle.encode_queries(["a dog"], soft).vectors).all()
     for role in VECTORS:
         assert raw["parity"][role]["precision"] == ("fp16" if precision == "fp16" else "int8")
@@ -289,137 +289,6 @@ def test_an_old_opset_is_cut_too(tmp_path: Path) -> None:
     imported(tmp_path / "old", tmp_path / "bundle")
     manifest = verify_bundle(tmp_path / "bundle")
     assert (manifest.dimensions.soft_tokens, manifest.dimensions.regions) == (8, 9)
-
-
-class Odd(torch.nn.Module):
-    """Words and pictures without a table, and without a grid."""
-
-    def __init__(self, what: str, width: int) -> None:
-        super().__init__()
-        self.what = what
-        self.first = torch.nn.Linear(width, 32)
-        self.second = torch.nn.Linear(32, made_here.DIM)
-
-    def forward(self, given: torch.Tensor) -> Any:
-        if self.what == "text":
-            hot = (given[..., None] == torch.arange(self.first.in_features)).to(torch.float32)
-            return self.second(torch.tanh(self.first(hot).mean(1)))
-        return self.second(torch.tanh(self.first(given.flatten(1))))
-
-
-def test_what_a_graph_cannot_give_is_left_out_and_the_rest_searches(
-    shelf: Path, tmp_path: Path, demo_clips: list[Path]
-) -> None:
-    folder = shutil.copytree(published_as("clip", shelf), tmp_path / "odd")
-    torch.manual_seed(0)
-    ids = torch.ones(2, 9, dtype=torch.int64)
-    text, image = (folder / "onnx" / f"{side}_model.onnx" for side in ("text", "vision"))
-    made_here.export(
-        Odd("text", 1100),
-        text,
-        {"input_ids": (ids, made_here.ROWS)},
-        {"text_embeds": made_here.BATCH},
-    )
-    made_here.export(
-        Odd("image", 3 * made_here.SIDE**2),
-        image,
-        {"pixel_values": (made_here.PIXELS, made_here.BATCH)},
-        {"image_embeds": made_here.BATCH},
-    )
-    said = imported(folder, tmp_path / "bundle")
-    assert sum("left out" in one for one in said) == 2
-    with load_bundle(tmp_path / "bundle") as bundle:
-        check_sound(bundle)
-        dims = bundle.manifest.dimensions
-        assert (dims.soft_tokens, dims.hidden, dims.regions) == (0, 32, 0)
-        assert set(bundle.manifest.raw["provenance"]["left_out"]) == {"soft_tokens", "regions"}
-        assert bundle.encode_frames(np.zeros((1, 8, 8, 3), np.uint8))[1] is None
-        assert bundle.encode_queries(["a dog"]).states.shape[2] == 32
-        with pytest.raises(UsageError, match="no entrance for soft tokens"):
-            bundle.encode_queries(["a dog"], np.zeros((1, 8, 32), np.float32))
-    with open_archive(tmp_path / "archive", bundle=str(tmp_path / "bundle")) as archive:
-        assert archive.index(demo_clips[:1]).indexed == 1
-        assert archive.search("a dog").verdict.decision == "unverified"
-
-
-def without(*names: str) -> Any:
-    def change(folder: Path) -> None:
-        for name in names:
-            (folder / name).unlink()
-
-    return change
-
-
-def rewritten(name: str, **fields: Any) -> Any:
-    def change(folder: Path) -> None:
-        document = json.loads((folder / name).read_text())
-        (folder / name).write_text(json.dumps(document | fields))
-
-    return change
-
-
-def cut_off(folder: Path) -> None:
-    path = folder / "onnx" / "text_model.onnx"
-    path.write_bytes(path.read_bytes()[:5000])
-
-
-def unprojected(folder: Path) -> None:
-    path = folder / "onnx" / "text_model.onnx"
-    model = onnx.load(path)
-    model.graph.node[-1].output[0] = model.graph.output[0].name = "pooler_output"
-    onnx.save(model, path)
-
-
-def other_tower(folder: Path) -> None:
-    path = folder / "onnx" / "vision_model.onnx"
-    torch.manual_seed(0)
-    other = made_here.MeanPicturesOf(20)
-    axes = made_here.BATCH
-    inputs = {"pixel_values": (made_here.PIXELS, axes)}
-    made_here.export(other, path, inputs, {"image_embeds": axes})
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (without("config.json"), "has no config.json"),
-        (without("preprocessor_config.json"), "has no preprocessor_config.json"),
-        (without("tokenizer.json"), "has no tokenizer.json"),
-        (without("onnx/text_model.onnx"), "no text and no image graph.*found: onnx/vision_model"),
-        (lambda folder: (folder / "config.json").write_text("{"), "config.json of .* cannot be"),
-        (lambda folder: (folder / "tokenizer.json").write_text("{}"), "is not a tokenizer"),
-        (cut_off, "text_model.onnx is no ONNX graph, or cut off"),
-        (unprojected, "gives pooler_output, and none of .*before the projection"),
-        (other_tower, "vectors of 48 and 20 numbers"),
-        (rewritten("preprocessor_config.json", size={"shortest_edge": 80}), "resizes pictures to"),
-        (rewritten("preprocessor_config.json", resample=1), "in a way that the runtime cannot"),
-        (rewritten("preprocessor_config.json", do_resize=False), "without do_resize"),
-    ],
-)
-def test_what_is_missing_or_wrong_is_named(
-    change: Any, reason: str, shelf: Path, tmp_path: Path
-) -> None:
-    folder = shutil.copytree(published_as("clip", shelf), tmp_path / "clip")
-    change(folder)
-    with pytest.raises((NoDualEncoder, BundleDamaged), match=reason):
-        imported(folder, tmp_path / "bundle")
-    assert not (tmp_path / "bundle").exists()
-    assert not list(tmp_path.glob(".*"))
-
-
-def test_a_precision_that_is_not_published_is_said(shelf: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no graphs in uint8; there are: fp32"):
-        imported(published_as("clip", shelf), tmp_path / "bundle", precision="uint8")
-
-
-def test_tampering_is_refused(shelf: Path, tmp_path: Path) -> None:
-    imported(published_as("clip", shelf), tmp_path / "bundle")
-    path = tmp_path / "bundle" / "text.onnx"
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(BundleDamaged, match=r"text\.onnx \(text_encoder\) was altered"):
-        verify_bundle(tmp_path / "bundle")
 
 
 def test_only_what_is_needed_is_fetched_from_a_hub(

@@ -15,7 +15,7 @@ from vsr_edge.errors import UsageError
 
 if TYPE_CHECKING:
     from vsr_edge.bundle.encoders import KnownEncoder
-    from vsr_edge.bundle.manifest import Manifest
+    from vsr_edge.bundle.manifest import BundleFile, Manifest
     from vsr_edge.making.published import Files
 
 
@@ -126,7 +126,7 @@ def bundle_import(
                 id=manifest.bundle_id,
                 licence=manifest.licence,
                 bytes=_size(manifest),
-                precisions={role: one.precision for role, one in _graphs(manifest)},
+                precisions={role: one.precision or "" for role, one in _graphs(manifest)},
                 soft_tokens=manifest.dimensions.soft_tokens,
                 regions=manifest.dimensions.regions,
                 left_out=left_out,
@@ -178,7 +178,7 @@ def _language(known: KnownEncoder | None) -> str | None:
     return known.languages[0]
 
 
-def _graphs(manifest: Manifest) -> list[tuple[str, object]]:
+def _graphs(manifest: Manifest) -> list[tuple[str, BundleFile]]:
     return [(role, one) for role, one in manifest.named_files if one.precision is not None]
 
 

@@ -29,7 +29,7 @@ from vsr_edge.making.gate import MIN_MEAN_COSINE, Feeds, Graph, pass_gate
 from vsr_edge.making.image_graph import GRID, PIXELS
 from vsr_edge.making.onnx_graph import load
 from vsr_edge.making.published import CALLED, Published, preprocessing_of
-from vsr_edge.making.reading import Reading, read_text
+from vsr_edge.making.sentences import Reading, read_text
 from vsr_edge.making.sides import (
     PublishedGraph,
     Side,
@@ -319,7 +319,7 @@ class _Maker:
         soft = SOFT_TOKENS if SOFT in self._side(TEXT_ENCODER, "fp32").inputs else 0
         width = self._side(TEXT_ENCODER, "fp32").hidden
         random = np.random.default_rng(0)
-        feeds = []
+        feeds: list[dict[str, NDArray[Any]]] = []
         for start in range(0, len(_MORE), 8):
             for count in {0, soft}:
                 ids, mask = self.reading.tokens(_MORE[start : start + 8], count)

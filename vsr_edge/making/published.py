@@ -84,7 +84,8 @@ class HubFiles:
 
     def __init__(self, hub: HubSource, folder: Path) -> None:
         self._hub, self._folder = hub, folder
-        self.origin, self.revision = hub.repository, hub.commit
+        self.origin = hub.repository
+        self.revision: str | None = hub.commit
 
     @property
     def names(self) -> frozenset[str]:
