@@ -67,12 +67,12 @@ class Pictures(nn.Module):
 class ConvolutionalPictures(nn.Module):
     """As MobileCLIP's: convolutions, the mean of the map, a projection."""
 
-    def __init__(self) -> None:
+    def __init__(self, dim: int = DIM) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(3, 16, 3, 2, 1), nn.GELU(), nn.Conv2d(16, 24, 3, 4, 1), nn.GELU()
         )
-        self.projection = nn.Parameter(torch.randn(24, DIM))
+        self.projection = nn.Parameter(torch.randn(24, dim))
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.body(pixels).mean((-2, -1)) @ self.projection
@@ -252,15 +252,17 @@ def publish_mobileclip(folder: Path) -> None:
     _write(folder, "preprocessor_config.json", preparing)
 
 
-def publish_jina(folder: Path) -> None:
+def publish_jina(folder: Path, opset: int = 14) -> None:
     """One graph that takes ids without a mask and gives unit vectors beside others."""
     torch.manual_seed(0)
     tokenizer = _bert_tokenizer()
     folder.mkdir(parents=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     ids = torch.ones(2, 9, dtype=torch.int64)
+    # Opsets before 14 have no fused attention, which these pictures would be encoded by.
+    pictures = MeanPictures() if opset >= 14 else ConvolutionalPictures(HIDDEN)
     export(
-        Both(MeanTexts(tokenizer.get_vocab_size()), MeanPictures()),
+        Both(MeanTexts(tokenizer.get_vocab_size()), pictures),
         folder / "onnx" / "model.onnx",
         {
             "input_ids": (ids, {0: "text_batch_size", 1: "sequence_length"}),
@@ -272,6 +274,7 @@ def publish_jina(folder: Path) -> None:
             "l2norm_text_embeddings": {0: "text_batch_size"},
             "l2norm_image_embeddings": {0: "image_batch_size"},
         },
+        opset,
     )
     _write(folder, "config.json", {"model_type": "jina_clip"})
     _write(

@@ -170,7 +170,10 @@ def read_published(files: Files, folder: str | None = None) -> Published:
         for name in candidates:
             if name in names:
                 return _json(files.get(name), name, files.origin)
-        raise NoDualEncoder(f"{files.origin} has no {candidates[-1]}: it is needed to import it")
+        needed = min(candidates, key=len)
+        raise NoDualEncoder(
+            f"{files.origin} has no {needed}: it says how to prepare what is encoded"
+        )
 
     immich = graphs.get("fp32") == _IMMICH
     beside = f"{at}/" if at else ""
