@@ -42,13 +42,13 @@ def answers(head: UniversalHead, some: Judged, batch: int = 64) -> dict[str, Flo
         match, start, end, _ = run(head, part)
         for name, values in zip(rows, (match, *best_span(start, end)), strict=True):
             rows[name].append(values.numpy())
-    match, begin, end = (np.concatenate(values) for values in rows.values())
-    begin, end = begin + some.first, end + some.first
+    logits, begins, ends = (np.concatenate(values) for values in rows.values())
+    from_frame, to_frame = begins + some.first, ends + some.first
     first, last = some.span[:, :1], some.span[:, 1:]
-    shared = np.maximum(np.minimum(end, last) - np.maximum(begin, first) + 1, 0)
-    union = np.maximum(end, last) - np.minimum(begin, first) + 1
+    shared = np.maximum(np.minimum(to_frame, last) - np.maximum(from_frame, first) + 1, 0)
+    union = np.maximum(to_frame, last) - np.minimum(from_frame, first) + 1
     return {
-        "match": match.astype(float),
+        "match": logits.astype(float),
         "score": some.inputs["candidate"][..., RETRIEVED].astype(float),
         "fair": some.inputs["candidate"][..., FAIR].astype(float),
         "video": some.video.astype(float),
@@ -73,10 +73,12 @@ def measured(some: Judged, heads: Sequence[UniversalHead]) -> list[dict[str, obj
             row[what] = {
                 "once": _rounded(once.mean()),
                 "verified": _rounded(best.mean()),
-                "gain": [_rounded(v) for v in ((best - once).mean(), low, high)],
+                "gain": [_rounded(v) for v in (float((best - once).mean()), low, high)],
             }
         row["reachable"] = _rounded(some.video[there].any(1).mean())
-        row["auc match"] = _rounded(np.mean([_auc_of(some, o, o["match"], chosen) for o in each]))
+        row["auc match"] = _rounded(
+            float(np.mean([_auc_of(some, o, o["match"], chosen) for o in each]))
+        )
         row["auc score"] = _rounded(_auc_of(some, each[0], each[0]["score"], chosen))
         row["auc fair"] = _rounded(_auc_of(some, each[0], each[0]["fair"], chosen))
         found.append(row)
