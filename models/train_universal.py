@@ -5,17 +5,16 @@
     python -m models.train_universal --towers runs/towers --out runs/table --evaluate \\
         runs/universal/head.safetensors
 
-Read top to bottom: encoders are made of frozen towers (``models.universal_encoders``), each looks at
-worlds of photos that it was not trained on (``models.universal_worlds``), and the head learns from
-all of their evidence together: which of the retriever's own candidates shows it, whether it does at
-all, from when to when. What is computed is kept in the folder of the towers. ``--without`` leaves
-out every encoder of a family (``lite``, ``squeezenet``, ``minilm``, ``bge``, ``words``).
+Read top to bottom: encoders are made of frozen towers (``models.universal_encoders``), each looks
+at worlds of photos that it was not trained on (``models.universal_worlds``), and the head learns
+from all of their evidence together: which of the retriever's own candidates shows it, whether it
+does at all, from when to when. What is computed is kept in the folder of the towers. ``--without``
+leaves out every encoder of a family (``lite``, ``squeezenet``, ``minilm``, ``bge``, ``words``).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -80,15 +79,13 @@ def main() -> None:
             log(encoder=name, **row)
 
 
-def questions(
-    folder: Path, names: Sequence[str], part: str, small: bool = False
-) -> list[Judged]:
+def questions(folder: Path, names: Sequence[str], part: str, small: bool = False) -> list[Judged]:
     """Of each encoder, what was asked in its worlds, kept from the first time on."""
     towers, found = Towers(folder), []
     for name in names:
         path = folder / "questions" / f"{name}.{part}.safetensors"
         if not path.exists():
-            recipe, encoder = make_all(towers, [name], folder / "encoders", BANK)[name]
+            recipe, encoder = make_all(towers, [name], folder / "encoders")[name]
             seen = seen_by(recipe, encoder, towers, part, BANK)
             print(f"{name}: {part} R@1 {recall(seen):.1f}", flush=True)
             random = np.random.default_rng(recipe.seed if part == "heads" else 100)

@@ -1,10 +1,10 @@
 """Verifier and grounder for any dual encoder: the head of ``models.grounding`` that knows no space.
 
 What it takes is evidence (``vsr_edge.runtime.evidence``): how the sentence and each of its phrases
-compare with each frame and its regions, told in deviations above what is usual, so that an encoder's
-scale, dimension and common direction are gone before the first layer. Phrases are pooled by how much
-they matter, which is read off the same numbers; frames meet each other through convolutions over
-time and a pooled context.
+compare with each frame and its regions, told in deviations above what is usual, so that an
+encoder's scale, dimension and common direction are gone before the first layer. Phrases are pooled
+by how much they matter, which is read off the same numbers; frames meet each other through
+convolutions over time and a pooled context.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a universal head's logits mean with an encoder of which nothing is known: one set of numbers.
+"""What a universal head's logits mean with an encoder of which nothing is known.
 
     python -m models.universal_calibrate runs/universal/head.safetensors --towers runs/towers \\
         --out runs/universal/calibration.json
@@ -67,12 +67,15 @@ def fitted(some: dict[str, Floats], accepted: float = ACCEPTED) -> Calibration:
     size = -np.log(some["frames"] / 1000)
     right: NDArray[np.bool_] = some["right"] > 0
     (slope, z, of_size), bias = logistic_fit(np.stack([some["match"], some["z"], size], 1), right)
+    if z < 0:  # the head has it in its logit already, and for the order more than is likely
+        (slope, of_size), bias = logistic_fit(np.stack([some["match"], size], 1), right)
+        z = 0.0
     blank = {
         "score_weight": 0.0,
         "slope": float(slope),
         "bias": float(bias),
         "size_weight": max(float(of_size), 0.0),
-        "z_weight": max(float(z), 0.0),
+        "z_weight": float(z),
         "fewest_frames": float(some["frames"].min()),
         "threshold": 1.0,
         "sure": 1.0,

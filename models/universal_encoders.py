@@ -32,8 +32,8 @@ AT_ONCE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How an encoder is made. ``temperature`` is None where it is learned; ``cone`` is the length of
-    what is added to all pictures' unit vectors, and the opposite of it to texts'.
+    """How an encoder is made. ``temperature`` is None where it is learned; ``cone`` is the length
+    of what is added to all pictures' unit vectors, and the opposite of it to texts'.
     """
 
     picture: str
@@ -232,7 +232,7 @@ def recall(seen: Seen) -> float:
 
 
 def make_all(
-    towers: Towers, names: Sequence[str], out: Path, bank: int
+    towers: Towers, names: Sequence[str], out: Path
 ) -> dict[str, tuple[Recipe, SmallEncoder]]:
     """Train these, or read them where they were trained before."""
     out.mkdir(parents=True, exist_ok=True)

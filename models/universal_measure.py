@@ -1,4 +1,4 @@
-"""What a universal head gains on an encoder, with intervals, from questions whose answers are known."""
+"""What a universal head gains on an encoder, from questions whose answers are known."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def run(head: UniversalHead, some: Judged) -> tuple[Tensor, Tensor, Tensor, Tens
 
 @torch.inference_mode()
 def answers(head: UniversalHead, some: Judged, batch: int = 64) -> dict[str, Floats]:
-    """Of n questions and K candidates: ``match`` logits, ``score`` and ``fair`` score in deviations,
-    whether it lies in the right ``video``, and whether the ``moment`` is right too (IoU of 0.5 in
-    frames), [n, K] each.
+    """Of n questions and K candidates: ``match`` logits, ``score`` and ``fair`` score in
+    deviations, whether it lies in the right ``video``, and whether the ``moment`` is right too (IoU
+    of 0.5 in frames), [n, K] each.
     """
     rows: dict[str, list[NDArray[np.float32]]] = {"match": [], "begin": [], "end": []}
     for at in range(0, len(some), batch):
@@ -42,13 +42,13 @@ def answers(head: UniversalHead, some: Judged, batch: int = 64) -> dict[str, Flo
         match, start, end, _ = run(head, part)
         for name, values in zip(rows, (match, *best_span(start, end)), strict=True):
             rows[name].append(values.numpy())
-    match, begin, end = (np.concatenate(values) for values in rows.values())
-    begin, end = begin + some.first, end + some.first
+    logits, begins, ends = (np.concatenate(values) for values in rows.values())
+    from_frame, to_frame = begins + some.first, ends + some.first
     first, last = some.span[:, :1], some.span[:, 1:]
-    shared = np.maximum(np.minimum(end, last) - np.maximum(begin, first) + 1, 0)
-    union = np.maximum(end, last) - np.minimum(begin, first) + 1
+    shared = np.maximum(np.minimum(to_frame, last) - np.maximum(from_frame, first) + 1, 0)
+    union = np.maximum(to_frame, last) - np.minimum(from_frame, first) + 1
     return {
-        "match": match.astype(float),
+        "match": logits.astype(float),
         "score": some.inputs["candidate"][..., RETRIEVED].astype(float),
         "fair": some.inputs["candidate"][..., FAIR].astype(float),
         "video": some.video.astype(float),
@@ -58,8 +58,8 @@ def answers(head: UniversalHead, some: Judged, batch: int = 64) -> dict[str, Flo
 
 def measured(some: Judged, heads: Sequence[UniversalHead]) -> list[dict[str, object]]:
     """For clips and for videos, in per cent: one shot and verified, and their difference with its
-    95 % interval over questions, the heads' mean; AUC of right first answers against questions about
-    what is not there, by the match logit and by the first score.
+    95 % interval over questions, the heads' mean; AUC of right first answers against questions
+    about what is not there, by the match logit and by the first score.
     """
     each = [answers(head, some) for head in heads]
     found: list[dict[str, object]] = []
@@ -73,10 +73,12 @@ def measured(some: Judged, heads: Sequence[UniversalHead]) -> list[dict[str, obj
             row[what] = {
                 "once": _rounded(once.mean()),
                 "verified": _rounded(best.mean()),
-                "gain": [_rounded(v) for v in ((best - once).mean(), low, high)],
+                "gain": [_rounded(v) for v in (float((best - once).mean()), low, high)],
             }
         row["reachable"] = _rounded(some.video[there].any(1).mean())
-        row["auc match"] = _rounded(np.mean([_auc_of(some, o, o["match"], chosen) for o in each]))
+        row["auc match"] = _rounded(
+            float(np.mean([_auc_of(some, o, o["match"], chosen) for o in each]))
+        )
         row["auc score"] = _rounded(_auc_of(some, each[0], each[0]["score"], chosen))
         row["auc fair"] = _rounded(_auc_of(some, each[0], each[0]["fair"], chosen))
         found.append(row)
@@ -88,7 +90,9 @@ def _picked(values: Floats, order: Floats) -> Floats:
     return values[np.arange(len(values)), order.argmax(1)]
 
 
-def _auc_of(some: Judged, found: dict[str, Floats], order: Floats, chosen: NDArray[np.bool_]) -> float:
+def _auc_of(
+    some: Judged, found: dict[str, Floats], order: Floats, chosen: NDArray[np.bool_]
+) -> float:
     best, right = order.max(1), _picked(found["video"], order) > 0
     return auc(best[chosen & some.present & right], best[chosen & ~some.present])
 

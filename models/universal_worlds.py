@@ -31,10 +31,10 @@ class Judged:
 
     ``inputs`` are the head's, [n, K, …], those of phrases filled up to as many for all; ``shown``
     bool [n, K, F], which frames show what is asked; ``video`` bool [n, K], which candidates lie in
-    the right video; ``span`` [n, 2], the first and last frame of what is asked, and ``first`` [n, K],
-    the first frame of a candidate, as numbers of the world's; ``present`` bool [n]; ``frames`` [n],
-    how many were searched; ``by_video`` bool [n], whether by one vector a video; ``score`` [n] and
-    ``z`` [n] of the best frame of the first.
+    the right video; ``span`` [n, 2], the first and last frame of what is asked, and ``first`` [n,
+    K], the first frame of a candidate, as numbers of the world's; ``present`` bool [n]; ``frames``
+    [n], how many were searched; ``by_video`` bool [n], whether by one vector a video; ``score`` [n]
+    of the best frame of the first; ``world`` [n], how many videos there are.
     """
 
     inputs: dict[str, NDArray[np.float16]]
@@ -94,7 +94,7 @@ class Remembered(Space):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """A world with who asks what of it: photos shown, captions (photo, text) there and not there."""
+    """A world with who asks what of it: captions (photo, text) there and not there."""
 
     world: World
     space: Space
@@ -134,9 +134,7 @@ def judge(
     present = np.arange(len(questions)) < len(there)
     shows = (world.photos[None] == wanted[:, None]) & present[:, None]
     n = np.arange(len(world.photos))
-    span = np.stack(
-        [np.where(shows, n, len(n)).min(1), np.where(shows, n, -1).max(1)], 1
-    )
+    span = np.stack([np.where(shows, n, len(n)).min(1), np.where(shows, n, -1).max(1)], 1)
     real = found.mask.numpy() > 0
     right_video = np.where(present, world.videos[shows.argmax(1)], -1)
     scores = (vectors @ world.vectors.T).numpy()
@@ -156,7 +154,9 @@ def judge(
     )
 
 
-def _evidence(seen: Seen, asked: Asked, text: str, found: Candidates, row: int) -> dict[str, Floats]:
+def _evidence(
+    seen: Seen, asked: Asked, text: str, found: Candidates, row: int
+) -> dict[str, Floats]:
     world = asked.world
     rows = [seen.number[one] for one in (text, *phrases(text))]
     texts = seen.texts[rows]

@@ -39,7 +39,9 @@ ROOMS = (
     {"document_bundles"},
     {"document_hits"},
     {"document_receipts"},
+    {"document_served"},
     {"documents"},
+    {"server"},
     {"cli"},
     {"__main__"},
 )
@@ -59,14 +61,19 @@ ONLY_IN = {
     "rich": {"cli"},
     "PIL": {"hits"},
     "matplotlib": {"evaluation"},
-    "jinja2": {"evaluation"},
+    "argon2": {"server"},
+    "fastapi": {"server"},
+    "jinja2": {"evaluation", "server"},
+    "prometheus_client": {"server"},
+    "starlette": {"server"},
+    "uvicorn": {"server"},
     "opentimelineio": {"hits"},
     "huggingface_hub": {"bundle"},
     "tokenizers": {"runtime", "bundle"},
     "watchfiles": {"watch"},
     "pydantic": {
         *("bundle", "document_parts", "document_bundles", "document_hits", "document_receipts"),
-        "documents",
+        *("document_served", "documents", "server"),
     },
 }
 NEVER = {"torch", "transformers", "optimum", "models", "export", "tests"}

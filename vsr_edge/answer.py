@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from vsr_edge.types import (
     Decision,
@@ -133,6 +135,10 @@ class Turn:
     soft_tokens: int = 0
     refinement: Refinement | None = None
     then: str = ""
+
+
+# Told of each turn that verified, as soon as it is over; what it raises ends the search.
+TurnListener: TypeAlias = Callable[[Turn], object]
 
 
 @dataclass(frozen=True, slots=True)

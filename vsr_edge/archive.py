@@ -9,15 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
-from vsr_edge.answer import SearchResult
+from vsr_edge.answer import SearchResult, TurnListener
 from vsr_edge.config import Settings, load_settings
 from vsr_edge.errors import UsageError
-from vsr_edge.ingest.scan import (
-    PruneSummary,
-    is_gone,
-    missing_videos,
-    plan_prune,
-)
+from vsr_edge.ingest.scan import PruneSummary, is_gone, missing_videos, plan_prune
 from vsr_edge.query import Filter, FilterWords, Query, SearchChanges, SearchOptions, VideoNames
 from vsr_edge.search.ask import asked
 from vsr_edge.search.video_names import named
@@ -177,12 +172,15 @@ class Archive:
         self,
         query: str | Query,
         options: SearchOptions | None = None,
+        *,
+        on_turn: TurnListener | None = None,
         **changes: Unpack[SearchChanges],
     ) -> SearchResult:
         """Find moments by a sentence, or what else :class:`vsr_edge.query.Query` may ask for.
 
         Args:
             options: how; the defaults if None.
+            on_turn: told of each turn that verifies, as soon as it is over.
             changes: single fields of :class:`vsr_edge.query.SearchOptions`, such as ``top_k=3``,
                 in place of those in ``options``; None leaves a field as it is. ``video`` narrows
                 the search as in :meth:`videos`.
@@ -196,12 +194,14 @@ class Archive:
             MediaError: what the query is like cannot be read.
         """
         options = (options or SearchOptions()).changed(**changes)
-        found = self._found(asked(query, options), options)
+        found = self._found(asked(query, options), options, on_turn)
         gone = {path: is_gone(path) for path in {moment.video for moment in found.moments}}
         moments = tuple(replace(moment, missing=gone[moment.video]) for moment in found.moments)
         return replace(found, moments=moments)
 
-    def _found(self, query: Query, options: SearchOptions) -> SearchResult:
+    def _found(
+        self, query: Query, options: SearchOptions, on_turn: TurnListener | None
+    ) -> SearchResult:
         """By pictures, words or both."""
         from vsr_edge.search.fusion import text_search, with_texts
 
@@ -216,7 +216,7 @@ class Archive:
 
         store = self.encoded_store(create=False)
         with store.reading():  # pictures and words of one state
-            found = search(store, self.bundle, query, options)
+            found = search(store, self.bundle, query, options, on_turn)
             asks_words = options.text is not False and query.sentence is not None
             return with_texts(store, found, options) if asks_words and store.has_texts() else found
 

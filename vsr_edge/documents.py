@@ -62,6 +62,12 @@ from vsr_edge.document_parts import (
 from vsr_edge.document_receipts import CalibrateDocument as CalibrateDocument
 from vsr_edge.document_receipts import ReceiptCheckDocument as ReceiptCheckDocument
 from vsr_edge.document_receipts import ReceiptDocument as ReceiptDocument
+from vsr_edge.document_served import AccessDocument as AccessDocument
+from vsr_edge.document_served import HealthDocument as HealthDocument
+from vsr_edge.document_served import JobDocument as JobDocument
+from vsr_edge.document_served import JobsDocument as JobsDocument
+from vsr_edge.document_served import SessionDocument as SessionDocument
+from vsr_edge.document_served import VideoDocument as VideoDocument
 from vsr_edge.types import Decision
 
 OF_HITS = (ReceiptCheckDocument, ReceiptDocument)

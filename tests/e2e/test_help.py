@@ -42,6 +42,7 @@ COMMANDS = (
     "eval-predictions",
     "export",
     "saved",
+    "serve",
     "bundle",
     "receipt",
 )
@@ -49,6 +50,7 @@ PAGES: tuple[str, ...] = (
     "",
     *COMMANDS,
     *("saved list", "saved run", "saved forget"),
+    *("serve add-user", "serve add-token", "serve revoke", "serve access"),
     *("bundle show", "bundle verify", "bundle list", "bundle pack", "bundle pull"),
     *("bundle compare", "bundle recommend"),
     "receipt check",

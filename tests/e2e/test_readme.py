@@ -58,9 +58,10 @@ COMMANDS = (
             "reindex",
             "prune",
             "remove",
+            "serve",
         )
     ),
-    *(["vsr_edge", "bundle", name] for name in ("import", "pack", "pull")),
+    *(["vsr_edge", "bundle", name] for name in ("import", "pack", "pull", "show")),
     *(["vsr_edge", "export", name] for name in ("encoder", "all")),
     ["models.train_encoder"],
 )
@@ -126,7 +127,7 @@ def check(words: list[str]) -> None:
     program, named = words[0], words[1:]
     if program == "vsr-edge":
         depth = next((n for n, word in enumerate(named) if word.startswith("-")), len(named))
-        depth = min(depth, 2 if named[0] in {"bundle", "export", "saved"} else 1)
+        depth = min(depth, 2 if named[0] in {"bundle", "export", "saved", "serve"} else 1)
         check_options(named[depth:], "vsr_edge", *named[:depth])
     elif program == "python" and named[:2] == ["-m", "models.data"]:
         check_options(named[3:], *named[1:3])

@@ -19,6 +19,7 @@ from vsr_edge.evaluation.calibrate import (
     not_seen,
     reliability,
 )
+from vsr_edge.types import Correction
 
 CALIBRATION = Calibration(
     score_weight=0,
@@ -50,7 +51,8 @@ def test_sentences_lie_where_they_lay_though_some_are_there() -> None:
     line = by_sentences(told(absent), CALIBRATION)
     assert line is not None
     middle, spread = middle_and_spread(line(told(absent)))
-    assert (middle, spread) == (pytest.approx(-3, abs=0.01), pytest.approx(1, abs=0.01))
+    assert middle == pytest.approx(-3, abs=0.01)
+    assert spread == pytest.approx(1, abs=0.01)
     some_there = np.concatenate([absent, random.normal(6, 1, 40)])
     shifted = by_sentences(told(some_there), CALIBRATION)
     assert shifted is not None
@@ -112,3 +114,13 @@ def test_the_built_in_heads_know_how_sentences_lay() -> None:
     calibration = read_manifest(find_bundle("lite")).calibration
     assert calibration is not None
     assert by_sentences(np.full(60, 0.3), calibration) is not None
+
+
+def test_what_is_likelier_than_was_said_is_not_accepted_the_sooner() -> None:
+    likelier = CALIBRATION.corrected(Correction(1.0, 2.0, "2026-11-26", 100, 0))
+    assert likelier.threshold > CALIBRATION.threshold
+    assert likelier.sure > CALIBRATION.sure
+    less = CALIBRATION.corrected(Correction(1.0, -2.0, "2026-11-26", 100, 0))
+    assert (less.threshold, less.sure) == (CALIBRATION.threshold, CALIBRATION.sure)
+    never = CALIBRATION.model_copy(update={"threshold": 1.0, "sure": 1.0})
+    assert never.corrected(Correction(2.0, 3.0, "2026-11-26", 100, 0)).sure == 1.0

@@ -203,12 +203,21 @@ class Calibration(_Part):
         return np.asarray(1 / (1 + np.exp(-logits)))
 
     def corrected(self, correction: Correction | None) -> Calibration:
-        """With log-odds as an archive's own footage says that they should be."""
+        """With log-odds as an archive's own footage says that they should be.
+
+        What is likelier than was said is accepted as before, what is less likely is not: the
+        threshold goes up with the probabilities, but not down.
+        """
         if correction is None:
             return self
         names = ("slope", "z_weight", "size_weight", "bias")
         numbers = {name: getattr(self, name) * correction.slope for name in names}
         numbers["bias"] += correction.bias
+        for name in ("threshold", "sure"):
+            told = getattr(self, name)
+            if 0 < told < 1:
+                odds = correction.slope * math.log(told / (1 - told)) + correction.bias
+                numbers[name] = max(told, 1 / (1 + math.exp(-odds)))
         return self.model_copy(update=numbers)
 
     @model_validator(mode="after")

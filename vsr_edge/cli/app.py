@@ -28,6 +28,7 @@ from vsr_edge.cli.open_command import open_hit
 from vsr_edge.cli.options import App
 from vsr_edge.cli.receipt_commands import receipt_app
 from vsr_edge.cli.saved_commands import saved_app, similar
+from vsr_edge.cli.serve_command import serve_app
 from vsr_edge.cli.tag_command import TagCommand, tag
 from vsr_edge.cli.watch_command import watch
 
@@ -86,6 +87,7 @@ app.command()(calibrate)
 app.command("eval")(evaluate)
 app.command("eval-predictions")(evaluate_predictions)
 app.command("export", context_settings=PASS_ON)(export)
+app.add_typer(serve_app, name="serve")
 app.add_typer(saved_app, name="saved")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(receipt_app, name="receipt")

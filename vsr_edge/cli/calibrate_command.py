@@ -147,7 +147,7 @@ def _report(
         start = line or of.Line()
         told = (said, start(said), of.not_seen(said, right, start), right)
         line = of.by_queries(said, right, start)
-    threshold = verifier.calibration.threshold
+    threshold = calibration_of(bundle, verifier.heads).threshold
     report: dict[str, Any] = {
         "threshold": threshold,
         "sentences": len(plain),
@@ -198,14 +198,19 @@ def _said(plain: Floats, line: Line | None, threshold: float) -> list[dict[str, 
 
     levels = sorted({*LEVELS, round(threshold, 3)})
     after = None if line is None else line(plain)
+    # What counts as a match goes up with the probabilities, but not down.
+    bars = [
+        max(level, float(line(level))) if line and level == round(threshold, 3) else level
+        for level in levels
+    ]
     return [
         {
             "at_least": level,
             "threshold": level == round(threshold, 3),
             "before": round(float((plain >= level).mean()), 4),
-            "after": None if after is None else round(float((after >= level).mean()), 4),
+            "after": None if after is None else round(float((after >= bar).mean()), 4),
         }
-        for level in levels
+        for level, bar in zip(levels, bars, strict=True)
     ]
 
 

@@ -77,6 +77,9 @@ def _commands(group: Typer, before: str) -> Iterator[tuple[str, Command]]:
             yield before + (info.name or info.callback.__name__.replace("_", "-")), info.callback
     for part in group.registered_groups:
         if part.typer_instance is not None:
+            itself = part.typer_instance.registered_callback
+            if itself is not None and itself.callback is not None and part.name:
+                yield before + part.name, itself.callback  # a command that has others
             yield from _commands(part.typer_instance, f"{before}{part.name} ")
 
 

@@ -127,6 +127,10 @@ class App(typer.Typer):
         register = super().command(name, **({"cls": Command} | how))
         return lambda command: register(_ungrouped(errors_as_exit_codes()(command)))
 
+    def callback(self, **how: Any) -> Callable[[Any], Any]:
+        register = super().callback(**({"cls": _Group} | how))
+        return lambda command: register(_ungrouped(errors_as_exit_codes()(command)))
+
 
 def _ungrouped(command: Callable[..., None]) -> Callable[..., None]:
     """Typer knows no groups: a parameter that is a dataclass becomes an option for each field, on

@@ -128,7 +128,7 @@ def read_picture(path: Path) -> Pixels:
     return picture_of(content, path)
 
 
-def picture_of(content: bytes, path: Path) -> Pixels:
+def picture_of(content: bytes, path: Path, most_pixels: int = MAX_PIXELS) -> Pixels:
     """As :func:`read_picture`, of a file's content; errors name ``path``."""
     try:
         # By its content alone: FFmpeg takes a "%" in a picture's name for a numbered sequence.
@@ -136,7 +136,7 @@ def picture_of(content: bytes, path: Path) -> Pixels:
             if not container.streams.video:
                 raise UnreadableMedia(path, "there is no picture in it")
             stream = container.streams.video[0]
-            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+            stream.codec_context.options = {"max_pixels": str(most_pixels)}
             frame = next(container.decode(stream))
             graph = filter_graph(
                 frame.width, frame.height, frame.format, {"scale": _SMOOTH, "format": "rgb24"}

@@ -31,7 +31,13 @@ from vsr_edge.media.plan import plan_frames
 from vsr_edge.media.probe import probe
 from vsr_edge.media.sound import SoundTracks, audible, sounding
 from vsr_edge.media.source import SourceFile
-from vsr_edge.media.stream_copy import FORMATS, check_can_copy, copy_packets, plan_copy
+from vsr_edge.media.stream_copy import (
+    FORMATS,
+    Copied,
+    check_can_copy,
+    copy_packets,
+    plan_copy,
+)
 from vsr_edge.types import LEAST_SECONDS, Seconds, Video
 
 # A cut begins and ends with whole frames, unless one is shown for longer than that.
@@ -158,6 +164,52 @@ def _encoded(
     threads: int,
     step: Callable[[], object],
 ) -> Trimmed:
+    with _writing(part, "mp4", {"movflags": "+faststart"}) as output:
+        encoded = encode_span(file, video, index, span, output, threads, step)
+    file.check()
+    count = span.last + 1 - span.first
+    lost = count - encoded.frames
+    silent = video.audio_streams - encoded.audio_streams
+    notes = (
+        f"frames in it that cannot be decoded: {lost} of {count}" if lost else "",
+        f"audio streams that cannot be decoded and were left out: {silent}" if silent > 0 else "",
+        ""
+        if encoded.encoder == "libx264"
+        else f"encoded with {encoded.encoder}: there is no libx264",
+    )
+    return Trimmed(
+        target,
+        span.start,
+        span.end,
+        encoded.frames,
+        encoded.audio_streams,
+        copied=False,
+        notes=tuple(note for note in notes if note),
+    )
+
+
+class Encoded(NamedTuple):
+    """What was encoded, and by what."""
+
+    frames: int
+    audio_streams: int
+    encoder: str
+
+
+def encode_span(
+    file: SourceFile,
+    video: Video,
+    index: FrameIndex,
+    span: FrameSpan,
+    output: OutputContainer,
+    threads: int = 0,
+    step: Callable[[], object] = lambda: None,
+) -> Encoded:
+    """Write the frames of a span, and its sound, anew into an MP4 that is open for writing.
+
+    Raises:
+        UnreadableMedia: not one frame of it can be decoded; nothing is written then.
+    """
     chosen = np.arange(span.first, span.last + 1)
     reader = FrameReader(plan_frames(video, index, chosen), source=file, threads=threads)
     length = span.end - span.start
@@ -170,34 +222,17 @@ def _encoded(
         packets = sounding(
             file.named, index, span.start, span.end, [stream.index for stream in streams]
         )
-        with _writing(part, "mp4", {"movflags": "+faststart"}) as output:
-            base = Fraction(index.time_base)
-            pictures = PictureWriter(output, first[1], opened, base)
-            tracks = SoundTracks(output, streams, packets, span.start, length)
-            while first is not None:
-                step()
-                time, frame, lasts = first
-                output.mux([*pictures.encode(frame, time, lasts), *tracks.until(time)])
-                written += 1
-                first = next(frames, None)
-            output.mux([*tracks.until(length), *pictures.finish(), *tracks.finish()])
-    file.check()
-    lost = len(chosen) - written
-    silent = video.audio_streams - len(streams)
-    notes = (
-        f"frames in it that cannot be decoded: {lost} of {len(chosen)}" if lost else "",
-        f"audio streams that cannot be decoded and were left out: {silent}" if silent > 0 else "",
-        "" if pictures.name == "libx264" else f"encoded with {pictures.name}: there is no libx264",
-    )
-    return Trimmed(
-        target,
-        span.start,
-        span.end,
-        written,
-        len(streams),
-        copied=False,
-        notes=tuple(note for note in notes if note),
-    )
+        base = Fraction(index.time_base)
+        pictures = PictureWriter(output, first[1], opened, base)
+        tracks = SoundTracks(output, streams, packets, span.start, length)
+        while first is not None:
+            step()
+            time, frame, lasts = first
+            output.mux([*pictures.encode(frame, time, lasts), *tracks.until(time)])
+            written += 1
+            first = next(frames, None)
+        output.mux([*tracks.until(length), *pictures.finish(), *tracks.finish()])
+    return Encoded(written, len(streams), pictures.name)
 
 
 def _with_lengths(
@@ -226,25 +261,16 @@ def _copied(
 ) -> Trimmed:
     plan = plan_copy(video.path, index, span.first, span.last)
     start = float(index.times[plan.first])
-    ends = np.append(index.times, index.duration)
-    end = float(ends[plan.last + 1])
     kind = FORMATS.get(target.suffix.lower(), "matroska")
-    with open_video(file) as opened:
-        streams = list(opened.container.streams.audio)
-        packets = sounding(file.named, index, start, end, [stream.index for stream in streams])
-        try:
-            with _writing(part, kind) as output:
-                kept = [
-                    output.add_stream_from_template(stream, opaque=True)
-                    for stream in (opened.stream, *streams)
-                ]
-                copy_packets(opened, index, plan, output, kept, packets, step)
-        except (av.FFmpegError, ValueError) as error:
-            raise MediaError(
-                video.path,
-                f"{video.codec} and its sound do not fit into a file {target.suffix} ({error}): "
-                "name another with --out, such as FILE.mkv, or cut it without --copy",
-            ) from error
+    try:
+        with _writing(part, kind) as output:
+            sounds = copy_span(file, index, plan, output, step)
+    except (av.FFmpegError, ValueError) as error:
+        raise MediaError(
+            video.path,
+            f"{video.codec} and its sound do not fit into a file {target.suffix} ({error}): "
+            "name another with --out, such as FILE.mkv, or cut it without --copy",
+        ) from error
     file.check()
     try:
         with SourceFile(part.absolute()) as written:
@@ -252,9 +278,32 @@ def _copied(
     except MediaError as error:
         reason = f"what was copied cannot be decoded ({error.reason}): cut it without --copy"
         raise MediaError(video.path, reason) from error
-    return Trimmed(
-        target, start, start + found.duration, len(found.times), len(streams), copied=True
-    )
+    return Trimmed(target, start, start + found.duration, len(found.times), sounds, copied=True)
+
+
+def copy_span(
+    file: SourceFile,
+    index: FrameIndex,
+    plan: Copied,
+    output: OutputContainer,
+    step: Callable[[], object] = lambda: None,
+) -> int:
+    """Write a span as it is coded, and its sound; returns how many audio streams there are.
+
+    Raises:
+        av.FFmpegError, ValueError: it does not fit into such a file.
+    """
+    start = float(index.times[plan.first])
+    end = float(np.append(index.times, index.duration)[plan.last + 1])
+    with open_video(file) as opened:
+        streams = list(opened.container.streams.audio)
+        packets = sounding(file.named, index, start, end, [stream.index for stream in streams])
+        kept = [
+            output.add_stream_from_template(stream, opaque=True)
+            for stream in (opened.stream, *streams)
+        ]
+        copy_packets(opened, index, plan, output, kept, packets, step)
+    return len(streams)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vsr_edge.answer import Refinement, SearchResult, Turn, Verdict
+from vsr_edge.answer import Refinement, SearchResult, Turn, TurnListener, Verdict
 from vsr_edge.bundle.manifest import EVIDENCE, REFINER, Calibration
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.query import Query, SearchOptions
@@ -29,9 +29,16 @@ ROCCHIO_WEIGHT = 0.3
 
 
 def search(
-    store: Store, bundle: Bundle, query: str | Query, options: SearchOptions | None = None
+    store: Store,
+    bundle: Bundle,
+    query: str | Query,
+    options: SearchOptions | None = None,
+    on_turn: TurnListener | None = None,
 ) -> SearchResult:
     """Find the moments that match a query, best first, all in one state of the archive.
+
+    ``on_turn`` is told of each turn that verified, as soon as it is over; what it raises ends the
+    search.
 
     Raises:
         UsageError: an empty query, or a video or moment named that is not there.
@@ -45,7 +52,7 @@ def search(
         judged: list[Window] = []
         turns: list[Turn] = []
         if verifier is not None and asked.text is not None:
-            judged, turns = _verified(asked, verifier, hits)
+            judged, turns = _verified(asked, verifier, hits, on_turn)
         if verifier is not None and judged:
             best, threshold = judged[0].probability or 0.0, verifier.calibration.threshold
             matches = best >= threshold and not judged[0].unwanted
@@ -73,7 +80,10 @@ def search(
 
 
 def _verified(
-    asked: Asked, verifier: Verifier, hits: Sequence[Window]
+    asked: Asked,
+    verifier: Verifier,
+    hits: Sequence[Window],
+    on_turn: TurnListener | None,
 ) -> tuple[list[Window], list[Turn]]:
     """Retrieve, verify, decide, refine; all that was judged, the likeliest first, and its turns."""
     options, clock = asked.options, asked.clock
@@ -104,6 +114,8 @@ def _verified(
                 then=end or "not sure: the query is refined",
             )
         )
+        if on_turn is not None:
+            on_turn(turns[-1])
         if end is not None:
             return judged, turns
         with clock.stage("refine"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from vsr_edge.answer import Moment, PartSpan, SearchResult, Turn, Verdict
+from vsr_edge.answer import Moment, PartSpan, SearchResult, Turn, TurnListener, Verdict
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UsageError
 from vsr_edge.query import Query, SearchOptions
@@ -25,9 +25,15 @@ LOOKED_AT = 4
 
 
 def search(
-    store: Store, bundle: Bundle, query: str | Query, options: SearchOptions | None = None
+    store: Store,
+    bundle: Bundle,
+    query: str | Query,
+    options: SearchOptions | None = None,
+    on_turn: TurnListener | None = None,
 ) -> SearchResult:
     """Find the moments that match a query, or chains of them that match its parts, best first.
+
+    ``on_turn`` is that of :func:`vsr_edge.search.loop.search`; chains tell it nothing.
 
     Raises:
         UsageError: an empty query or part, too many parts, a video named that is not there,
@@ -43,18 +49,18 @@ def search(
                 "a query of several parts takes no picture, --not or feedback beside it: ask one "
                 "sentence, or say --literal"
             )
-        return loop.search(store, bundle, asked, options)
+        return loop.search(store, bundle, asked, options, on_turn)
     parts = Parts.of(sentence, options)
     read_as = parts.told()
     if read_as is None:
-        return loop.search(store, bundle, asked, options)
+        return loop.search(store, bundle, asked, options, on_turn)
     if parts.without and options.one_shot:
         raise UsageError("what must not be seen has to be verified: leave out --one-shot")
     about_turns = _about_turns(parts, options)
     more = replace(options, top_k=options.top_k * (LOOKED_AT if parts.without else 1))
     with store.reading():
         if len(parts.sentences) == 1:
-            found = loop.search(store, bundle, parts.sentences[0], more)
+            found = loop.search(store, bundle, parts.sentences[0], more, on_turn)
         else:
             found = _chained(store, bundle, parts, more)
         if parts.without:

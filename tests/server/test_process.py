@@ -1,0 +1,91 @@
+"""The command itself: it starts, ends when told to, and loses nothing when it is killed."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import COMMAND
+from tests.media_files import constant_rate, write_video
+from tests.server.client import TIMEOUT, Site, read_all
+from vsr_edge import open_archive
+
+# It is in another process.
+SERVED: object = None
+
+
+@contextmanager
+def command(
+    archive: Path, log: Path, *more: str | Path
+) -> Iterator[tuple[subprocess.Popen[bytes], Site]]:
+    """`vsr-edge serve` on a free port; what it says is in ``log``."""
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            [*COMMAND, "serve", "--archive", archive, "--port", "0", "--log-json", *more],
+            stderr=said,
+        )
+    try:
+        while (found := re.search(r"http://127\.0\.0\.1:(\d+)", log.read_text("utf-8"))) is None:
+            assert process.poll() is None, log.read_text("utf-8")
+            time.sleep(0.05)
+        yield process, Site(SERVED, int(found[1]))  # type: ignore[arg-type]
+    finally:
+        process.kill()
+        process.wait(TIMEOUT)
+
+
+def test_told_to_end_it_answers_what_it_was_asked(own_archive: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with command(own_archive, log) as (process, site), site.connected() as asking:
+        assert site.get("/readyz").document["ok"]
+        body = json.dumps({"query": "an elephant in a river", "candidates": 2}).encode()
+        head = "Host: localhost\r\nContent-Type: application/json\r\nAccept: text/event-stream"
+        length = f"Content-Length: {len(body)}"
+        asking.sendall(f"POST /v1/search HTTP/1.1\r\n{head}\r\n{length}\r\n\r\n".encode() + body)
+        said = asking.recv(65536)  # it is being answered
+        process.send_signal(signal.SIGTERM)
+        assert b"event: answer" in said + read_all(asking)
+        assert process.wait(TIMEOUT) == 0
+        logged = log.read_text("utf-8")
+        assert "told to end" in logged
+        assert "Traceback" not in logged
+        lines = [json.loads(line) for line in logged.splitlines() if line.startswith("{")]
+        assert {"/readyz", "/v1/search"} <= {line["path"] for line in lines}
+
+
+@pytest.mark.slow
+def test_killed_amid_a_job_it_loses_nothing(own_archive: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    for number in range(30):
+        write_video(root / f"{number:02}.mp4", constant_rate(20 + number))
+    with command(own_archive, tmp_path / "log", "--roots", root) as (process, site):
+        job = site.post("/v1/index", {"paths": [str(root)]}).document["id"]
+        while not (site.get(f"/v1/jobs/{job}").document["progress"] or {}).get("done_files"):
+            time.sleep(0.05)
+        process.kill()
+    for _ in range(2):
+        with command(own_archive, tmp_path / "log", "--roots", root) as (process, site):
+            assert site.search(query="a bicycle").document["verdict"] == "match"
+            process.kill()
+    with command(own_archive, tmp_path / "log", "--roots", root) as (process, site):
+        while (now := site.get(f"/v1/jobs/{job}").document)["state"] in ("queued", "running"):
+            time.sleep(0.2)
+        assert now["state"] == "done", now
+        result = now["result"]
+        assert result["failed"] == []
+        # One has the content of a video that was there.
+        assert sum(result[how] for how in ("indexed", "skipped", "copied", "moved")) == 30
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT) == 0
+    with open_archive(own_archive) as archive:
+        assert archive.check() == []
+        assert len(archive.videos(str(root))) == 30

@@ -1,0 +1,239 @@
+"""Indexing that was asked for: one job at a time, each a process of its own, which a crash of a
+decoder or a kill ends without the server. What was asked is written down before it is answered; a
+server that was killed takes up again what was not finished, and a job that is repeated skips what
+is known.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vsr_edge.config import Settings
+from vsr_edge.document_served import JobDocument, JobProgress
+from vsr_edge.documents import ErrorDocument
+from vsr_edge.errors import ArchiveError
+from vsr_edge.hits.thumbnails import put
+from vsr_edge.server.refusals import busy
+
+FOLDER = "jobs"
+# So many wait, and so many that are over are remembered.
+MOST_WAITING, MOST_KEPT = 32, 200
+ENDS_WITHIN, RETRY_SECONDS = 2.0, 30.0
+_ID = re.compile(r"[0-9a-f]{16}")
+
+
+class Jobs:
+    """The jobs of an archive; a thread runs them in the order in which they came."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._folder = settings.archive / FOLDER
+        self._changed = threading.Condition()
+        self._jobs: dict[str, JobDocument] = {}
+        self._process: subprocess.Popen[str] | None = None
+        self._running: str | None = None
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Read what is written down, and go on with what was not finished."""
+        found: list[JobDocument] = []
+        with suppress(OSError):
+            for file in self._folder.glob("*.json"):
+                with suppress(OSError, ValueError):
+                    found.append(JobDocument.model_validate_json(file.read_bytes()))
+        with self._changed:
+            for job in sorted(found, key=lambda one: (one.made_at, one.id)):
+                if job.state == "running":
+                    job = job.model_copy(update={"state": "queued", "progress": None})
+                self._jobs[job.id] = job
+        self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
+        self._thread.start()
+
+    @property
+    def unfinished(self) -> int:
+        return sum(job.state in ("queued", "running") for job in list(self._jobs.values()))
+
+    def list(self) -> list[JobDocument]:
+        """The newest first."""
+        with self._changed:
+            return list(reversed(self._jobs.values()))
+
+    def find(self, job_id: str) -> JobDocument | None:
+        with self._changed:
+            return self._jobs.get(job_id)
+
+    def add(
+        self,
+        paths: Sequence[str],
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        tags: Sequence[str] = (),
+    ) -> JobDocument:
+        """Ask for paths to be indexed; it is written down when this returns.
+
+        Raises:
+            Refused: too many wait.
+            ArchiveError: it cannot be written down.
+        """
+        given: dict[str, Any] = {"paths": paths, "include": include, "exclude": exclude}
+        given |= {"id": secrets.token_hex(8), "state": "queued", "tags": tags, "made_at": _now()}
+        job = JobDocument.model_validate(given)
+        with self._changed:
+            if self.unfinished >= MOST_WAITING:
+                raise busy(f"{self.unfinished} jobs are waiting", RETRY_SECONDS)
+            self._write(job)
+            self._jobs[job.id] = job
+            self._forget()
+            self._changed.notify_all()
+        return job
+
+    def cancel(self, job_id: str) -> JobDocument | None:
+        """End a job; what it has finished stays. None if there is no such job."""
+        with self._changed:
+            job = self._jobs.get(job_id)
+            if job is None or job.state not in ("queued", "running"):
+                return job
+            job = self._change(job_id, state="cancelled", ended_at=_now())
+            process = self._process if self._running == job_id else None
+        if process is not None:
+            _end(process)
+        return job
+
+    def close(self) -> None:
+        """End the job that runs: the next server goes on with it."""
+        with self._changed:
+            self._stopping = True
+            process = self._process
+            self._changed.notify_all()
+        if process is not None:
+            _end(process)
+            try:
+                process.wait(ENDS_WITHIN)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._stopping and self._next() is None:
+                    self._changed.wait()
+                job = self._next()
+                if self._stopping or job is None:
+                    return
+                self._running = job.id
+                self._change(job.id, state="running", began_at=_now())
+            try:
+                self._index(job)
+            except Exception as error:
+                self._over(job.id, error=_error(type(error).__name__, str(error)))
+            finally:
+                self._running = self._process = None
+
+    def _next(self) -> JobDocument | None:
+        return next((job for job in self._jobs.values() if job.state == "queued"), None)
+
+    def _index(self, job: JobDocument) -> None:
+        settings = {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in asdict(self._settings).items()
+        }
+        asked = job.model_dump(include={"paths", "include", "exclude", "tags"})
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vsr_edge.server.indexer"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="ascii",
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with process:
+            with self._changed:
+                self._process = process
+                # Whoever cancelled it a moment ago found no process to end.
+                ended = self._stopping or self._jobs[job.id].state != "running"
+            with suppress(BrokenPipeError):
+                process.stdin.write(json.dumps({"settings": settings, **asked}) + "\n")
+                process.stdin.flush()
+            if ended:
+                _end(process)
+            for line in process.stdout:
+                self._told(job.id, json.loads(line))
+            process.wait()
+        with self._changed:
+            self._process = None
+            if self._jobs[job.id].state == "running" and not self._stopping:
+                reason = f"the process that indexed ended unexpectedly (code {process.returncode})"
+                self._over(job.id, error=_error("ProcessEnded", f"{reason}: index again"))
+
+    def _told(self, job_id: str, line: dict[str, Any]) -> None:
+        """One line of the process: how far it is, or how it ended."""
+        if "progress" in line:
+            with self._changed:
+                progress = JobProgress.model_validate(line["progress"])
+                self._jobs[job_id] = self._jobs[job_id].model_copy(update={"progress": progress})
+        else:
+            self._over(job_id, result=line.get("result"), error=line.get("error"))
+
+    def _over(
+        self, job_id: str, result: dict[str, Any] | None = None, error: dict[str, Any] | None = None
+    ) -> None:
+        with self._changed:
+            interrupted = result is not None and result["interrupted"]
+            if self._stopping and interrupted:
+                return  # it goes on when the server does
+            state = self._jobs[job_id].state
+            if state == "running":
+                state = "failed" if error is not None or interrupted else "done"
+            self._change(job_id, state=state, result=result, error=error, ended_at=_now())
+
+    def _change(self, job_id: str, **changes: Any) -> JobDocument:
+        job = self._jobs[job_id] = self._jobs[job_id].model_copy(update=changes)
+        with suppress(ArchiveError):  # it runs all the same
+            self._write(job)
+        return job
+
+    def _write(self, job: JobDocument) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            put(self._folder / f"{job.id}.json", json.dumps(job.model_dump(by_alias=True)).encode())
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ArchiveError(
+                f"{self._folder} cannot be written ({reason}): change its permissions"
+            ) from error
+
+    def _forget(self) -> None:
+        over = [job for job in self._jobs.values() if job.state not in ("queued", "running")]
+        for job in over[:-MOST_KEPT]:
+            del self._jobs[job.id]
+            if _ID.fullmatch(job.id):
+                (self._folder / f"{job.id}.json").unlink(missing_ok=True)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Its input's end is what tells the process to end, as the server's own end does."""
+    with suppress(OSError, ValueError):
+        if process.stdin is not None:
+            process.stdin.close()
+
+
+def _error(kind: str, message: str) -> dict[str, Any]:
+    return ErrorDocument(kind=kind, message=message, exit_code=1).model_dump(by_alias=True)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
