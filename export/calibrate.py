@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.contract import CalibrationError
-from models.logistic import logistic_fit
+from models.logistic import ACCEPTED, FEWEST_SURE, SURE, logistic_fit
 from vsr_edge.archive import Archive
 from vsr_edge.evaluation.metrics import expected_calibration_error
 from vsr_edge.evaluation.records import Query, is_video
@@ -26,10 +26,6 @@ from vsr_edge.query import SearchOptions
 from vsr_edge.search.candidates import Asked
 from vsr_edge.types import StoredVideo
 
-# The share of right answers that the threshold lets through, and how often those must be right
-# that end a search early.
-ACCEPTED, SURE = 0.8, 0.9
-FEWEST_SURE = 20
 NOTHING_TO_LEARN = "the answers are all right or all wrong: ask more, and for what is not there too"
 # Beside match logits of a few units; scores differ by some 0.1.
 SCORE_WEIGHTS = tuple(float(weight) for weight in range(0, 41, 2))

@@ -16,8 +16,7 @@ import onnxruntime as ort
 import torch
 
 from export.graphs import export_universal
-from models.train_universal import load_head
-from models.universal import UniversalHead
+from models.universal import UniversalHead, load_head
 from vsr_edge.bundle.manifest import GRAPH_INPUTS, GRAPH_OUTPUTS, UNIVERSAL, Calibration
 from vsr_edge.bundle.universal_head import ABOUT_FILE, HEAD_FILE, package_folder
 from vsr_edge.runtime.evidence import PER_CANDIDATE, PER_FRAME, PER_PHRASE, PER_SENTENCE

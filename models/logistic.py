@@ -7,6 +7,10 @@ from numpy.typing import ArrayLike, NDArray
 
 NEWTON_STEPS = 50
 RIDGE = 1e-3
+# Of probabilities: the share of right answers that the threshold lets through, how often those must
+# be right that end a search early, and of how many at least that is known.
+ACCEPTED, SURE = 0.8, 0.9
+FEWEST_SURE = 20
 
 
 def logistic_fit(features: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], float]:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from models.data.worlds import GRANULARITIES
@@ -32,7 +32,7 @@ from models.losses import (
     span_loss,
 )
 from models.training import Means, begin, one_cycle, take_step
-from models.universal import UniversalHead
+from models.universal import UniversalHead, load_head
 from models.universal_encoders import RECIPES, Towers, make_all, recall, seen_by
 from models.universal_measure import measured, run
 from models.universal_texts import BANK
@@ -147,12 +147,6 @@ def losses(
 def save_head(path: Path, head: UniversalHead) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in head.state_dict().items()}, path)
-
-
-def load_head(path: Path) -> UniversalHead:
-    head = UniversalHead()
-    head.load_state_dict(load_file(path))
-    return head.requires_grad_(False).eval()
 
 
 if __name__ == "__main__":

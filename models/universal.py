@@ -9,7 +9,10 @@ convolutions over time and a pooled context.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from models.grounding import DILATIONS, MASKED, TimeBlock
@@ -113,3 +116,10 @@ class UniversalHead(nn.Module):
         said = (weights * self.phrase(phrases)).sum(1)
         least = (absent[:, :, None, None] - 4.0 * phrases + matter[:, :, None, None]).softmax(1)
         return torch.cat([said, (least * phrases).sum(1)], -1)
+
+
+def load_head(path: Path) -> UniversalHead:
+    """The head that :mod:`models.train_universal` saved."""
+    head = UniversalHead()
+    head.load_state_dict(load_file(path))
+    return head.requires_grad_(False).eval()

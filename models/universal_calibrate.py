@@ -18,10 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.calibrate import ACCEPTED, FEWEST_SURE, SURE
-from models.logistic import logistic_fit
-from models.train_universal import load_head, questions
-from models.universal import UniversalHead
+from models.logistic import ACCEPTED, FEWEST_SURE, SURE, logistic_fit
+from models.train_universal import questions
+from models.universal import UniversalHead, load_head
 from models.universal_encoders import RECIPES
 from models.universal_measure import Floats, answers, calibration_error
 from models.universal_worlds import Judged

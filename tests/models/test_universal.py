@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from models.train_universal import load_head, questions
-from models.universal import UniversalHead
+from models.train_universal import questions
+from models.universal import UniversalHead, load_head
 from models.universal_encoders import Towers, make_all, recall, seen_by
 from models.universal_measure import answers, auc, interval, measured
 from models.universal_texts import with_phrases
