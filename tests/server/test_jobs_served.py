@@ -95,6 +95,20 @@ def test_only_so_many_wait(empty: Site, root: Path, monkeypatch: pytest.MonkeyPa
     assert (refused.status, refused.document["kind"]) == (429, "Busy")
 
 
+def test_a_job_runs_no_code_of_the_folder_that_the_server_was_started_in(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    for name in ("json", "numpy", "vsr_edge"):
+        (here / f"{name}.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')\n", "utf-8")
+    monkeypatch.chdir(here)
+    with serving(tmp_path / "archive", roots=(root,)) as site:
+        job = site.post("/v1/index", {"paths": [str(root)]}).document
+        assert until(site, job["id"], is_over)["state"] == "done"
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_was_not_finished_is_taken_up_again(own_archive: Path, footage: Path) -> None:
     with open_archive(own_archive) as archive:
         before = Jobs(archive.settings)

@@ -151,7 +151,8 @@ class Jobs:
         }
         asked = job.model_dump(include={"paths", "include", "exclude", "tags"})
         process = subprocess.Popen(
-            [sys.executable, "-m", "vsr_edge.server.indexer"],
+            # Not from the folder that the server was started in: anybody may have put files there.
+            [sys.executable, "-P", "-m", "vsr_edge.server.indexer"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
