@@ -154,6 +154,21 @@ def test_no_parameter_leads_to_a_file(locked: tuple[Site, AccessFile]) -> None:
     assert site.served.jobs.list() == []
 
 
+def test_supervisors_may_ask_for_the_head_alone(site: Site) -> None:
+    for path in ("/healthz", "/readyz"):
+        said = site.raw(
+            f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+        )
+        head, _, body = said.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), said
+        assert body == b""
+        length = int(site.get(path).header("content-length"))
+        assert f"content-length: {length}".encode() in head.lower()
+    described = site.get("/openapi.json").document["paths"]
+    assert set(described["/readyz"]) == {"get"}
+    assert site.ask("HEAD", "/v1/stats").status == 405
+
+
 @pytest.mark.parametrize(
     "host",
     [
