@@ -98,6 +98,32 @@ def test_a_file_that_cannot_be_read_lets_nobody_in(locked: Site, access: AccessF
     assert locked.get("/v1/stats").status == 401
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hash": None},
+        {"hash": 5},
+        {"hash": "h\xe4sh"},
+        {"name": ["anna"]},
+        {"kind": None},
+        {"scopes": [5]},
+        {"expires": "tomorrow"},
+    ],
+)
+def test_an_entry_that_is_none_is_said_at_the_start(
+    own_archive: Path, access: AccessFile, wrong: dict[str, Any]
+) -> None:
+    access.add_token("door", ["search"])
+    kept = json.loads(access.path.read_text("utf-8"))
+    kept["entries"][1] |= wrong
+    access.path.write_text(json.dumps(kept), "utf-8")
+    with (
+        open_archive(own_archive, threads=1) as archive,
+        pytest.raises(VsrEdgeError, match=r"access\.json cannot be read .*: mend it"),
+    ):
+        prepare(archive, ServeOptions(port=0))
+
+
 def test_who_logs_in_has_a_session_until_they_log_out(locked: Site) -> None:
     answer = log_in(locked)
     assert (answer.status, answer.document["name"]) == (200, "anna")
