@@ -28,9 +28,11 @@ DRAINED_WITHIN, ENDS_WITHIN = 2, 4.5
 KEPT_ALIVE_SECONDS, BACKLOG = 5, 1024
 # Beside connections: the database, videos that are read.
 MORE_FILES = 512
-LOGGERS = ("vsr_edge.access", "vsr_edge.server", "uvicorn.error")
+# python-multipart goes by either name, and warns of what whoever sends it may make up.
+_FORMS = ("multipart", "python_multipart")
+LOGGERS = ("vsr_edge.access", "vsr_edge.server", "uvicorn.error", *_FORMS)
 # What uvicorn says of its start and end is said in our words.
-_LEVELS = {"uvicorn.error": logging.ERROR}
+_LEVELS = dict.fromkeys(("uvicorn.error", *_FORMS), logging.ERROR)
 
 
 def prepare(archive: Archive, options: ServeOptions) -> Served:
