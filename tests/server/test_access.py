@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import ssl
 import stat
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +101,32 @@ def test_a_file_that_cannot_be_read_lets_nobody_in(locked: Site, access: AccessF
     assert locked.get("/v1/stats").status == 401
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hash": None},
+        {"hash": 5},
+        {"hash": "h\xe4sh"},
+        {"name": ["anna"]},
+        {"kind": None},
+        {"scopes": [5]},
+        {"expires": "tomorrow"},
+    ],
+)
+def test_an_entry_that_is_none_is_said_at_the_start(
+    own_archive: Path, access: AccessFile, wrong: dict[str, Any]
+) -> None:
+    access.add_token("door", ["search"])
+    kept = json.loads(access.path.read_text("utf-8"))
+    kept["entries"][1] |= wrong
+    access.path.write_text(json.dumps(kept), "utf-8")
+    with (
+        open_archive(own_archive, threads=1) as archive,
+        pytest.raises(VsrEdgeError, match=r"access\.json cannot be read .*: mend it"),
+    ):
+        prepare(archive, ServeOptions(port=0))
+
+
 def test_who_logs_in_has_a_session_until_they_log_out(locked: Site) -> None:
     answer = log_in(locked)
     assert (answer.status, answer.document["name"]) == (200, "anna")
@@ -170,6 +199,50 @@ def test_what_cannot_be_served_is_said(
 ) -> None:
     with open_archive(own_archive) as archive, pytest.raises(VsrEdgeError, match=said):
         serve(prepare(archive, ServeOptions(**options)), lambda _: None, lambda: None)
+
+
+OPENSSL = shutil.which("openssl")
+
+
+def certificate(folder: Path, name: str, *more: str) -> dict[str, Any]:
+    """Files of a server's certificate, and of its key."""
+    assert OPENSSL is not None
+    made = {"certfile": folder / f"{name}.pem", "keyfile": folder / f"{name}.key"}
+    asked = [OPENSSL, "req", "-x509", "-newkey", "rsa:2048", "-subj", "/CN=localhost"]
+    files = ["-out", str(made["certfile"]), "-keyout", str(made["keyfile"])]
+    subprocess.run([*asked, *files, *(more or ("-nodes",))], check=True, capture_output=True)
+    return made
+
+
+@pytest.mark.skipif(OPENSSL is None, reason="openssl makes the certificates")
+def test_files_that_are_none_of_tls_are_said_before_anything_is_loaded(
+    own_archive: Path, tmp_path: Path
+) -> None:
+    good, other = (certificate(tmp_path, name) for name in ("good", "other"))
+    locked = certificate(tmp_path, "locked", "-passout", "pass:horse")
+    bad = tmp_path / "bad.pem"
+    with open_archive(own_archive, threads=1) as archive:
+        for wrong, said in (
+            ({"certfile": bad, "keyfile": bad}, r"bad\.pem is not usable .*BEGIN CERTIFICATE"),
+            (good | {"certfile": bad}, r"bad\.pem is not usable .*BEGIN CERTIFICATE"),
+            (good | {"certfile": good["keyfile"]}, r"good\.key is not usable .*BEGIN CERT"),
+            (good | {"keyfile": bad}, r"bad\.pem is not usable .*certificate in .*good\.pem"),
+            (good | {"keyfile": other["keyfile"]}, r"other\.key is not .*KEY_VALUES_MISMATCH"),
+        ):
+            for content in (b"", b"no PEM", b"\0\xff" * 99):
+                bad.write_bytes(content)
+                with pytest.raises(UsageError, match=said):
+                    prepare(archive, ServeOptions(port=0, **wrong))
+        prepare(archive, ServeOptions(port=0, **locked))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(good["certfile"])
+    with (
+        serving(own_archive, **good) as site,
+        site.connected() as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
 
 
 def test_the_command_lets_in_and_out(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from tests.e2e.command import COMMAND
 from tests.media_files import constant_rate, write_video
 from tests.server.client import TIMEOUT, Site, read_all
+from tests.server.test_searching import form
 from vsr_edge import open_archive
 
 # It is in another process.
@@ -59,6 +60,23 @@ def test_told_to_end_it_answers_what_it_was_asked(own_archive: Path, tmp_path: P
         assert "Traceback" not in logged
         lines = [json.loads(line) for line in logged.splitlines() if line.startswith("{")]
         assert {"/readyz", "/v1/search"} <= {line["path"] for line in lines}
+
+
+def test_what_is_logged_for_machines_is_json_alone(own_archive: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with command(own_archive, log) as (process, site):
+        body, content = form(b"no picture")
+        # Which of them the library warns of depends on its version.
+        for odd in (body + b"junk", b"--xjunk", b"--x\r\n: b\r\n\r\n"):
+            answer = site.post("/v1/search", odd, Content_Type=content)
+            assert answer.status in (400, 415, 422), answer.body
+        assert site.get("/healthz").status == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT) == 0
+    told = log.read_text("utf-8")
+    first = told.index('{"at"')
+    lines = [json.loads(line) for line in told[first:].splitlines() if "told to end" not in line]
+    assert [line["path"] for line in lines] == ["/v1/search"] * 3 + ["/healthz"]
 
 
 @pytest.mark.slow

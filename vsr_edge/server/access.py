@@ -162,6 +162,8 @@ class AccessFile:
             if said["format"] != _FORMAT:
                 raise self._unusable("it was written by a newer version of vsr-edge")
             entries = [Entry(**one | {"scopes": tuple(one["scopes"])}) for one in said["entries"]]
+            for entry in entries:
+                _check(entry)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise self._unusable(str(error)) from error
         return {entry.name: entry for entry in entries}
@@ -185,6 +187,18 @@ class AccessFile:
             part.replace(self.path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _check(entry: Entry) -> None:
+    """Raise TypeError for what nothing could be held against, as whoever asks would do."""
+    for name in ("name", "kind", "hash"):
+        value = getattr(entry, name)
+        if not (isinstance(value, str) and value.isascii()):
+            raise TypeError(f"the {name} of an entry is no plain text")
+    if not all(isinstance(scope, str) for scope in entry.scopes):
+        raise TypeError(f"the scopes of {entry.name} are no texts")
+    if not isinstance(entry.expires, int | float | None):
+        raise TypeError(f"when {entry.name} expires is no number: {entry.expires!r}")
 
 
 def _digest(secret: str) -> str:

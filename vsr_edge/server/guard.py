@@ -47,6 +47,10 @@ HEADERS = {
 }
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?", re.IGNORECASE)
 
+# Where readers of a log may see a line end, beside what is never printed.
+_BREAKS = str.maketrans({"\n": "\\n", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+_INDENTED = _BREAKS | {ord("\n"): "\n  "}
+
 log = logging.getLogger("vsr_edge.access")
 
 
@@ -152,7 +156,7 @@ class Guard:
             "client": client[0] if client else None,
             "who": state.get("who"),
             "method": scope["method"],
-            "path": printable(scope["path"]).replace("\n", "\\n"),
+            "path": scope["path"],
             "status": status,
             "bytes": sent,
             "ms": round(seconds * 1000, 1),
@@ -203,14 +207,18 @@ class LogLines(logging.Formatter):
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         words = getattr(record, "words", {})
         said = record.getMessage()
-        if record.exc_info:
-            said = f"{said}\n{self.formatException(record.exc_info)}"
+        trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
         if self._as_json:
-            line = {"at": at, "level": record.levelname.lower(), "event": said, **words}
+            line = {"at": at, "level": record.levelname.lower(), "event": said + trace, **words}
             return json.dumps(line)
-        told = " ".join(f"{name}={value}" for name, value in words.items())
-        # A line stays a line, whatever somebody asked for.
-        return " ".join([at, *([told] if words else [said])]).replace("\r", "\\r")
+        told = " ".join(f"{name}={_in_line(str(value))}" for name, value in words.items())
+        # Of a traceback too nothing begins as a record does.
+        return f"{at} {told or _in_line(said)}{printable(trace).translate(_INDENTED)}"
+
+
+def _in_line(text: str) -> str:
+    """A line stays a line, whatever somebody asked for."""
+    return printable(text).translate(_BREAKS)
 
 
 def known_hosts(host: str, allowed: Iterable[str]) -> frozenset[str]:

@@ -16,6 +16,7 @@ from vsr_edge.documents import JobDocument, JobsDocument
 from vsr_edge.errors import UsageError
 from vsr_edge.server.asking import IndexRequest, described, read_body
 from vsr_edge.server.caller import needs, served_by, with_body
+from vsr_edge.server.indexer import is_below
 from vsr_edge.server.refusals import JsonDocument, Refused
 from vsr_edge.times import tag_of
 
@@ -72,10 +73,10 @@ def below(path: str, roots: Sequence[File]) -> File:
         raise UsageError("name whole paths, such as /srv/cctv/cam1")
     given = File(os.path.abspath(path))  # noqa: PTH100 — as scan does
     try:
-        real = given.resolve()
+        inside = is_below(given, roots)
     except (OSError, RuntimeError) as error:
         raise UsageError("such a path cannot be") from error
-    if not any(real.is_relative_to(root.resolve()) for root in roots):
+    if not inside:
         raise Refused(403, "OutsideRoots", "this lies outside of the folders that may be indexed")
     return given
 

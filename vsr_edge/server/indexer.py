@@ -11,14 +11,19 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from vsr_edge.archive import open_archive
 from vsr_edge.documents import ErrorDocument, IndexDocument
 from vsr_edge.errors import VsrEdgeError
-from vsr_edge.ingest.summary import Progress
+from vsr_edge.ingest.failures import keep_failed
+from vsr_edge.ingest.summary import FileReport, Progress
+from vsr_edge.media.sidecars import sidecars_of
+from vsr_edge.media.source import split_stream
 
 # How nice it is to searches beside it, and how often it tells how far it is.
 NICE, TELLS_EVERY = 10, 0.5
@@ -61,15 +66,63 @@ def main() -> None:
 
 def _index(asked: dict[str, Any], tell: Any) -> dict[str, Any]:
     settings = {name: value for name, value in asked["settings"].items() if name != "archive"}
+    include, exclude = asked["include"], asked["exclude"]
+    inside = Inside([Path(root) for root in asked["roots"]])
     with open_archive(asked["settings"]["archive"], **settings) as archive:
         summary = archive.index(
             asked["paths"],
-            include=asked["include"],
-            exclude=asked["exclude"],
+            include=include,
+            exclude=exclude,
             tags=asked["tags"],
+            wanted=inside,
             on_progress=tell,
         )
+        summary.failed += inside.refused
+        # All was tried, though some of it was refused: failures of before count no more.
+        whole = not (include or exclude or summary.interrupted)
+        tried = map(Path, asked["paths"]) if whole else ()
+        keep_failed(archive.settings.archive, archive.store, summary.failed, tried)
     return IndexDocument.model_validate(summary).model_dump(by_alias=True)
+
+
+@dataclass
+class Inside:
+    """Whether a video, with the subtitles beside it, lies below the roots; ``refused`` names those
+    that do not.
+    """
+
+    roots: Sequence[Path]
+    refused: list[FileReport] = field(default_factory=list)
+    # What lies in a folder is looked up once.
+    _folders: dict[Path, list[str]] = field(default_factory=dict)
+
+    def __call__(self, path: Path) -> bool:
+        for file in (path, *self._subtitles(split_stream(path)[0])):
+            with suppress(OSError, RuntimeError):  # opening it will say why not
+                if not is_below(file, self.roots):
+                    whose = "it" if file == path else f"{file.name}, of its subtitles,"
+                    reason = f"{whose} leads out of the folders that may be indexed"
+                    self.refused.append(FileReport(path, reason))
+                    return False
+        return True
+
+    def _subtitles(self, video: Path) -> list[Path]:
+        folder = video.parent
+        if folder not in self._folders:
+            self._folders[folder] = []
+            with suppress(OSError):
+                self._folders[folder] = os.listdir(folder)  # noqa: PTH208 — as for words
+        return sidecars_of(video, self._folders[folder])
+
+
+def is_below(path: Path, roots: Iterable[Path]) -> bool:
+    """Whether what a path names lies below one of the roots; where links lead is what counts.
+
+    Raises:
+        OSError, RuntimeError: such a path cannot be, or its links lead in a circle.
+    """
+    real = split_stream(path)[0].resolve()
+    return any(real.is_relative_to(root.resolve()) for root in roots)
 
 
 def _listen(ended: threading.Event) -> None:

@@ -34,10 +34,13 @@ _ID = re.compile(r"[0-9a-f]{16}")
 
 
 class Jobs:
-    """The jobs of an archive; a thread runs them in the order in which they came."""
+    """The jobs of an archive; a thread runs them in the order in which they came.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    ``roots``: the folders below which files may be indexed, also by jobs of before.
+    """
+
+    def __init__(self, settings: Settings, roots: Sequence[Path]) -> None:
+        self._settings, self._roots = settings, list(map(str, roots))
         self._folder = settings.archive / FOLDER
         self._changed = threading.Condition()
         self._jobs: dict[str, JobDocument] = {}
@@ -151,7 +154,8 @@ class Jobs:
         }
         asked = job.model_dump(include={"paths", "include", "exclude", "tags"})
         process = subprocess.Popen(
-            [sys.executable, "-m", "vsr_edge.server.indexer"],
+            # Not from the folder that the server was started in: anybody may have put files there.
+            [sys.executable, "-P", "-m", "vsr_edge.server.indexer"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -166,7 +170,8 @@ class Jobs:
                 # Whoever cancelled it a moment ago found no process to end.
                 ended = self._stopping or self._jobs[job.id].state != "running"
             with suppress(BrokenPipeError):
-                process.stdin.write(json.dumps({"settings": settings, **asked}) + "\n")
+                said = {"settings": settings, "roots": self._roots, **asked}
+                process.stdin.write(json.dumps(said) + "\n")
                 process.stdin.flush()
             if ended:
                 _end(process)

@@ -66,7 +66,7 @@ class Served:
         self.clips = Pool("clip", CLIPS, WAITING_CLIPS, CLIP_SECONDS)
         self.streams = Pool("stream", STREAMS, 0, STREAM_SECONDS)
         self.logins = Pool("log-in", 1, LOGINS_WAITING, LOGIN_SECONDS)
-        self.jobs = Jobs(self.archive.settings)
+        self.jobs = Jobs(self.archive.settings, options.roots)
         self.metrics.watch({pool.name: pool for pool in self.pools}, self.jobs)
 
     @property

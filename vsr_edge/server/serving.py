@@ -7,11 +7,13 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import uvicorn
 
@@ -28,16 +30,19 @@ DRAINED_WITHIN, ENDS_WITHIN = 2, 4.5
 KEPT_ALIVE_SECONDS, BACKLOG = 5, 1024
 # Beside connections: the database, videos that are read.
 MORE_FILES = 512
-LOGGERS = ("vsr_edge.access", "vsr_edge.server", "uvicorn.error")
+# python-multipart goes by either name, and warns of what whoever sends it may make up.
+_FORMS = ("multipart", "python_multipart")
+LOGGERS = ("vsr_edge.access", "vsr_edge.server", "uvicorn.error", *_FORMS)
 # What uvicorn says of its start and end is said in our words.
-_LEVELS = {"uvicorn.error": logging.ERROR}
+_LEVELS = dict.fromkeys(("uvicorn.error", *_FORMS), logging.ERROR)
 
 
 def prepare(archive: Archive, options: ServeOptions) -> Served:
     """What is to be served, its index and its encoders loaded.
 
     Raises:
-        UsageError: it would be open to the network, or options do not go together.
+        UsageError: it would be open to the network, options do not go together, or TLS cannot be
+            had with these files.
         BundleMismatch: the archive was encoded with another bundle.
     """
     if (options.certfile is None) != (options.keyfile is None):
@@ -45,6 +50,8 @@ def prepare(archive: Archive, options: ServeOptions) -> Served:
     for file in (options.certfile, options.keyfile):
         if file is not None and not file.is_file():
             raise UsageError(f"there is no file {file}")
+    if options.certfile is not None and options.keyfile is not None:
+        _check_pair(options.certfile, options.keyfile)
     for root in options.roots:
         if not root.is_dir():
             raise UsageError(f"{root} is no folder: name one whose videos may be indexed")
@@ -159,6 +166,31 @@ def _listener(options: ServeOptions) -> socket.socket:
             "an address of this machine"
         ) from error
     return listener
+
+
+def _check_pair(certfile: Path, keyfile: Path) -> None:
+    """Raise UsageError where TLS cannot be had with these files, which uvicorn reads in the end."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    file, wanted = certfile, "a certificate in PEM, -----BEGIN CERTIFICATE-----"
+    try:
+        context.load_verify_locations(certfile)
+        file, wanted = keyfile, f"the key, in PEM, of the certificate in {certfile}"
+        with suppress(_Locked):  # whoever starts it will be asked for the passphrase, once
+            context.load_cert_chain(certfile, keyfile, _raise_locked)
+    except ssl.SSLError as error:
+        reason = error.reason or "no PEM"
+        raise UsageError(f"{file} is not usable for TLS ({reason}): name {wanted}") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UsageError(f"{file} cannot be read ({reason}): change its permissions") from error
+
+
+class _Locked(Exception):
+    """A key has a passphrase."""
+
+
+def _raise_locked() -> str:
+    raise _Locked
 
 
 def _allow_files() -> None:

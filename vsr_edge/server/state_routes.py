@@ -19,12 +19,14 @@ from vsr_edge.server.sessions import COOKIE, LASTS_SECONDS, Session
 router = APIRouter(tags=["server"])
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", response_model=HealthDocument, **open_to_all())
 async def healthz() -> Response:
     """Whether the process answers."""
     return JsonDocument(HealthDocument(ok=True, reasons=[]))
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", response_model=HealthDocument, **open_to_all())
 def readyz(request: Request) -> Response:
     """Whether searches can be answered; 503 where not. Why not, is in the log."""
