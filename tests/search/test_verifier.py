@@ -4,6 +4,7 @@ bundle's encoders, and for those that know none, with a bundle that has no heads
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from vsr_edge.bundle.universal_head import sentences
 from vsr_edge.config import cache_folder
 from vsr_edge.errors import BundleDamaged, UsageError
 from vsr_edge.hits.receipt import with_receipt
+from vsr_edge.ingest.failures import failed_files
 from vsr_edge.query import Query, SearchOptions
 from vsr_edge.search.verifier import correction_name
 from vsr_edge.types import Correction, Heads
@@ -236,3 +238,26 @@ def test_a_bundle_may_bring_the_vectors_of_the_sentences(tmp_path: Path) -> None
     np.save(tmp_path / "bank.npy", vectors[:, 1:])
     with type(plain)(manifest) as loaded, pytest.raises(BundleDamaged, match="bank"):
         _ = loaded.universal.bank
+
+
+def test_ctrl_c_while_the_sentences_are_encoded_keeps_what_the_run_has_to_tell(
+    tmp_path: Path, demo_clips: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    shutil.copy(demo_clips[0], videos)
+    (videos / "broken.mp4").write_bytes(b"no video")
+
+    def pressed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    bundle = str(headless_bundle(tmp_path / "bundle"))
+    with open_archive(tmp_path / "archive", bundle=bundle) as archive:
+        with monkeypatch.context() as patch:
+            patch.setattr(type(archive.bundle), "encode_text", pressed)
+            summary = archive.index(videos)
+        assert (summary.indexed, len(summary.failed), summary.interrupted) == (1, 1, True)
+        (failed,) = failed_files(archive.settings.archive, archive.store)
+        assert failed.path.name == "broken.mp4"
