@@ -149,6 +149,61 @@ def test_what_is_missing_or_wrong_is_named(
     assert not list(tmp_path.glob(".*"))
 
 
+def with_text(**fields: Any) -> Any:
+    def change(folder: Path) -> None:
+        document = json.loads((folder / "config.json").read_text())
+        document["text_config"] |= fields
+        (folder / "config.json").write_text(json.dumps(document))
+
+    return change
+
+
+def prepared(**fields: Any) -> Any:
+    return rewritten("preprocessor_config.json", **fields)
+
+
+def with_token(**fields: Any) -> Any:
+    def change(folder: Path) -> None:
+        (folder / "tokenizer_config.json").write_text(json.dumps(fields))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        prepared(size={"shortest_edge": None}),
+        prepared(size={"shortest_edge": "x"}),
+        prepared(size="x"),
+        prepared(size={"height": [], "width": []}),
+        prepared(resample=[3]),
+        prepared(image_mean=["a", 0, 0]),
+        prepared(rescale_factor=0),
+        prepared(rescale_factor=None),
+        with_text(max_position_embeddings="x"),
+        with_token(pad_token=["a"]),
+        with_token(model_max_length="x"),
+    ],
+)
+def test_a_configuration_that_cannot_be_ends_in_a_sentence(
+    change: Any, shelf: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(published_as("clip", shelf), tmp_path / "clip")
+    change(folder)
+    with pytest.raises(NoDualEncoder, match="the configuration of clip says what cannot be"):
+        imported(folder, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_padding_that_cannot_be_ends_in_a_sentence(shelf: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(published_as("clip", shelf), tmp_path / "clip")
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        (folder / name).write_text("{}")
+    with_text(pad_token_id="x")(folder)
+    with pytest.raises(NoDualEncoder, match="the configuration of clip says what cannot be"):
+        imported(folder, tmp_path / "bundle")
+
+
 def test_a_precision_that_is_not_published_is_said(shelf: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no graphs in uint8; there are: fp32"):
         imported(published_as("clip", shelf), tmp_path / "bundle", precision="uint8")

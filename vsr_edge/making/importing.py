@@ -8,7 +8,8 @@ and outputs of the runtime's contract (:mod:`vsr_edge.making.text_graph`,
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,18 @@ def _precisions(published: Published, asked: str) -> list[str]:
     return [asked]
 
 
+@contextmanager
+def _said(published: Published) -> Iterator[None]:
+    """Whatever others wrote into their configurations, it ends in a sentence."""
+    try:
+        yield
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        raise NoDualEncoder(
+            f"the configuration of {published.files.origin} says what cannot be: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
 class _Maker:
     """One import."""
 
@@ -217,7 +230,8 @@ class _Maker:
                 fixed = (dims[-1].dim_value or None) if len(dims) == 4 else None
         del image
         fixed = fixed or published.side_config("vision").get("image_size")
-        preprocessing, self.side = preprocessing_of(published, fixed)
+        with _said(published):
+            preprocessing, self.side = preprocessing_of(published, fixed)
         if self.options.fit is not None:
             preprocessing = Preprocessing(
                 preprocessing.mean,
@@ -228,7 +242,8 @@ class _Maker:
         self.preprocessing = preprocessing
         path = published.graph(precision, TEXT_ENCODER)
         graph = PublishedGraph(path, self.work, self.side, _OTHER_SIDE)
-        self.reading = read_text(published, graph, self.work / "tokenizer.json")
+        with _said(published):
+            self.reading = read_text(published, graph, self.work / "tokenizer.json")
 
     # The sides --------------------------------------------------------------------------------
 
