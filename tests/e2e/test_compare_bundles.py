@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import shutil
@@ -42,6 +43,11 @@ def work(tmp_path: Path, demo_archive: Path) -> Path:
     return tmp_path
 
 
+def beside(kept: Path, encoders: str = ENCODERS) -> Path:
+    """The archive that is made in a folder for such encoders."""
+    return kept / hashlib.sha256(encoders.encode()).hexdigest()[:16]
+
+
 def command(work: Path, other: Path, *more: Any) -> tuple[Any, ...]:
     at = ("--archive", work / "archive", "--queries", work / "queries.jsonl")
     return ("bundle", "compare", "lite", other, *at, *more)
@@ -62,7 +68,7 @@ def test_it_finds_what_two_evaluations_find_and_leaves_the_archive_alone(
     queries, saved = work / "queries.jsonl", [work / "a.jsonl", work / "b.jsonl"]
     for archive, bundle, file in (
         (work / "archive", "lite", saved[0]),
-        (work / "kept" / ENCODERS, other, saved[1]),
+        (beside(work / "kept"), other, saved[1]),
     ):
         succeed("eval", queries, "-a", archive, "-b", bundle, "--save", file)
     by_hand = succeed("eval", queries, "--compare", *saved, "--json").document
@@ -86,6 +92,18 @@ def test_what_it_made_is_gone_afterwards_unless_it_is_to_be_kept(work: Path, oth
     files = {path.name for path in (work / "archive").iterdir()}
     succeed(*command(work, other, "--one-shot"))
     assert {path.name for path in (work / "archive").iterdir()} == files
+
+
+@pytest.mark.parametrize("encoders", ["../..", "/", "a" * 300])
+def test_whatever_a_bundle_calls_its_encoders_it_stays_in_its_folder(
+    encoders: str, work: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = other_bundle(tmp_path_factory.mktemp("odd") / "bundle", encoders)
+    before, others = content(work / "archive"), {path.name for path in work.iterdir()}
+    succeed(*command(work, other, "--work", work / "kept", "--one-shot"))
+    assert content(work / "archive") == before
+    assert {path.name for path in work.iterdir()} == {*others, "kept"}
+    assert list((work / "kept").iterdir()) == [beside(work / "kept", encoders)]
 
 
 def test_one_bundle_is_not_compared_with_itself(work: Path, tmp_path: Path) -> None:
@@ -130,7 +148,7 @@ def test_a_video_that_is_gone_makes_it_unfair_and_is_named(generated: Path, othe
     succeed("prune", "--archive", generated / "archive", "--yes")
     kept = succeed(*command(generated, other, "--work", generated / "kept"))
     assert "no query is about what is absent" in kept.err
-    sampled = vsr_edge.open_archive(generated / "kept" / ENCODERS, bundle=str(other))
+    sampled = vsr_edge.open_archive(beside(generated / "kept"), bundle=str(other))
     with sampled:
         assert {one.sampling.fps for one in sampled.videos()} == {5.0}
         assert len(sampled.videos()) == VIDEOS - 1
@@ -142,7 +160,7 @@ def test_an_interruption_loses_nothing(generated: Path, other: Path) -> None:
     for attempt in itertools.count():
         kept = generated / f"kept-{attempt}"
         with running(*command(generated, other, "--work", kept, "--json")) as process:
-            if not stopped_midway(process, partial(stored, kept / ENCODERS), VIDEOS):
+            if not stopped_midway(process, partial(stored, beside(kept)), VIDEOS):
                 continue
             process.send_signal(signal.SIGCONT)
             process.send_signal(signal.SIGTERM)
@@ -151,8 +169,8 @@ def test_an_interruption_loses_nothing(generated: Path, other: Path) -> None:
     assert ended.code == 130, ended
     assert "the same command goes on from here" in ended.err
     assert ended.document["kind"] == "KeyboardInterrupt"
-    done = len(paths_in(kept / ENCODERS))
+    done = len(paths_in(beside(kept)))
     assert 0 < done < VIDEOS
     again = succeed(*command(generated, other, "--work", kept, "--json"))
     assert f"{VIDEOS - done} of {VIDEOS} videos are to be encoded" in again.err
-    assert len(paths_in(kept / ENCODERS)) == VIDEOS
+    assert len(paths_in(beside(kept))) == VIDEOS

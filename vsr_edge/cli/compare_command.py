@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
@@ -126,7 +127,9 @@ def _encoded(
     if encoders == opened.store.bundle_id:
         return own
     own.close()
-    settings = replace(settings, archive=place / encoders, include_system=True)
+    # A manifest may call its encoders anything, which no folder need bear.
+    folder = place / hashlib.sha256(encoders.encode()).hexdigest()[:16]
+    settings = replace(settings, archive=folder, include_system=True)
     there: set[Path] = set()
     if settings.archive.exists():
         with Archive(settings) as before:
