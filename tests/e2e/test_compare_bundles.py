@@ -20,6 +20,9 @@ from tests.ingest.archives import content, footage, paths_in
 from tests.other_bundle import ENCODERS, other_bundle
 from vsr_edge.evaluation.benchmarks import write_queries
 from vsr_edge.evaluation.records import Query
+from vsr_edge.search.verifier import correction_name
+from vsr_edge.store.base import Texts
+from vsr_edge.types import Correction, Cue
 
 VIDEOS = 4
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -104,6 +107,30 @@ def test_whatever_a_bundle_calls_its_encoders_it_stays_in_its_folder(
     assert content(work / "archive") == before
     assert {path.name for path in work.iterdir()} == {*others, "kept"}
     assert list((work / "kept").iterdir()) == [beside(work / "kept", encoders)]
+
+
+def test_what_one_side_knows_beside_its_vectors_counts_for_neither_or_is_said(
+    work: Path, other: Path
+) -> None:
+    plain = succeed(*command(work, other, "--work", work / "kept", "--json")).document
+    with vsr_edge.open_archive(work / "archive") as opened:
+        store, name = opened.encoded_store(), correction_name(opened.bundle, "dedicated")
+        wrong = next(one for one in opened.videos() if one.video.path.name == "bigbuckbunny.mp4")
+        spoken = Texts("said", (Cue(0.0, 3.0, "a bicycle leaning against a wall"),))
+        with store.writer() as writer:
+            writer.set_texts(wrong.video_id, "sidecar", spoken)
+            # As it was, so that only what is said of it can change.
+            writer.correct(name, Correction(1.0, 0.0, "2026-11-26T12:00:00+00:00", 200, 0))
+        found_in = opened.search("a bicycle leaning against a wall").moments
+        assert any(moment.source != "seen" for moment in found_in)
+    found = succeed(*command(work, other, "--work", work / "kept", "--json"))
+    for part in ("a", "b", "difference"):
+        assert found.document[part] == plain[part]
+    more = set(found.document["notices"]) - set(plain["notices"])
+    assert len(more) == 2
+    for said in ("pictures alone were asked", "probabilities of lite are corrected"):
+        assert any(one.startswith(said) for one in more)
+        assert said in found.err
 
 
 def test_one_bundle_is_not_compared_with_itself(work: Path, tmp_path: Path) -> None:
