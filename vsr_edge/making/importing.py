@@ -25,6 +25,7 @@ from vsr_edge.bundle.manifest import (
     TOKENIZER,
 )
 from vsr_edge.bundle.model import Bundle
+from vsr_edge.bundle.stage import check_target
 from vsr_edge.errors import NoDualEncoder, ParityError, UsageError
 from vsr_edge.making.gate import MIN_MEAN_COSINE, Feeds, Graph, pass_gate
 from vsr_edge.making.image_graph import GRID, PIXELS
@@ -100,8 +101,10 @@ def import_bundle(
         NoDualEncoder: it lacks something, or its graphs cannot be used; says why.
         ParityError: what would be written differs from what is published, or less precision from
             fp32.
-        UsageError: a precision that is not published.
+        UsageError: a precision that is not published, or what lies at ``out`` is not to be
+            replaced.
     """
+    check_target(out, published.files.folder)
     wanted = _precisions(published, options.precision)
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
