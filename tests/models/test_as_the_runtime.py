@@ -108,7 +108,7 @@ def fill(store: Store, world: World, granularity: Granularity) -> None:
 def found_by_the_runtime(
     store: Store, episode: Episode
 ) -> Iterator[tuple[TextEncoding, list[Window]]]:
-    options = SearchOptions(candidates=CANDIDATES)
+    options = SearchOptions(candidates=CANDIDATES, one_shot=True)  # the heads are those in training
     for vector in episode.corpus.queries.vectors.numpy():
         blank = np.zeros((1, 1, 1), np.float32)
         text = TextEncoding(vector[None], blank, np.ones((1, 1), np.int64))

@@ -121,9 +121,9 @@ def heads_of(bundle: Bundle, options: SearchOptions) -> Heads | None:
     Raises:
         UsageError: dedicated heads are asked for that the bundle has not.
     """
-    dedicated = GROUNDING in bundle.manifest.files and bundle.manifest.calibration is not None
     if options.one_shot:
         return None
+    dedicated = GROUNDING in bundle.manifest.files and bundle.manifest.calibration is not None
     if options.heads == "dedicated" and not dedicated:
         raise UsageError(
             f"the bundle {bundle.bundle_id} has no dedicated heads: leave out --heads, and the "
