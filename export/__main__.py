@@ -28,6 +28,7 @@ from export.publish import Part, read_parts
 from export.sources import open_source
 from vsr_edge.bundle.manifest import GROUNDING, REFINER
 from vsr_edge.bundle.model import Bundle
+from vsr_edge.bundle.stage import check_target
 from vsr_edge.cli.options import App
 from vsr_edge.config import load_settings
 from vsr_edge.errors import VsrEdgeError
@@ -145,10 +146,8 @@ def encoder(
     Example: vsr-edge export encoder openai/clip-vit-base-patch32 --out clip-b32 --photos ~/frames
     """
     with _errors_as_exit_codes():
-        if out.resolve() == Path(source).expanduser().resolve():
-            raise ExportError(f"--out {out} is the source: name another folder")
-        if out.exists() and not out.is_dir():
-            raise ExportError(f"--out {out} is a file: name a folder")
+        folder = Path(source).expanduser()
+        check_target(out, folder if folder.is_dir() else None)
         opened = open_source(source, revision=revision, work=work)
         numbers = opened.preprocessing
         wanted = replace(
@@ -234,6 +233,7 @@ def bundle(
     --queries val/queries.jsonl --out my-loop
     """
     with _errors_as_exit_codes():
+        check_target(out)
         asking = _asking(archive, queries)
         made, calibrated = assemble(base, read_parts(parts), asking, out, work, concepts=concepts)
         _say(made, calibration=calibrated.to_json())
@@ -279,6 +279,7 @@ def export_all(
     --queries val/queries.jsonl --out my-bundle
     """
     with _errors_as_exit_codes():
+        check_target(out, run)
         options = EncoderOptions(
             precision=precision,
             also=also or (),

@@ -86,6 +86,7 @@ class Archive:
         from vsr_edge.ingest.listen import listeners
         from vsr_edge.ingest.run import ingest
         from vsr_edge.ingest.scan import refuse_addresses
+        from vsr_edge.search.verifier import first_time
 
         named = [paths] if isinstance(paths, str | Path) else list(paths)
         refuse_addresses(named)
@@ -107,12 +108,14 @@ class Archive:
                 wanted=wanted,
                 on_progress=on_progress,
             )
-        if summary.indexed and not summary.interrupted and self.bundle.manifest.calibration is None:
-            # What the universal verifier needs of the encoders, once: no search should wait for it.
-            _ = self.bundle.universal.bank
         whole = not (include or exclude or wanted or summary.interrupted)
         tried = [Path(path) for path in named] if whole else []
         keep_failed(self.settings.archive, self.store, summary.failed, tried)
+        if summary.indexed and not summary.interrupted and first_time(self.bundle, SearchOptions()):
+            try:  # What the universal verifier needs once: no search should wait for it.
+                _ = self.bundle.universal.bank
+            except KeyboardInterrupt:  # what was done is told all the same
+                summary.interrupted = True
         return summary
 
     def reindex(

@@ -262,7 +262,7 @@ class BundleCost(Part):
     frame_ms: Annotated[float, rounded(3)] = Field(description="Encoding alone, in batches.")
     query_ms: Annotated[float, rounded(3)]
     turn_ms: Annotated[float, rounded(3)] | None = Field(
-        description="Of a turn that verifies and refines; null where there is no verifier."
+        description="Of a turn that verifies and refines; null where the bundle lacks heads for it."
     )
 
 

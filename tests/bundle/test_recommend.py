@@ -130,7 +130,7 @@ def test_an_installed_one_is_marked_by_its_name_or_by_what_it_was_made_of(
     assert found["named"].command is None
     assert found["other"].installed == "called-otherwise"
     assert found["missing"].installed is None
-    assert found["missing"].command == "vsr-edge bundle import missing --out missing"
+    assert found["missing"].command == "vsr-edge bundle import missing"
 
 
 def test_of_the_packaged_ones_all_that_can_be_imported_have_a_speed() -> None:

@@ -97,6 +97,22 @@ def test_the_plot_is_a_file(archive: Path, queries: Path, tmp_path: Path) -> Non
     assert (refused.code, "--queries" in refused.err) == (2, True)
 
 
+def test_where_no_plot_can_be_written_that_is_said_early_or_the_correction_is_kept(
+    archive: Path, queries: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    command = ("calibrate", "--archive", archive, "--sentences", "50", "--queries", queries)
+    for plot in (tmp_path / "nowhere" / "plot.svg", tmp_path):
+        refused = run(*command, "--plot", plot)
+        assert (refused.code, "--plot" in refused.err) == (2, True), refused
+        assert not (archive / "calibration.json").exists()
+    # There is a folder for it, but no file can be called so.
+    ended = run(*command, "--plot", tmp_path / f"{'a' * 300}.svg", "--json")
+    assert ended.document["stored"]
+    assert (archive / "calibration.json").exists()
+    assert (ended.code, "could not be written" in ended.err) == (1, True)
+
+
 def test_what_cannot_be_calibrated_says_why(
     archive: Path, tmp_path: Path, demo_clips: list[Path]
 ) -> None:

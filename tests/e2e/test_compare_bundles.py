@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import shutil
@@ -19,6 +20,9 @@ from tests.ingest.archives import content, footage, paths_in
 from tests.other_bundle import ENCODERS, other_bundle
 from vsr_edge.evaluation.benchmarks import write_queries
 from vsr_edge.evaluation.records import Query
+from vsr_edge.search.verifier import correction_name
+from vsr_edge.store.base import Texts
+from vsr_edge.types import Correction, Cue
 
 VIDEOS = 4
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -42,6 +46,11 @@ def work(tmp_path: Path, demo_archive: Path) -> Path:
     return tmp_path
 
 
+def beside(kept: Path, encoders: str = ENCODERS) -> Path:
+    """The archive that is made in a folder for such encoders."""
+    return kept / hashlib.sha256(encoders.encode()).hexdigest()[:16]
+
+
 def command(work: Path, other: Path, *more: Any) -> tuple[Any, ...]:
     at = ("--archive", work / "archive", "--queries", work / "queries.jsonl")
     return ("bundle", "compare", "lite", other, *at, *more)
@@ -62,7 +71,7 @@ def test_it_finds_what_two_evaluations_find_and_leaves_the_archive_alone(
     queries, saved = work / "queries.jsonl", [work / "a.jsonl", work / "b.jsonl"]
     for archive, bundle, file in (
         (work / "archive", "lite", saved[0]),
-        (work / "kept" / ENCODERS, other, saved[1]),
+        (beside(work / "kept"), other, saved[1]),
     ):
         succeed("eval", queries, "-a", archive, "-b", bundle, "--save", file)
     by_hand = succeed("eval", queries, "--compare", *saved, "--json").document
@@ -86,6 +95,42 @@ def test_what_it_made_is_gone_afterwards_unless_it_is_to_be_kept(work: Path, oth
     files = {path.name for path in (work / "archive").iterdir()}
     succeed(*command(work, other, "--one-shot"))
     assert {path.name for path in (work / "archive").iterdir()} == files
+
+
+@pytest.mark.parametrize("encoders", ["../..", "/", "a" * 300])
+def test_whatever_a_bundle_calls_its_encoders_it_stays_in_its_folder(
+    encoders: str, work: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = other_bundle(tmp_path_factory.mktemp("odd") / "bundle", encoders)
+    before, others = content(work / "archive"), {path.name for path in work.iterdir()}
+    succeed(*command(work, other, "--work", work / "kept", "--one-shot"))
+    assert content(work / "archive") == before
+    assert {path.name for path in work.iterdir()} == {*others, "kept"}
+    assert list((work / "kept").iterdir()) == [beside(work / "kept", encoders)]
+
+
+def test_what_one_side_knows_beside_its_vectors_counts_for_neither_or_is_said(
+    work: Path, other: Path
+) -> None:
+    plain = succeed(*command(work, other, "--work", work / "kept", "--json")).document
+    with vsr_edge.open_archive(work / "archive") as opened:
+        store, name = opened.encoded_store(), correction_name(opened.bundle, "dedicated")
+        wrong = next(one for one in opened.videos() if one.video.path.name == "bigbuckbunny.mp4")
+        spoken = Texts("said", (Cue(0.0, 3.0, "a bicycle leaning against a wall"),))
+        with store.writer() as writer:
+            writer.set_texts(wrong.video_id, "sidecar", spoken)
+            # As it was, so that only what is said of it can change.
+            writer.correct(name, Correction(1.0, 0.0, "2026-11-26T12:00:00+00:00", 200, 0))
+        found_in = opened.search("a bicycle leaning against a wall").moments
+        assert any(moment.source != "seen" for moment in found_in)
+    found = succeed(*command(work, other, "--work", work / "kept", "--json"))
+    for part in ("a", "b", "difference"):
+        assert found.document[part] == plain[part]
+    more = set(found.document["notices"]) - set(plain["notices"])
+    assert len(more) == 2
+    for said in ("pictures alone were asked", "probabilities of lite are corrected"):
+        assert any(one.startswith(said) for one in more)
+        assert said in found.err
 
 
 def test_one_bundle_is_not_compared_with_itself(work: Path, tmp_path: Path) -> None:
@@ -130,7 +175,7 @@ def test_a_video_that_is_gone_makes_it_unfair_and_is_named(generated: Path, othe
     succeed("prune", "--archive", generated / "archive", "--yes")
     kept = succeed(*command(generated, other, "--work", generated / "kept"))
     assert "no query is about what is absent" in kept.err
-    sampled = vsr_edge.open_archive(generated / "kept" / ENCODERS, bundle=str(other))
+    sampled = vsr_edge.open_archive(beside(generated / "kept"), bundle=str(other))
     with sampled:
         assert {one.sampling.fps for one in sampled.videos()} == {5.0}
         assert len(sampled.videos()) == VIDEOS - 1
@@ -142,7 +187,7 @@ def test_an_interruption_loses_nothing(generated: Path, other: Path) -> None:
     for attempt in itertools.count():
         kept = generated / f"kept-{attempt}"
         with running(*command(generated, other, "--work", kept, "--json")) as process:
-            if not stopped_midway(process, partial(stored, kept / ENCODERS), VIDEOS):
+            if not stopped_midway(process, partial(stored, beside(kept)), VIDEOS):
                 continue
             process.send_signal(signal.SIGCONT)
             process.send_signal(signal.SIGTERM)
@@ -151,8 +196,8 @@ def test_an_interruption_loses_nothing(generated: Path, other: Path) -> None:
     assert ended.code == 130, ended
     assert "the same command goes on from here" in ended.err
     assert ended.document["kind"] == "KeyboardInterrupt"
-    done = len(paths_in(kept / ENCODERS))
+    done = len(paths_in(beside(kept)))
     assert 0 < done < VIDEOS
     again = succeed(*command(generated, other, "--work", kept, "--json"))
     assert f"{VIDEOS - done} of {VIDEOS} videos are to be encoded" in again.err
-    assert len(paths_in(kept / ENCODERS)) == VIDEOS
+    assert len(paths_in(beside(kept))) == VIDEOS

@@ -145,3 +145,21 @@ def test_wide_pictures_can_be_seen_whole(tmp_path: Path) -> None:
         assert bundle.manifest.preprocessing.fit == "stretch"
         one, other = bundle.encode_images([wide, edge])
     assert one @ other < 0.999
+
+
+def test_a_checkpoint_or_something_else_is_not_overwritten_by_its_bundle(tmp_path: Path) -> None:
+    checkpoint = save_random_model("clip", tmp_path / "checkpoints" / "clip")
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "manifest.json").write_text("{}")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for out, said in (
+        (checkpoint, "files that it is made of"),
+        (checkpoint.parent, "files that it is made of"),
+        (tmp_path / "app", "is no bundle's"),
+        (tmp_path / "app" / "manifest.json", "is a file"),
+    ):
+        command = [sys.executable, "-m", "export", "encoder", str(checkpoint), "--out", str(out)]
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+        assert (done.returncode, said in done.stderr) == (1, True), done.stderr
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert after == before

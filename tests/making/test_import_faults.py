@@ -149,6 +149,99 @@ def test_what_is_missing_or_wrong_is_named(
     assert not list(tmp_path.glob(".*"))
 
 
+def with_text(**fields: Any) -> Any:
+    def change(folder: Path) -> None:
+        document = json.loads((folder / "config.json").read_text())
+        document["text_config"] |= fields
+        (folder / "config.json").write_text(json.dumps(document))
+
+    return change
+
+
+def prepared(**fields: Any) -> Any:
+    return rewritten("preprocessor_config.json", **fields)
+
+
+def with_token(**fields: Any) -> Any:
+    def change(folder: Path) -> None:
+        (folder / "tokenizer_config.json").write_text(json.dumps(fields))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        prepared(size={"shortest_edge": None}),
+        prepared(size={"shortest_edge": "x"}),
+        prepared(size="x"),
+        prepared(size={"height": [], "width": []}),
+        prepared(resample=[3]),
+        prepared(image_mean=["a", 0, 0]),
+        prepared(rescale_factor=0),
+        prepared(rescale_factor=None),
+        with_text(max_position_embeddings="x"),
+        with_token(pad_token=["a"]),
+        with_token(model_max_length="x"),
+    ],
+)
+def test_a_configuration_that_cannot_be_ends_in_a_sentence(
+    change: Any, shelf: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(published_as("clip", shelf), tmp_path / "clip")
+    change(folder)
+    with pytest.raises(NoDualEncoder, match="the configuration of clip says what cannot be"):
+        imported(folder, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_padding_that_cannot_be_ends_in_a_sentence(shelf: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(published_as("clip", shelf), tmp_path / "clip")
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        (folder / name).write_text("{}")
+    with_text(pad_token_id="x")(folder)
+    with pytest.raises(NoDualEncoder, match="the configuration of clip says what cannot be"):
+        imported(folder, tmp_path / "bundle")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("out", ["work/clip", "work", "work/clip/../../work", "work/link"])
+def test_a_source_is_not_overwritten_by_what_is_made_of_it(
+    out: str, shelf: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(published_as("clip", shelf), tmp_path / "work" / "clip")
+    if out.endswith("link"):
+        (tmp_path / out).symlink_to(folder, target_is_directory=True)
+    before = contents(tmp_path / "work")
+    with pytest.raises(UsageError, match="files that it is made of"):
+        imported(folder, tmp_path / out)
+    assert contents(tmp_path / "work") == before
+
+
+@pytest.mark.parametrize("manifest", ['{"name": "an app"}', "[]", "no JSON", '{"format": ["x"]}'])
+def test_a_manifest_that_is_no_bundles_is_left_where_it_is(
+    manifest: str, shelf: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "manifest.json").write_text(manifest)
+    before = contents(tmp_path / "app")
+    with pytest.raises(UsageError, match=r"app.manifest\.json is no bundle's"):
+        imported(published_as("clip", shelf), tmp_path / "app")
+    assert contents(tmp_path / "app") == before
+
+
+def test_a_bundle_is_replaced_by_another_one_inside_its_source_or_elsewhere(
+    shelf: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(published_as("clip", shelf), tmp_path / "clip")
+    for _ in range(2):
+        imported(folder, folder / "bundle")
+        verify_bundle(folder / "bundle")
+
+
 def test_a_precision_that_is_not_published_is_said(shelf: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no graphs in uint8; there are: fp32"):
         imported(published_as("clip", shelf), tmp_path / "bundle", precision="uint8")

@@ -4,6 +4,7 @@ bundle's encoders, and for those that know none, with a bundle that has no heads
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.headless_bundle import headless_bundle
+from tests.headless_bundle import headless_bundle, regionless_bundle
 from tests.search.test_loop import bundle_with
 from vsr_edge import Archive, open_archive
 from vsr_edge.bundle.manifest import BANK
@@ -19,7 +20,9 @@ from vsr_edge.bundle.model import load_bundle
 from vsr_edge.bundle.universal_head import sentences
 from vsr_edge.config import cache_folder
 from vsr_edge.errors import BundleDamaged, UsageError
+from vsr_edge.evaluation.calibrate import ask_sentences
 from vsr_edge.hits.receipt import with_receipt
+from vsr_edge.ingest.failures import failed_files
 from vsr_edge.query import Query, SearchOptions
 from vsr_edge.search.verifier import correction_name
 from vsr_edge.types import Correction, Heads
@@ -164,6 +167,26 @@ def test_an_archive_without_regions_is_unverified(
     assert "no region vectors" in found.turns[0].then
 
 
+def test_where_the_image_graph_gives_no_regions_that_is_said_and_nothing_is_made_for_a_verifier(
+    tmp_path: Path, demo_clips: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnx")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
+    bundle = str(regionless_bundle(tmp_path / "bundle"))
+    with open_archive(tmp_path / "archive", bundle=bundle) as archive:
+        assert archive.index(demo_clips[:1]).indexed == 1
+        assert not list(tmp_path.glob("cache/**/*.npy"))
+        found = archive.search(QUERY)
+        assert found.verdict.decision == "unverified"
+        with pytest.raises(UsageError, match="gives no regions") as refused:
+            archive.search(QUERY, without=["a dog"])
+        with pytest.raises(UsageError, match="gives no regions") as told:
+            ask_sentences(archive.search, [QUERY], lambda *_: None)
+    said = (str(found.turns[0].then), str(refused.value), str(told.value))
+    assert all("gives no regions" in one and "--regions" not in one for one in said)
+
+
 def test_what_the_archive_says_of_probabilities_is_counted(opened: Opened) -> None:
     archive = opened()
     before = archive.search(QUERY, max_turns=1).moments[0].match_probability or 0
@@ -236,3 +259,26 @@ def test_a_bundle_may_bring_the_vectors_of_the_sentences(tmp_path: Path) -> None
     np.save(tmp_path / "bank.npy", vectors[:, 1:])
     with type(plain)(manifest) as loaded, pytest.raises(BundleDamaged, match="bank"):
         _ = loaded.universal.bank
+
+
+def test_ctrl_c_while_the_sentences_are_encoded_keeps_what_the_run_has_to_tell(
+    tmp_path: Path, demo_clips: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    shutil.copy(demo_clips[0], videos)
+    (videos / "broken.mp4").write_bytes(b"no video")
+
+    def pressed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    bundle = str(headless_bundle(tmp_path / "bundle"))
+    with open_archive(tmp_path / "archive", bundle=bundle) as archive:
+        with monkeypatch.context() as patch:
+            patch.setattr(type(archive.bundle), "encode_text", pressed)
+            summary = archive.index(videos)
+        assert (summary.indexed, len(summary.failed), summary.interrupted) == (1, 1, True)
+        (failed,) = failed_files(archive.settings.archive, archive.store)
+        assert failed.path.name == "broken.mp4"

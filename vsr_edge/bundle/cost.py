@@ -39,7 +39,8 @@ class Cost:
     the text graph, one sentence. ``frame_ms``: of one frame, encoded with its regions, in batches
     that suit the provider; decoding is not in it. ``query_ms``: of one sentence.
     ``turn_ms``: of a turn of the loop that is not sure: the query encoded, candidates verified, the
-    query refined; without what retrieving takes in an archive. None where there is no verifier.
+    query refined; without what retrieving takes in an archive. None where the bundle has no
+    verifier of its own: what the universal one takes depends on the archive too.
     """
 
     bundle_name: str

@@ -57,7 +57,7 @@ class KnownEncoder:
 
     def import_command(self) -> str:
         """How to make a bundle of it."""
-        return f"vsr-edge bundle import {self.name} --out {self.name}"
+        return f"vsr-edge bundle import {self.name}"
 
 
 def read_encoders(file: Path | None = None) -> dict[str, KnownEncoder]:

@@ -232,7 +232,7 @@ class Manifest(_Part):
 
     ``folder`` is where it was read, and where the files are that it names.
     ``encoders_id`` names what the stored vectors depend on: bundles that differ in their heads
-    alone can search the same archive. ``calibration`` is None where nothing can be verified.
+    alone can search the same archive. ``calibration`` is None where no heads of its own verify.
     """
 
     folder: Path

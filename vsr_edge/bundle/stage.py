@@ -13,8 +13,37 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vsr_edge.bundle.manifest import MANIFEST_FILE, SEAL, digest_of
-from vsr_edge.errors import BundleExists
+from vsr_edge.bundle.manifest import FORMAT, MANIFEST_FILE, SEAL, digest_of
+from vsr_edge.errors import BundleExists, UsageError
+
+
+def check_target(out: Path, source: Path | None = None) -> None:
+    """May the files of a bundle that is made of a ``source`` folder lie in ``out``, in place of
+    those of the same names?
+
+    Raises:
+        UsageError: it is the source, or holds it; it is a file, or something else that has a
+            manifest.json lies there.
+    """
+    if source is not None and out.resolve() in (source.resolve(), *source.resolve().parents):
+        raise UsageError(
+            f"the bundle would take the place of files that it is made of: {source} is, or lies "
+            f"in, {out}; name another folder with --out"
+        )
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file: name a folder with --out")
+    path = out / MANIFEST_FILE
+    if not path.exists():
+        return
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise UsageError(
+            f"{path} is no bundle's, and a bundle would take its place: name another folder with "
+            "--out"
+        )
 
 
 @contextmanager

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from vsr_edge.cli.console import answer, counting_progress, opened_archive, say
+import typer
+
+from vsr_edge.cli.console import EXIT_ERROR, answer, counting_progress, opened_archive, say
 from vsr_edge.cli.options import ArchiveOption, JsonOption, ModelOptions, option
 from vsr_edge.cli.search_commands import say_first_time
 from vsr_edge.cli.tables import Column, Table, print_tables
@@ -66,6 +69,8 @@ def calibrate(
 
     if plot is not None and queries is None:
         raise UsageError("a plot of what is right needs answers that are known: add --queries FILE")
+    if plot is not None:
+        _check_plot(plot)
     with opened_archive(archive, **asdict(models)) as opened:
         changes: Any = {"heads": heads, "text": False}
         # Words that are said or written need no probability.
@@ -79,8 +84,8 @@ def calibrate(
                 with store.writer() as writer:
                     writer.correct(name, None)
             say(f"{chosen} heads say again what they say everywhere")
-        report = {} if reset else _report(opened, options, sentences, queries, name, plot)
-        correction = report.pop("found", None)
+        report = {} if reset else _report(opened, options, sentences, queries, name)
+        correction, told = report.pop("found", None), report.pop("told", None)
         if correction is not None and not dry_run:
             with store.writer() as writer:
                 writer.correct(name, correction)
@@ -99,6 +104,8 @@ def calibrate(
     )
     if not reset:
         say(_conclusion(document, dry_run))
+    if plot is not None and told is not None:
+        _draw(plot, told)
 
 
 def _report(
@@ -107,19 +114,16 @@ def _report(
     count: int,
     queries: Path | None,
     name: str,
-    plot: Path | None,
 ) -> dict[str, Any]:
-    """What was asked, what came of it, and the correction ``found``, if any."""
+    """What was asked, what came of it, and, if any, the correction ``found`` and what the queries'
+    answers ``told``: before, by the sentences, after, and whether they are right.
+    """
     from vsr_edge.bundle.universal_head import sentences
     from vsr_edge.evaluation import calibrate as of
     from vsr_edge.evaluation.benchmarks import read_queries
     from vsr_edge.search.verifier import calibration_of, verifier_of
     from vsr_edge.types import Correction
 
-    if plot is not None:
-        from vsr_edge.evaluation.report.page import check_extra
-
-        check_extra()
     known = [] if queries is None else read_queries(queries, "jsonl")
     if queries is not None and len(known) < of.FEWEST_QUERIES:
         raise UsageError(
@@ -154,16 +158,34 @@ def _report(
         "null": {"median": round(middle, 4), "spread": round(spread, 4)},
         "said": _said(plain, line, threshold),
         "queries": None if told is None else _reliability(*told),
+        "told": told,
     }
-    if plot is not None and told is not None:
-        from vsr_edge.evaluation.report.plots import reliability_plot
-
-        plot.write_text(reliability_plot({"before": told[0], "after": told[2]}, told[3]), "utf-8")
     if line is not None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         numbers = round(line.slope, 5), round(line.bias, 5)
         report["found"] = Correction(*numbers, now, len(plain), 0 if told is None else len(told[0]))
     return report
+
+
+def _check_plot(plot: Path) -> None:
+    """Before minutes are spent: can it be drawn, and is there a place for it?"""
+    from vsr_edge.evaluation.report.page import check_extra
+
+    check_extra()
+    # As pathlib does it, but it never raises.
+    if os.path.isdir(plot) or not os.path.isdir(plot.parent):  # noqa: PTH112
+        raise UsageError(f"--plot {plot} is no file in a folder that is there: name another")
+
+
+def _draw(plot: Path, told: tuple[Floats, Floats, Floats, NDArray[np.bool_]]) -> None:
+    from vsr_edge.evaluation.report.plots import reliability_plot
+
+    before, _, after, right = told
+    try:
+        plot.write_text(reliability_plot({"before": before, "after": after}, right), "utf-8")
+    except OSError as error:
+        say(f"the plot could not be written: {error}; all else is done")
+        raise typer.Exit(EXIT_ERROR) from error
 
 
 def _known_answers(

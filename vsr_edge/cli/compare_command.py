@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
@@ -93,13 +94,16 @@ def bundle_compare(
             beside.enter_context(_encoded(opened, name, cost, videos, place))
             for name, cost in zip((first, second), costs, strict=True)
         ]
-        options = SearchOptions().changed(top_k=100, **asdict(loop))
+        # Words know no encoder, and may be on one side alone.
+        options = SearchOptions().changed(top_k=100, text=False, **asdict(loop))
+        unequal = _unequal(opened, archives, (first, second), options)
         runs = [
             _asked(one, name, asked, videos, options)
             for one, name in zip(archives, (first, second), strict=True)
         ]
         compared = compare(runs[0].predictions, runs[1].predictions, runs[0].queries)
         document = _document(queries, settings.archive, costs, runs, compared)
+        document["notices"] += unequal
         answer(
             json_output,
             lambda of: of.BundleCompareDocument.model_validate(document),
@@ -126,7 +130,9 @@ def _encoded(
     if encoders == opened.store.bundle_id:
         return own
     own.close()
-    settings = replace(settings, archive=place / encoders, include_system=True)
+    # A manifest may call its encoders anything, which no folder need bear.
+    folder = place / hashlib.sha256(encoders.encode()).hexdigest()[:16]
+    settings = replace(settings, archive=folder, include_system=True)
     there: set[Path] = set()
     if settings.archive.exists():
         with Archive(settings) as before:
@@ -161,6 +167,25 @@ def _encoded(
                     "the same footage: mount their drive, or forget them (`vsr-edge prune`)"
                 )
     return Archive(settings)
+
+
+def _unequal(
+    opened: Archive, archives: Sequence[Archive], names: Sequence[str], options: SearchOptions
+) -> list[str]:
+    """What is known of this archive and does not count, or on one side alone, in sentences."""
+    from vsr_edge.search.verifier import correction_name, heads_of
+
+    said = []
+    if opened.store.has_texts():
+        said.append("pictures alone were asked: the archive's words know no encoder")
+    for one, name in zip(archives, names, strict=True):
+        heads = heads_of(one.bundle, options)
+        if heads and one.encoded_store().correction(correction_name(one.bundle, heads)):
+            said.append(
+                f"probabilities of {name} are corrected for this archive, which may not be so of "
+                "the other: to compare them as they are, first `vsr-edge calibrate --reset`"
+            )
+    return said
 
 
 def _duration(seconds: float) -> str:

@@ -87,13 +87,12 @@ def ask_sentences(
     found = []
     for number, sentence in enumerate(sentences):
         on_progress(number, len(sentences))
-        best = search(sentence).moments[:1]
+        found_here = search(sentence)
+        best = found_here.moments[:1]
         likely = best[0].match_probability if best else None
         if likely is None:
-            raise UsageError(
-                "nothing is verified in this archive, so no probability is told: index footage, "
-                "with --regions"
-            )
+            why = found_here.turns[0].then if found_here.turns else "nothing was found"
+            raise UsageError(f"no probability is told in this archive, so none is put right: {why}")
         found.append(likely)
     on_progress(len(sentences), len(sentences))
     return np.array(found)

@@ -8,7 +8,8 @@ and outputs of the runtime's contract (:mod:`vsr_edge.making.text_graph`,
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from vsr_edge.bundle.manifest import (
     TOKENIZER,
 )
 from vsr_edge.bundle.model import Bundle
+from vsr_edge.bundle.stage import check_target
 from vsr_edge.errors import NoDualEncoder, ParityError, UsageError
 from vsr_edge.making.gate import MIN_MEAN_COSINE, Feeds, Graph, pass_gate
 from vsr_edge.making.image_graph import GRID, PIXELS
@@ -99,8 +101,10 @@ def import_bundle(
         NoDualEncoder: it lacks something, or its graphs cannot be used; says why.
         ParityError: what would be written differs from what is published, or less precision from
             fp32.
-        UsageError: a precision that is not published.
+        UsageError: a precision that is not published, or what lies at ``out`` is not to be
+            replaced.
     """
+    check_target(out, published.files.folder)
     wanted = _precisions(published, options.precision)
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
@@ -125,6 +129,18 @@ def _precisions(published: Published, asked: str) -> list[str]:
             f"{published.files.origin} has no graphs in {asked}; there are: {', '.join(found)}"
         )
     return [asked]
+
+
+@contextmanager
+def _said(published: Published) -> Iterator[None]:
+    """Whatever others wrote into their configurations, it ends in a sentence."""
+    try:
+        yield
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        raise NoDualEncoder(
+            f"the configuration of {published.files.origin} says what cannot be: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 class _Maker:
@@ -217,7 +233,8 @@ class _Maker:
                 fixed = (dims[-1].dim_value or None) if len(dims) == 4 else None
         del image
         fixed = fixed or published.side_config("vision").get("image_size")
-        preprocessing, self.side = preprocessing_of(published, fixed)
+        with _said(published):
+            preprocessing, self.side = preprocessing_of(published, fixed)
         if self.options.fit is not None:
             preprocessing = Preprocessing(
                 preprocessing.mean,
@@ -228,7 +245,8 @@ class _Maker:
         self.preprocessing = preprocessing
         path = published.graph(precision, TEXT_ENCODER)
         graph = PublishedGraph(path, self.work, self.side, _OTHER_SIDE)
-        self.reading = read_text(published, graph, self.work / "tokenizer.json")
+        with _said(published):
+            self.reading = read_text(published, graph, self.work / "tokenizer.json")
 
     # The sides --------------------------------------------------------------------------------
 

@@ -51,6 +51,8 @@ class Files(Protocol):
 
     origin: str
     revision: str | None
+    # Somebody's own, which is not to be written to.
+    folder: Path | None
 
     @property
     def names(self) -> frozenset[str]:
@@ -67,6 +69,7 @@ class FolderFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.folder: Path | None = folder
         # A folder's path says more of its owner than of the model.
         self.origin = folder.resolve().name
 
@@ -81,6 +84,8 @@ class FolderFiles:
 
 class HubFiles:
     """Files of a repository on the hub at one commit, downloaded when they are wanted."""
+
+    folder: Path | None = None
 
     def __init__(self, hub: HubSource, folder: Path) -> None:
         self._hub, self._folder = hub, folder

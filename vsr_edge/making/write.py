@@ -22,7 +22,7 @@ from vsr_edge.bundle.manifest import (
     read_manifest,
 )
 from vsr_edge.bundle.model import Bundle
-from vsr_edge.bundle.stage import publish, staging, write_manifest
+from vsr_edge.bundle.stage import check_target, publish, staging, write_manifest
 from vsr_edge.making.gate import Graph
 
 GOLDEN_TEXTS = (
@@ -49,7 +49,11 @@ def write_bundle(
         fields: of the manifest: name, licence, dims, preprocessing, text, parity, provenance, and
             the calibration if there is one.
         encoders_id: of the bundle that the encoders come from, if they come from one.
+
+    Raises:
+        UsageError: something else lies there (:func:`vsr_edge.bundle.stage.check_target`).
     """
+    check_target(out)
     name = fields["name"]
     # The same graphs give other vectors to pictures and sentences that are prepared otherwise.
     prepared = json.dumps([fields["preprocessing"], fields["text"]], sort_keys=True)

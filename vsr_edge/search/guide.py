@@ -18,6 +18,8 @@ from vsr_edge.types import Vectors
 # the way the query goes: chosen on val photos as six encoders see them.
 RIDGE, SHARE = 3.0, 0.8
 TINY = float(np.finfo(np.float32).tiny)
+# Of what is divided by it, the squares are still floats.
+LEAST_NOISE = 1e-12
 
 
 def guide(space: Space, query: Vectors) -> Vectors:
@@ -32,7 +34,7 @@ def guide(space: Space, query: Vectors) -> Vectors:
 def _average(covariance: Vectors) -> Vectors:
     """White noise as strong as that."""
     size = len(covariance)
-    strength = max(float(np.trace(covariance)) / size, TINY)
+    strength = max(float(np.trace(covariance)) / size, LEAST_NOISE)
     return np.asarray(strength * np.eye(size), np.float32)
 
 

@@ -17,6 +17,7 @@ from vsr_edge.answer import Refinement, Turn
 from vsr_edge.search.candidates import Asked
 from vsr_edge.search.explain import refinement
 from vsr_edge.search.spans import Window
+from vsr_edge.search.verifier import without_regions
 from vsr_edge.store.base import Store
 from vsr_edge.types import Vectors
 
@@ -90,4 +91,4 @@ def _why_unverified(asked: Asked, found: Sequence[Window]) -> str:
         return "unverified: only what is said in words is verified"
     if not found:
         return "nothing was found"
-    return "unverified: the archive holds no region vectors; index it with --regions"
+    return f"unverified: {without_regions(asked.bundle)}"

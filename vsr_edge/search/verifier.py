@@ -136,12 +136,20 @@ def first_time(bundle: Bundle, options: SearchOptions) -> str | None:
     """What a search with a bundle has to do once before it answers, in words; None where nothing is
     left to do.
     """
-    if options.text or heads_of(bundle, options) != "universal" or not bundle.universal.waits:
+    universal = heads_of(bundle, options) == "universal" and bundle.manifest.has("regions")
+    if options.text or not universal or not bundle.universal.waits:
         return None
     return (
         f"{bundle.bundle_id} has no verifier of its own: for the universal one, sentences are "
         "encoded with it, once"
     )
+
+
+def without_regions(bundle: Bundle) -> str:
+    """Why nothing is judged where an archive holds no regions, and what helps, if anything does."""
+    if bundle.manifest.has("regions"):
+        return "the archive holds no region vectors; index it with --regions"
+    return f"the image graph of {bundle.bundle_id} gives no regions, by which it would be judged"
 
 
 def verifier_of(store: Store, bundle: Bundle, options: SearchOptions) -> Verifier | None:

@@ -12,6 +12,7 @@ from vsr_edge.bundle.manifest import REACH
 from vsr_edge.errors import UsageError
 from vsr_edge.search.candidates import FRAMES_PER_CANDIDATE, Asked
 from vsr_edge.search.scored import ScoredVideo, scored
+from vsr_edge.search.verifier import without_regions
 
 # So many seconds before and after a span belong to it, and at most so many places are verified.
 NEAR, MOST_LOOKED_AT = 2.0, 16
@@ -54,8 +55,7 @@ class Excluded:
         shown = [replace(one, frames=f) for one, f in zip(windows, read, strict=True)]
         if any(one.frames.regions is None for one in shown):
             raise UsageError(
-                "what must not be seen cannot be verified: the archive holds no region vectors; "
-                "index it with --regions"
+                f"what must not be seen cannot be verified: {without_regions(asked.bundle)}"
             )
         # Only these frames are searched for it.
         judged = asked.verify(asked.verifier, shown, int(within.sum()))
