@@ -62,6 +62,7 @@ def test_doctor_finds_a_sound_archive_sound(demo_archive: Path) -> None:
         "bundle",
         "bundle_name",
         "bundle_id",
+        "golden",
         "archive",
         "archive_state",
         "missing",

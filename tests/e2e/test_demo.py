@@ -99,6 +99,7 @@ def test_the_bundle_shows_its_manifest() -> None:
     assert shown.pop("schema") == "vsr-edge/bundle-show/1"
     assert shown.pop("folder") == str(find_bundle(name))
     assert shown.pop("bundle_name") == name
+    assert shown.pop("measured") == []
     manifest.pop("golden")
     assert shown == manifest
     table = succeed("bundle", "show", name).out

@@ -82,6 +82,7 @@ def test_a_search_answers_with_the_documented_keys(found: Ended, demo_clips: lis
         "timing_ms",
         "bundle",
         "bundle_name",
+        "verified_by",
         "notices",
         "id",
         "read_as",

@@ -106,7 +106,7 @@ def test_it_gives_each_shell_its_completion(shell: str) -> None:
 
 
 def test_it_completes_commands_and_options() -> None:
-    for typed, whole in (("vsr-edge se", "search"), ("vsr-edge search --to", "--top-k")):
+    for typed, whole in (("vsr-edge sea", "search"), ("vsr-edge search --to", "--top-k")):
         words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
         ended = succeed(environment={"_VSR_EDGE_COMPLETE": "complete_bash", **words})
         assert ended.out.split() == [whole]

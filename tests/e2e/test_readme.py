@@ -56,12 +56,13 @@ COMMANDS = (
             "tag",
             "eval",
             "reindex",
+            "calibrate",
             "prune",
             "remove",
             "serve",
         )
     ),
-    *(["vsr_edge", "bundle", name] for name in ("import", "pack", "pull", "show")),
+    *(["vsr_edge", "bundle", name] for name in ("import", "pack", "pull", "show", "compare", "recommend")),
     *(["vsr_edge", "export", name] for name in ("encoder", "all")),
     ["models.train_encoder"],
 )

@@ -75,7 +75,7 @@ def test_kl_is_the_k3_estimate_and_pulls_back(new: float, reference: float) -> N
     found = grpo_loss(logp, logp.detach(), other, zero, kl_weight=1.0)
     difference = reference - new
     assert found.kl.item() == pytest.approx(math.exp(difference) - difference - 1)
-    assert found.kl.item() >= 0
+    assert found.kl.item() >= -1e-12
     found.loss.backward()
     assert logp.grad is not None
     # The estimate's gradient in new is 1 − exp(reference − new): towards the reference.
