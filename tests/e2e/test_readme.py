@@ -62,7 +62,10 @@ COMMANDS = (
             "serve",
         )
     ),
-    *(["vsr_edge", "bundle", name] for name in ("import", "pack", "pull", "show", "compare", "recommend")),
+    *(
+        ["vsr_edge", "bundle", name]
+        for name in ("import", "pack", "pull", "show", "compare", "recommend")
+    ),
     *(["vsr_edge", "export", name] for name in ("encoder", "all")),
     ["models.train_encoder"],
 )

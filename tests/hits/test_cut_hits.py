@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+import av
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,6 +91,8 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("copy", [False, True])
 def test_what_was_lost_amid_a_cut_is_heard_at_its_next_picture(copy: bool, tmp_path: Path) -> None:
+    if copy and int(av.__version__.split(".")[0]) < 15:
+        pytest.skip("PyAV 14 copies no stream of H.264 that can be decoded")
     path = write_video(tmp_path / "a.mkv", constant_rate(50), keyframe_interval=10)
     hits = [Hit(n, path, 1.0, 3.0, "x") for n in (1, 2)]
     targets = [tmp_path / "out" / f"{n}.mkv" for n in (1, 2)]

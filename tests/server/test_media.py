@@ -113,6 +113,8 @@ def test_what_browsers_play_is_sent_as_it_is_and_in_parts(site: Site, footage: P
 def test_what_they_do_not_play_is_made_playable_on_the_way(
     site: Site, name: str, start: float, copied: str, first: int
 ) -> None:
+    if copied == "yes" and int(av.__version__.split(".")[0]) < 15:
+        pytest.skip("PyAV 14 copies no stream of H.264 that can be decoded")
     answer = site.get(f"/v1/videos/{ids(site)[name]}/stream?from={start}")
     assert answer.status == 200, answer.body
     assert answer.header("X-Video-Copied") == copied

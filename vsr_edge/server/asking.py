@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
@@ -177,7 +178,8 @@ class Search:
             return cls(await read_body(request, SearchRequest), None)
         try:
             form = await request.form(max_files=1, max_fields=1)
-        except (MultiPartException, HTTPException) as error:
+        # The last is what earlier releases of starlette let through.
+        except (MultiPartException, HTTPException, FormParserError) as error:
             if isinstance(error, Refused):
                 raise
             raise Refused(400, "BadRequest", "the form cannot be read: send it anew") from error
