@@ -33,9 +33,11 @@ ROOMS = (
     {"ingest", "search"},
     {"evaluation"},
     {"archive"},
+    {"backup"},
     {"hits"},
     {"watch"},
     {"document_parts"},
+    {"document_backups"},
     {"document_bundles"},
     {"document_hits"},
     {"document_receipts"},
@@ -72,8 +74,8 @@ ONLY_IN = {
     "tokenizers": {"runtime", "bundle"},
     "watchfiles": {"watch"},
     "pydantic": {
-        *("bundle", "document_parts", "document_bundles", "document_hits", "document_receipts"),
-        *("document_served", "documents", "server"),
+        *("bundle", "document_parts", "document_backups", "document_bundles", "document_hits"),
+        *("document_receipts", "document_served", "documents", "server"),
     },
 }
 NEVER = {"torch", "transformers", "optimum", "models", "export", "tests"}

@@ -19,6 +19,7 @@
     │       └── HubNotFound      no such repository or revision, or no bundle in it
     ├── ProviderError            the execution provider asked for is not available
     ├── ReceiptError             a receipt that cannot be read, or was altered
+    ├── BackupError              a backup that is damaged, or none
     └── ArchiveError             about the archive's folder
         ├── ArchiveNotFound      nothing was indexed there yet
         ├── ArchiveLocked        another process is writing
@@ -45,6 +46,10 @@ class UsageError(VsrEdgeError):
 
 class ReceiptError(VsrEdgeError):
     """A receipt that cannot be read, or was altered."""
+
+
+class BackupError(VsrEdgeError):
+    """A backup that is damaged, or none."""
 
 
 class MediaError(VsrEdgeError):

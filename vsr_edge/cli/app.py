@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from vsr_edge.cli import search_commands
+from vsr_edge.cli.backup_command import backup, restore
 from vsr_edge.cli.bundle_commands import bundle_app
 from vsr_edge.cli.calibrate_command import calibrate
 from vsr_edge.cli.console import run
@@ -77,6 +78,8 @@ for command in (
     search_commands.stats,
     remove,
     prune,
+    backup,
+    restore,
     demo,
     doctor,
 ):
