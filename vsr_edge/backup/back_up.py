@@ -24,7 +24,7 @@ from vsr_edge.backup.contents import (
     write_manifest,
 )
 from vsr_edge.backup.copying import BackedUp, Step, copied, hashed, on_disk, sync_folder
-from vsr_edge.errors import UsageError
+from vsr_edge.errors import ArchiveError, UsageError
 from vsr_edge.store.lock import LOCK_FILE, WriterLock
 
 _STAGING, _SUFFIX = ".backup-", ".partial"
@@ -48,7 +48,7 @@ def back_up(archive: Path, out: Path, on_progress: Progress | None = None) -> Ba
 
     begun = datetime.now(UTC)
     target = _target(out, archive, begun)
-    with _staging(target.parent) as folder, on_disk(target.parent):
+    with on_disk(target.parent), _staging(target.parent) as folder:
         total = _expected_bytes(archive)
         written = 0
 
@@ -73,7 +73,6 @@ def back_up(archive: Path, out: Path, on_progress: Progress | None = None) -> Ba
         write_manifest(folder, about)
         if on_progress is not None:
             on_progress(total, total)
-        (folder / LOCK_FILE).unlink()
         try:
             folder.rename(target)
         except OSError as error:
@@ -110,21 +109,26 @@ def _target(out: Path, archive: Path, begun: datetime) -> Path:
 
 @contextmanager
 def _staging(parent: Path) -> Iterator[Path]:
-    """A new folder beside the place of a backup; what kills have left of others is removed."""
-    with on_disk(parent):
-        parent.mkdir(parents=True, exist_ok=True)
-        for left in parent.glob(f"{_STAGING}*{_SUFFIX}"):
-            if (left / LOCK_FILE).exists():
-                lock = WriterLock(left)
-                if lock.try_acquire():
-                    with lock:
-                        shutil.rmtree(left, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix=_STAGING, suffix=_SUFFIX, dir=parent))
+    """A new folder on the disk of a backup's place; what kills have left of others is removed.
+
+    The folder around it has the lock that tells the others that it is in use.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.glob(f"{_STAGING}*{_SUFFIX}"):
+        with suppress(OSError, ArchiveError):
+            if not (left / LOCK_FILE).exists():  # then it is empty, or it is let alone
+                left.rmdir()
+            elif (lock := WriterLock(left)).try_acquire():
+                with lock:
+                    shutil.rmtree(left, ignore_errors=True)
+    around = Path(tempfile.mkdtemp(prefix=_STAGING, suffix=_SUFFIX, dir=parent))
     try:
-        with WriterLock(folder):  # tells the next one that it is in use
+        with WriterLock(around):
+            folder = around / "new"
+            folder.mkdir(mode=0o700)
             yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(around, ignore_errors=True)
 
 
 def _expected_bytes(archive: Path) -> int:

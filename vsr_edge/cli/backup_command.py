@@ -100,8 +100,8 @@ def restore(
         say(notice)
     if missing:
         say(
-            f"{missing} of {found.videos} videos do not lie where they did: `vsr-edge index FOLDER` "
-            "of where they lie now finds them again by their content"
+            f"{missing} of {found.videos} videos do not lie where they did: `vsr-edge index FOLDER`"
+            " of where they lie now finds them again by their content"
         )
 
 

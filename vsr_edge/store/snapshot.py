@@ -35,7 +35,7 @@ from vsr_edge.store.vectors import CACHE_FILES, VectorFile
 
 Step = Callable[[int], object]
 
-_PAGES = 512
+_PAGES = 64
 # Instructions of SQLite's between two looks at whether somebody pressed Ctrl-C.
 _INSTRUCTIONS = 200_000
 LOG_FILES = (f"{DATABASE_FILE}-wal", f"{DATABASE_FILE}-shm")
@@ -213,6 +213,8 @@ def _replace_pages(staged: Path, folder: Path) -> None:
                 # Readers are to notice that it is another one.
                 source.execute("UPDATE meta SET generation = 1 + max(generation, ?)", [before])
             source.backup(target)
+        # Not for long is whoever reads waited for: the log only stays larger.
+        target.execute("PRAGMA busy_timeout = 0")
         target.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 
