@@ -44,6 +44,7 @@ ROOMS = (
     {"document_served"},
     {"documents"},
     {"server"},
+    {"assistant"},
     {"cli"},
     {"__main__"},
 )
@@ -66,6 +67,7 @@ ONLY_IN = {
     "argon2": {"server"},
     "fastapi": {"server"},
     "jinja2": {"evaluation", "server"},
+    "mcp": {"assistant"},
     "prometheus_client": {"server"},
     "starlette": {"server"},
     "uvicorn": {"server"},
@@ -75,7 +77,7 @@ ONLY_IN = {
     "watchfiles": {"watch"},
     "pydantic": {
         *("bundle", "document_parts", "document_backups", "document_bundles", "document_hits"),
-        *("document_receipts", "document_served", "documents", "server"),
+        *("document_receipts", "document_served", "documents", "server", "assistant"),
     },
 }
 NEVER = {"torch", "transformers", "optimum", "models", "export", "tests"}
