@@ -40,7 +40,7 @@ def said(*command: str | Path, **how: Any) -> str:
         command, capture_output=True, text=True, check=False, timeout=TIMEOUT, **how
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return str(done.stdout + done.stderr)
 
 
 def check_command(words: list[str]) -> None:

@@ -65,7 +65,7 @@ def proxied(folder: Path, port: int) -> Iterator[int]:
         f"events {{}}\nhttp {{ access_log off; {temporary}\n{site}\n}}\n"
     )
     (folder / "nginx.conf").write_text(whole, "utf-8")
-    command = [str(NGINX), "-p", folder, "-c", folder / "nginx.conf"]
+    command = [str(NGINX), "-p", str(folder), "-c", str(folder / "nginx.conf")]
     checked = subprocess.run([*command, "-t"], capture_output=True, text=True, timeout=TIMEOUT)
     assert checked.returncode == 0, checked.stderr
     assert not re.search(r"\[(warn|error|emerg)\]", checked.stderr), checked.stderr
