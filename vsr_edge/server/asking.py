@@ -18,8 +18,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from vsr_edge.errors import UsageError
-from vsr_edge.query import Place, Query, SearchOptions
-from vsr_edge.search.parts import Parts
+from vsr_edge.query import HeadsChoice, Place, Query, SearchOptions
 from vsr_edge.server.photos import picture_in
 from vsr_edge.server.refusals import Refused
 from vsr_edge.times import seconds_of
@@ -93,6 +92,7 @@ class SearchRequest(Body):
     max_ms: Number | None = Field(default=None, description="Begin no turn after so long.")
     one_shot: bool = False
     rocchio: bool = False
+    heads: HeadsChoice = Field(default="auto", description="Who verifies.")
     text: bool | None = Field(default=None, description="Words alone, or pictures alone.")
     trace: bool = Field(default=False, description="Every turn lists what it looked at.")
 
@@ -153,6 +153,7 @@ class Search:
             max_ms=asked.max_ms,
             one_shot=asked.one_shot,
             rocchio=asked.rocchio,
+            heads=asked.heads,
             text=asked.text,
             then=asked.then,
             also=asked.and_,
@@ -161,9 +162,6 @@ class Search:
         )
         if asked.within is not None:
             options = options.changed(within=seconds_of(asked.within, "within"))
-        # Several parts are retrieved and verified once: there are no turns to end.
-        if asked.query is not None and len(Parts.of(asked.query, options).sentences) > 1:
-            return options
         return options.changed(max_ms=min(asked.max_ms or math.inf, seconds * 1000))
 
     @classmethod
