@@ -35,7 +35,7 @@ from vsr_edge.archive import Archive
 VIDEOS = 503  # of 199 clips
 CLIENTS = (1, 8, 32)
 # Searches of each load; of those that are held against the archive itself, a round after a round.
-SEARCHES, ROUND, ROUNDS = 320, 20, 10
+SEARCHES, ROUND, ROUNDS = 320, 10, 20
 # Of so many searches one takes the whole loop, the rest one shot.
 LONG_EVERY, EARLY, LATE = 10, 2_000, 10_000
 # What is indexed beside searches: longer than these take.

@@ -42,9 +42,11 @@ Model = TypeVar("Model", bound="Body")
 
 
 class Body(BaseModel):
-    """Something that is posted; what is not known is refused, as a typing mistake may be."""
+    """Something that is posted; what is not known is refused, as a typing mistake may be, and so is
+    a number that is written as a string.
+    """
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, strict=True)
 
 
 class MomentOf(Body):

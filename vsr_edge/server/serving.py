@@ -28,8 +28,9 @@ from vsr_edge.watch.systemd import notify
 # Told to end, requests have so long to be answered; then the process ends, whatever its threads do.
 DRAINED_WITHIN, ENDS_WITHIN = 2, 4.5
 KEPT_ALIVE_SECONDS, BACKLOG = 5, 1024
-# Beside connections: the database, videos that are read.
-MORE_FILES = 512
+# Beside connections: the database, videos that are read; and those that asyncio takes from the
+# backlog, three times all of it, before the first of them can be hung up on.
+MORE_FILES = 512 + 3 * BACKLOG
 # python-multipart goes by either name, and warns of what whoever sends it may make up.
 _FORMS = ("multipart", "python_multipart")
 LOGGERS = ("vsr_edge.access", "vsr_edge.server", "uvicorn.error", *_FORMS)
