@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import select
+import socket
+import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,6 +20,7 @@ from typing import Any
 import pytest
 
 from tests.server.client import TIMEOUT, Site
+from tests.server.conftest import NASTY
 from tests.server.test_process import command
 
 resource = pytest.importorskip("resource")
@@ -81,3 +87,68 @@ def test_ten_thousand_connections_are_refused_politely(running: tuple[Process, S
     while files(process) > before:
         pass
     assert site.search(query="a bicycle", one_shot=True).document["moments"]
+
+
+def broken_off(site: Site, request: bytes, *, reading: bool) -> None:
+    """Ask, read a little of the answer, or nothing, and leave without a word."""
+    with site.connected() as connection:
+        linger = struct.pack("ii", 1, 0)  # a reset, not an end
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        connection.sendall(request)
+        if reading:
+            connection.recv(1000)
+
+
+def come_and_go(site: Site, count: int, ids: dict[str, int]) -> None:
+    """Requests of every kind by eight clients at once, every tenth broken off half way."""
+    search = json.dumps({"query": "a bicycle", "one_shot": True}).encode()
+    head = f"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(search)}"
+    video = f"/v1/videos/{ids['numbers.mkv']}"
+    transcoded = f"/v1/videos/{ids['old.avi']}/stream"
+    asked = [f"{video}/frame?t=1", f"{video}/stream", transcoded, f"{video}/clip?from=0&to=4"]
+    leaving = [f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() for path in asked]
+    events = f"POST /v1/search HTTP/1.1\r\nAccept: text/event-stream\r\n{head}\r\n\r\n".encode()
+    leaving += [events + search, events + search[:9]]
+    left = itertools.count()
+    whole: list[Callable[[], Any]] = [
+        lambda: site.get("/healthz"),
+        lambda: site.get("/v1/videos"),
+        lambda: site.get("/v1/stats"),
+        lambda: site.get(f"{video}/frame?t={next(left) % 6}"),
+        lambda: site.get(f"/v1/videos/{ids[NASTY]}/stream", Range="bytes=0-999"),
+        lambda: site.search(query="a bicycle", one_shot=True),
+    ]
+
+    def ask(number: int) -> int:
+        if number % 10 == 0:
+            which = number // 10 % len(leaving)
+            # Of the last, half was sent: there is nothing to read.
+            broken_off(site, leaving[which], reading=which % 2 == 0)
+            return 0
+        status: int = whole[number % len(whole)]().status
+        return status
+
+    with ThreadPoolExecutor(8) as clients:
+        assert set(clients.map(ask, range(count))) == {0, 200, 206}
+
+
+def test_who_comes_and_goes_leaves_nothing_open(running: tuple[Process, Site]) -> None:
+    process, site = running
+    listed = site.get("/v1/videos").document["videos"]
+    ids = {Path(one["video"]).name: one["id"] for one in listed}
+
+    def settled() -> tuple[int, int]:
+        """Descriptors and threads when nothing is done any more, whose threads end after 10 s."""
+        while "_inside{" in (told := site.get("/metrics").body.decode()) and any(
+            line.startswith("vsr_edge_pool_inside{") and not line.endswith(" 0.0")
+            for line in told.splitlines()
+        ):
+            pass
+        return files(process), threads(process)
+
+    come_and_go(site, 200, ids)
+    before = settled()
+    come_and_go(site, 2000, ids)
+    while any(now > then for now, then in zip(settled(), before, strict=True)):
+        site.get("/readyz")  # a worker that was idle too long ends when another is asked
+        time.sleep(0.2)
