@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 
@@ -82,7 +83,7 @@ def error_document(error: Exception) -> tuple[int, ErrorDocument, dict[str, str]
         code = EXIT_USAGE if error.status_code < 500 else EXIT_ERROR
         said = _document(kind, str(error.detail), code)
         return error.status_code, said, dict(error.headers or {})
-    if isinstance(error, Left):  # as nginx calls it; it is read in the log alone
+    if isinstance(error, Left | ClientDisconnect):  # as nginx calls it; it is read in the log alone
         return 499, _document("Left", "the client has left", EXIT_ERROR), {}
     if isinstance(error, RequestValidationError):
         return 422, _document("UsageError", "; ".join(map(_said, error.errors())), EXIT_USAGE), {}
@@ -118,7 +119,8 @@ def answer_errors(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
             response.headers["Allow"] = ", ".join(_methods(routes, request))
         return response
 
-    for kind in (HTTPException, RequestValidationError, VsrEdgeError, Left, OSError, Exception):
+    left = (Left, ClientDisconnect)
+    for kind in (HTTPException, RequestValidationError, VsrEdgeError, *left, OSError, Exception):
         app.add_exception_handler(kind, answer)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -86,6 +87,9 @@ def serve(served: Served, on_start: Callable[[int], object], on_stop: Callable[[
     _log_to_stderr(served.options.log_json)
     _allow_files()
     listener = _listener(served.options)
+    # What is loaded stays, and need not be looked at whenever something is collected.
+    gc.collect()
+    gc.freeze()
     server = Server(served, lambda: on_start(listener.getsockname()[1]), on_stop)
     # uvicorn hands a signal on to whoever had it before: to end well is no failure.
     before = {}
