@@ -39,7 +39,7 @@ SEARCHES, ROUND, ROUNDS = 320, 10, 20
 # Before, amid and after a job that indexes.
 BESIDE = 120
 # Of so many searches one takes the whole loop, the rest one shot.
-LONG_EVERY, EARLY, LATE = 10, 2_000, 10_000
+LONG_EVERY, EARLY, LATE = 20, 2_000, 10_000
 # What is indexed beside searches: longer than these take.
 FOOTAGE, FOOTAGE_SECONDS = 40, 120
 THINGS = ("dog", "woman", "red car", "bicycle", "man in a hat", "boat", "child", "horse", "bird")
@@ -227,7 +227,7 @@ def measure(folder: Path, what: Sequence[str]) -> None:
                 found = beside_indexing(site, root, clients)
                 show(f"{clients} clients beside a job that indexes", **found)
             with open_archive(archive_folder) as archive:
-                archive.remove([root])
+                archive.forget(archive.videos(root))
 
 
 ALL = ("clients", "overhead", "memory", "indexing")
