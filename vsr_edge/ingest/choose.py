@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.config import MAX_THREADS, Settings, usable_threads
 from vsr_edge.errors import UsageError
@@ -14,19 +17,32 @@ from vsr_edge.media.hwaccel import Device
 _ON_CARDS = frozenset({"cuda", "tensorrt", "migraphx"})
 
 
-def executor_for(
+@contextmanager
+def executing(
     settings: Settings,
     bundle: Bundle,
-    device: Device,
-    *,
+    notices: list[str],
     processes: int | None = None,
     ray: str | None = None,
-) -> Executor:
-    """This process, so many others, or a Ray cluster, by its address; nothing is started yet.
+) -> Iterator[Executor]:
+    """This process, so many others, or a Ray cluster by its address, for the length of a block;
+    workers are started when there is something to do. What is to be said of it joins ``notices``.
 
     Raises:
         UsageError: both are asked for, or a number that cannot be.
     """
+    device = Device(settings.hwaccel)
+    executor = _executor(settings, bundle, device, processes, ray)
+    try:
+        yield executor
+    finally:
+        executor.close()
+        notices += [*device.notices, *executor.notices]
+
+
+def _executor(
+    settings: Settings, bundle: Bundle, device: Device, processes: int | None, ray: str | None
+) -> Executor:
     if processes is not None and ray is not None:
         raise UsageError("--processes and --ray are two ways to do it: choose one")
     if processes is not None and not 1 <= processes <= MAX_THREADS:
@@ -46,7 +62,7 @@ def executor_for(
         return Spread(recipe, lambda: ProcessPool(processes))
     from vsr_edge.ingest.ray_pool import RayPool
 
-    address = ray or ""
+    address = ray or ""  # which it is not
     cards = int(settings.provider.partition(":")[0] in _ON_CARDS)
     return Spread(
         recipe,
