@@ -92,7 +92,7 @@ class ProcessPool:
 
     def _buried(self, worker: _Worker) -> tuple[int, Died] | None:
         """The order that a worker died with; those that waited for it go to others."""
-        code = worker.process.wait()
+        code = _end(worker)
         self._workers.remove(worker)
         orders = worker.orders
         fallen = orders.popleft() if orders and worker.begun else None
@@ -149,11 +149,7 @@ class ProcessPool:
         for worker in workers:
             worker.process.kill()
         for worker in workers:
-            worker.process.wait()
-            for pipe in (worker.process.stdin, worker.process.stdout):
-                with suppress(OSError, ValueError):
-                    assert pipe is not None
-                    pipe.close()
+            _end(worker)
 
 
 def _send(worker: _Worker, what: object) -> None:
@@ -168,6 +164,16 @@ def _messages(worker: _Worker) -> Iterator[tuple[int, Received]]:
     with suppress(EOFError, OSError, ValueError, pickle.UnpicklingError):
         while True:
             yield pickle.load(worker.process.stdout)
+
+
+def _end(worker: _Worker) -> int:
+    """Wait for one that ends; with which code it did."""
+    code = worker.process.wait()
+    for pipe in (worker.process.stdin, worker.process.stdout):
+        with suppress(OSError, ValueError):
+            assert pipe is not None
+            pipe.close()
+    return code
 
 
 def _how(code: int) -> str:

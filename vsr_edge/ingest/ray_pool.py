@@ -11,7 +11,9 @@ from __future__ import annotations
 import logging
 import os
 import random
+import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -42,6 +44,7 @@ ORDERS_EACH = 2
 # How long one look at the cluster's machines is good for, and how long one is waited for.
 LOOK_SECONDS = 5.0
 _WAIT_SECONDS = 1.0
+_REACH_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ class RayPool:
                 f"{address} is for clients, which see no frames: run this on a machine of the "
                 "cluster, with --ray auto or --ray HOST:PORT"
             )
+        _reach(address)
         self._processors, self._cards, self._work = processors, cards, work
         self._ours = not ray.is_initialized()
         if self._ours:
@@ -141,10 +145,7 @@ class RayPool:
                 with _own_signals():
                     ray.init(**quiet)
             except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-                raise WorkerError(
-                    f"no Ray cluster answers at {address} ({error}): start one with `ray start "
-                    "--head`, and the other machines with `ray start --address HOST:PORT`"
-                ) from error
+                raise _no_cluster(address, error) from error
         self._task = ray.remote(run_order).options(
             num_cpus=processors, num_gpus=cards, max_retries=0, num_returns="streaming"
         )
@@ -262,6 +263,27 @@ class RayPool:
         if self._ours and ray.is_initialized():
             with _own_signals():
                 ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Whether anything listens there at all: Ray itself waits for that for minutes."""
+    if address in {LOCAL, "auto"}:
+        return
+    found = re.fullmatch(r"\[?(?P<host>[^\s/]+?)\]?:(?P<port>\d{1,5})", address)
+    if found is None:
+        raise UsageError(f"--ray is local, auto or HOST:PORT, not {address!r}")
+    try:
+        socket.create_connection((found["host"], int(found["port"])), _REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> WorkerError:
+    return WorkerError(
+        f"no Ray cluster answers at {address} ({_first_line(error)}): start one with `ray start "
+        "--head`, join other machines to it with `ray start --address HOST:PORT`, or say --ray "
+        "local"
+    )
 
 
 @contextmanager
