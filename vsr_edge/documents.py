@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field
 
 from vsr_edge.bundle.locate import bundle_name, name_of_id
+from vsr_edge.document_backups import BackupDocument as BackupDocument
+from vsr_edge.document_backups import BackupParts as BackupParts
+from vsr_edge.document_backups import RestoreDocument as RestoreDocument
 from vsr_edge.document_bundles import BundleCompareDocument as BundleCompareDocument
 from vsr_edge.document_bundles import BundleImportDocument as BundleImportDocument
 from vsr_edge.document_bundles import BundleListDocument as BundleListDocument
