@@ -13,7 +13,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from vsr_edge.documents import ErrorDocument
-from vsr_edge.server import index_routes, media_routes, search_routes, state_routes
+from vsr_edge.server import (
+    basket_routes,
+    index_routes,
+    kept_routes,
+    media_routes,
+    page_routes,
+    search_routes,
+    state_routes,
+)
 from vsr_edge.server.asking import BODIES
 from vsr_edge.server.caller import SCHEMES, needs
 from vsr_edge.server.docs_page import docs_page
@@ -46,8 +54,10 @@ def make_application(served: Served) -> Guard:
         redoc_url=None,
     )
     app.state.served = served
-    for routes in (search_routes, media_routes, index_routes, state_routes):
+    for routes in (search_routes, kept_routes, basket_routes, media_routes, index_routes):
         app.include_router(routes.router)
+    for others in (state_routes, page_routes):
+        app.include_router(others.router)
     _describe(app)
     answer_errors(app)
     return Guard(app, served)
@@ -79,7 +89,10 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     found: dict[str, Any] = FastAPI.openapi(app)
     components = found.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
-    models: tuple[type[BaseModel], ...] = (*BODIES, ErrorDocument)
+    models: tuple[type[BaseModel], ...] = (
+        *(*BODIES, *kept_routes.BODIES, *basket_routes.BODIES),
+        ErrorDocument,
+    )
     for model in models:
         schema = model.model_json_schema(ref_template=_REF)
         schemas |= schema.pop("$defs", {})
