@@ -6,7 +6,7 @@ const form = $("#ask");
 const box = $("#query");
 const LISTS = ["video", "tags"];
 const PLAIN = ["after", "before", "between", "min_duration", "max_duration", "not", "within"];
-const NUMBERS = { top_k: 12, max_turns: 3 };
+const NUMBERS = { top_k: 12, max_turns: 3, candidates: 16 };
 const PARTS = ["then", "and", "without"];
 let like = null; // { video, at, name } or { file, name }
 let judged = []; // { verdict, video, start, end }
@@ -41,7 +41,7 @@ function asked() {
   for (const name of PLAIN) if (form.elements[name].value.trim()) found[name] = form.elements[name].value.trim();
   for (const [name, usual] of Object.entries(NUMBERS)) {
     const value = Number(form.elements[name].value) || usual;
-    if (value !== usual) found[name] = value;
+    if (value !== usual || name === "top_k") found[name] = value;
   }
   for (const input of $("#parts").querySelectorAll("input")) {
     if (input.value.trim()) (found[input.dataset.kind] ??= []).push(input.value.trim());
@@ -65,7 +65,7 @@ function fill(search) {
   like = search.like ? { ...search.like, name: search.like_name ?? `#${search.like.video}` } : null;
   judged = ["good", "bad"].flatMap((verdict) => (search[verdict] ?? []).map((one) => ({ verdict, ...one })));
   panel("parts", PARTS.some((kind) => search[kind]?.length));
-  panel("filters", [...LISTS, ...PLAIN.slice(0, -1), ...Object.keys(NUMBERS)].some((name) => search[name] !== undefined));
+  panel("filters", [...LISTS, ...PLAIN.slice(0, -1), ...Object.keys(NUMBERS)].some((name) => search[name] !== undefined && search[name] !== NUMBERS[name]));
   chips();
 }
 
@@ -287,6 +287,10 @@ $("#save").addEventListener("click", () =>
     await post("/v1/saved", { name, search: answered.asked });
     notice(words("saved", { name }));
   }));
+
+// Whoever was faster than this script has sent the form as browsers do.
+const early = new URLSearchParams(location.search).get("query");
+if (early !== null) history.replaceState(null, "", early ? `/#${encodeURIComponent(JSON.stringify({ query: early }))}` : "/");
 
 function fromAddress() {
   const text = decodeURIComponent(location.hash.slice(1));
