@@ -69,6 +69,7 @@ from vsr_edge.document_served import AccessDocument as AccessDocument
 from vsr_edge.document_served import HealthDocument as HealthDocument
 from vsr_edge.document_served import JobDocument as JobDocument
 from vsr_edge.document_served import JobsDocument as JobsDocument
+from vsr_edge.document_served import RelevanceDocument as RelevanceDocument
 from vsr_edge.document_served import SessionDocument as SessionDocument
 from vsr_edge.document_served import VideoDocument as VideoDocument
 from vsr_edge.types import Decision
