@@ -74,12 +74,16 @@ def lets(where: Filter, video: Truth) -> bool:
     )
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, list[Truth]]]:
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def archive(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Store, list[Truth]]]:
     chance, vectors = random.Random(1), np.random.default_rng(1)
     truth: list[Truth] = []
-    folder = tmp_path_factory.mktemp("random") / "archive"
-    with open_archive(folder) as store:
+    place: Path | str = tmp_path_factory.mktemp("random") / "archive"
+    if request.param == "postgres":
+        place = request.getfixturevalue("server").url()
+    with open_archive(place) as store:
         with store.writer() as writer:
             for number in range(40):
                 midnight = datetime.fromisoformat(chance.choice(DAYS)).replace(tzinfo=UTC)

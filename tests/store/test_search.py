@@ -37,7 +37,10 @@ PATTERNS = [None, "*", "*.mp4", "cam1/*", "cam[12]/?.mp4", "none*", "/v/cam1/0.m
     block=st.sampled_from([1, 7, 8192]),
     few=st.sampled_from([1, 30, 256]),
 )
+@pytest.mark.parametrize("made_of", ["sqlite", "postgres"])
 def test_search_finds_what_brute_force_finds(
+    request: pytest.FixtureRequest,
+    made_of: str,
     sizes: list[int],
     removed: set[int],
     copies: int,
@@ -52,10 +55,15 @@ def test_search_finds_what_brute_force_finds(
     queries = unit_vectors(rng, 3, DIM).astype(np.float32)
     with (
         pytest.MonkeyPatch.context() as patch,
-        tempfile.TemporaryDirectory() as place,
-        open_archive(Path(place)) as store,
+        tempfile.TemporaryDirectory() as folder,
+        open_archive(
+            place := Path(folder)
+            if made_of == "sqlite"
+            else str(request.getfixturevalue("server").url())
+        ) as store,
     ):
         patch.setattr("vsr_edge.store.nearest._SPARE", spare)
+        patch.setattr("vsr_edge.store.postgres.pg_nearest._SPARE", spare)
         patch.setattr("vsr_edge.store.nearest.BLOCK", block)
         patch.setattr("vsr_edge.store.vectors._BATCH", block)
         patch.setattr("vsr_edge.store.nearest._FEW", few)
@@ -71,9 +79,9 @@ def test_search_finds_what_brute_force_finds(
         with store.writer() as writer:
             writer.remove([ids[i] for i in removed if i < len(ids)])
         where = None if pattern is None else Filter((pattern,))
-        with open_archive(Path(place)) as again:
+        with open_archive(place) as again:
             for query in queries:
                 hits = store.search(query, k, where)
-                expected = brute_force(Path(place), query, k, pattern)
+                expected = brute_force(place, query, k, pattern)
                 assert [(hit.clip.clip_id, hit.score) for hit in hits] == expected
                 assert again.search(query, k, where) == hits
