@@ -6,7 +6,7 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -32,7 +32,7 @@ _LEAST_SERVER = 140_000
 _CONNECT_SECONDS = 10
 # A server that restarts is back within this.
 _WAIT_SECONDS = 20.0
-_MOST_CONNECTIONS = 16
+MOST_CONNECTIONS = 16
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,50}")
 
 # Each attempt to connect that fails would be told of, beside the error that we raise.
@@ -104,17 +104,21 @@ def connect_again(address: Address) -> Connection:
         time.sleep(0.25)
 
 
-def pool_of(address: Address, most: int = _MOST_CONNECTIONS) -> ConnectionPool[Connection]:
-    """Connections to read with; each is asked whether it still lives before it is lent."""
+def pool_of(address: Address, schemas: Sequence[str]) -> ConnectionPool[Connection]:
+    """Connections to read with, which look for tables in these schemas."""
+
+    def configure(connection: Connection) -> None:
+        connection.execute(sql.SQL("SET search_path TO {}").format(names(*schemas)))
+
     return ConnectionPool(
         address.conninfo,
         min_size=0,
-        max_size=most,
+        max_size=MOST_CONNECTIONS,
         timeout=_WAIT_SECONDS,
         reconnect_timeout=_WAIT_SECONDS,
         num_workers=1,
         open=True,
-        check=ConnectionPool.check_connection,
+        configure=configure,
         kwargs={
             "autocommit": True,
             "prepare_threshold": None,  # plans differ by what is set for a transaction

@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import numpy as np
 import psycopg
-from psycopg import sql
 
 from vsr_edge.errors import ArchiveDamaged, BundleMismatch, UsageError
 from vsr_edge.query import Filter
@@ -25,7 +24,6 @@ from vsr_edge.store.postgres.pg_connection import (
     check_server,
     connect,
     is_lost,
-    names,
     pool_of,
     read_only,
     translate_errors,
@@ -90,7 +88,7 @@ class ServerStore(ServerTexts):
         self._of_thread = threading.local()
         self._filters = KeptCache()
         self._sampled: tuple[Any, HalfVectors] | None = None
-        self._pool = pool_of(self._address)
+        self._pool = pool_of(self._address, self._schemas)
 
     @property
     def bundle_id(self) -> str:
@@ -325,14 +323,12 @@ class ServerStore(ServerTexts):
             connection = self._pool.getconn()
             try:
                 connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                connection.execute(
-                    sql.SQL("SET LOCAL search_path TO {}").format(names(*self._schemas))
-                )
                 self._of_thread.state = self._check_current(connection)
             except psycopg.Error as error:
                 self._pool.putconn(connection)
                 if not tries_left or not is_lost(error):
                     raise
+                self._pool.check()  # the others may have broken with it
             except BaseException:
                 self._pool.putconn(connection)
                 raise
@@ -381,7 +377,9 @@ class ServerStore(ServerTexts):
         return int(state)
 
     def _switched(self) -> BundleMismatch:
+        with closing(connect(self._address)) as connection:
+            present = open_generation(connection, self._address).bundle_id
         return BundleMismatch(
-            f"{self._address.shown} was re-indexed with another bundle since it was opened with "
-            f"{self._bundle_id!r}: open it again with that bundle"
+            f"{self._address.shown} was re-indexed with the bundle {present!r} since it was opened "
+            f"with {self._bundle_id!r}: open it again with that bundle"
         )

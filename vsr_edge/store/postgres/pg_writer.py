@@ -18,7 +18,7 @@ from typing import IO, Any, TypeVar
 import psycopg
 from psycopg import sql
 
-from vsr_edge.errors import ArchiveLocked, BundleMismatch, printable
+from vsr_edge.errors import ArchiveLocked, printable
 from vsr_edge.store.base import Texts
 from vsr_edge.store.entry import Entry
 from vsr_edge.store.postgres.pg_connection import (
@@ -99,9 +99,9 @@ class ServerConnection:
         if row is None or not row[0]:
             connection.close()
             raise ArchiveLocked(
-                f"{self.address.shown} is being "
-                f"{'written' if self._alone else 're-indexed'} by another process: wait until it "
-                "has finished, or stop it"
+                f"{self.address.shown} is being written by another process"
+                f"{'' if self._alone else ', which re-indexes it'}: wait until it has finished, or "
+                "stop it"
             )
         self._connection = connection
         return connection
@@ -116,10 +116,6 @@ class ServerConnection:
                         connection = self._open()
                     with connection.transaction():
                         return change(connection)
-                except psycopg.errors.UndefinedTable as error:
-                    raise BundleMismatch(
-                        f"{self.address.shown} was re-indexed since it was opened: open it again"
-                    ) from error
                 except psycopg.Error as error:
                     if not tries_left or not is_passing(error):
                         raise
