@@ -56,7 +56,7 @@ def another_process(work: Callable[..., None], *arguments: Any) -> Iterator[Any]
         here.close()
 
 
-def index_videos(pipe: Connection, folder: Path, paths: list[str]) -> None:
+def index_videos(pipe: Connection, folder: Path | str, paths: list[str]) -> None:
     """Index what is not there yet, telling of each step."""
     with open_archive(folder) as store, store.writer() as writer:
         for path in paths:
@@ -73,7 +73,7 @@ def index_videos(pipe: Connection, folder: Path, paths: list[str]) -> None:
     pipe.send("closed")
 
 
-def index_on_request(pipe: Connection, folder: Path) -> None:
+def index_on_request(pipe: Connection, folder: Path | str) -> None:
     """Hold the lock; each path received is indexed and confirmed; None ends it."""
     with open_archive(folder) as store:
         with store.writer() as writer:
@@ -84,7 +84,7 @@ def index_on_request(pipe: Connection, folder: Path) -> None:
         pipe.send("closed")
 
 
-def index_again_and_again(pipe: Connection, folder: Path, paths: list[str]) -> None:
+def index_again_and_again(pipe: Connection, folder: Path | str, paths: list[str]) -> None:
     """Index, then replace one after the other until killed."""
     with open_archive(folder) as store, store.writer() as writer:
         while True:
@@ -93,7 +93,7 @@ def index_again_and_again(pipe: Connection, folder: Path, paths: list[str]) -> N
                 pipe.send("indexed")
 
 
-def look_without_rights(pipe: Connection, folder: Path) -> None:
+def look_without_rights(pipe: Connection, folder: Path | str) -> None:
     """Search as a user who may write nothing there."""
     query = a_query()
     if os.geteuid() == 0:
@@ -123,7 +123,7 @@ def look_without_rights(pipe: Connection, folder: Path) -> None:
 
 
 def change_over(
-    pipe: Connection, folder: Path, paths: list[str], other: Another, hold: str = ""
+    pipe: Connection, folder: Path | str, paths: list[str], other: Another, hold: str = ""
 ) -> None:
     """Fill the second generation with what it lacks and switch to it, telling of each step.
 
