@@ -57,5 +57,6 @@ def crowd(port: int, count: int) -> tuple[Counter[str], list[socket.socket]]:
 
 if __name__ == "__main__":
     found, held = crowd(int(sys.argv[1]), int(sys.argv[2]))
-    print(json.dumps(found), flush=True)
+    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.flush()
     sys.stdin.read()
