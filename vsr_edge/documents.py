@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field
 
 from vsr_edge.bundle.locate import bundle_name, name_of_id
+from vsr_edge.document_backups import BackupDocument as BackupDocument
+from vsr_edge.document_backups import BackupParts as BackupParts
+from vsr_edge.document_backups import RestoreDocument as RestoreDocument
 from vsr_edge.document_bundles import BundleCompareDocument as BundleCompareDocument
 from vsr_edge.document_bundles import BundleImportDocument as BundleImportDocument
 from vsr_edge.document_bundles import BundleListDocument as BundleListDocument
@@ -66,6 +69,7 @@ from vsr_edge.document_served import AccessDocument as AccessDocument
 from vsr_edge.document_served import HealthDocument as HealthDocument
 from vsr_edge.document_served import JobDocument as JobDocument
 from vsr_edge.document_served import JobsDocument as JobsDocument
+from vsr_edge.document_served import RelevanceDocument as RelevanceDocument
 from vsr_edge.document_served import SessionDocument as SessionDocument
 from vsr_edge.document_served import VideoDocument as VideoDocument
 from vsr_edge.types import Decision

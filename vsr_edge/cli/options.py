@@ -85,6 +85,26 @@ class DecodingOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutorOptions:
+    """Who decodes and encodes, of :meth:`vsr_edge.archive.Archive.index`: else this process."""
+
+    PANEL: ClassVar = "Who does the work"
+
+    processes: Annotated[
+        int | None,
+        option("Decode and encode in so many processes of this machine.", metavar="N", min=1),
+    ]
+    ray: Annotated[
+        str | None,
+        option(
+            "Or in tasks of a Ray cluster: auto or HOST:PORT of one that runs, or local, one that "
+            "is started here for so long.",
+            metavar="ADDRESS",
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
 class LoopOptions:
     """How to search, of :class:`vsr_edge.query.SearchOptions`; None where it was not given."""
 

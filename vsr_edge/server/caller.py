@@ -65,6 +65,15 @@ def session_of(request: Request) -> Session | None:
     return session if known == session.entry else None
 
 
+def is_known(request: Request) -> bool:
+    """Whether whoever asks may look at the page."""
+    try:
+        _admit(request, None)
+    except Refused:
+        return False
+    return True
+
+
 def _admit(request: Request, scope: str | None) -> None:
     served = served_by(request)
     said = request.headers.get("authorization")

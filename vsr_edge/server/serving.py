@@ -78,13 +78,21 @@ def prepare(archive: Archive, options: ServeOptions) -> Served:
     return served
 
 
-def serve(served: Served, on_start: Callable[[int], object], on_stop: Callable[[], object]) -> None:
+def serve(
+    served: Served,
+    on_start: Callable[[int], object],
+    on_stop: Callable[[], object],
+    *,
+    quiet: bool = False,
+) -> None:
     """Serve until SIGTERM or Ctrl-C; ``on_start`` gets the port, ``on_stop`` is called then.
+    ``quiet``: requests are not logged.
 
     Raises:
         VsrEdgeError: the address cannot be had.
     """
-    _log_to_stderr(served.options.log_json)
+    if not quiet:
+        _log_to_stderr(served.options.log_json)
     _allow_files()
     listener = _listener(served.options)
     # What is loaded stays, and need not be looked at whenever something is collected.
