@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import random
 import shutil
@@ -31,7 +32,7 @@ def asked_all_the_while(site: Site) -> Iterator[list[dict[str, Any]]]:
     over = threading.Event()
 
     def ask() -> None:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
             while not over.is_set():
                 answers.append(site.search(query=QUERIES[len(answers) % 3]).document)
 
