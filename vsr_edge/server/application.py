@@ -29,6 +29,15 @@ from vsr_edge.server.guard import Guard
 from vsr_edge.server.refusals import JsonDocument, answer_errors
 from vsr_edge.server.served import Served
 
+ROUTERS = (
+    search_routes.router,
+    kept_routes.router,
+    basket_routes.router,
+    media_routes.router,
+    index_routes.router,
+    state_routes.router,
+    page_routes.router,
+)
 _REF = "#/components/schemas/{model}"
 
 
@@ -54,12 +63,11 @@ def make_application(served: Served) -> Guard:
         redoc_url=None,
     )
     app.state.served = served
-    for routes in (search_routes, kept_routes, basket_routes, media_routes, index_routes):
-        app.include_router(routes.router)
-    for others in (state_routes, page_routes):
-        app.include_router(others.router)
+    for router in ROUTERS:
+        app.include_router(router)
     _describe(app)
-    answer_errors(app)
+    # The application may keep its routers as they are, or their routes alone.
+    answer_errors(app, [*app.routes, *(route for router in ROUTERS for route in router.routes)])
     return Guard(app, served)
 
 

@@ -36,7 +36,8 @@ def served_by(request: Request) -> Served:
 def needs(scope: str | None) -> dict[str, Any]:
     """For a route: whoever asks must be known, and with a scope have that one."""
 
-    def check(request: Request) -> None:
+    # It waits for nothing, so that no thread need take it over.
+    async def check(request: Request) -> None:
         _admit(request, scope)
 
     ways = [{name: [scope] if scope else []} for name in SCHEMES]
