@@ -37,7 +37,7 @@ class Desk:
             base_url=f"http://127.0.0.1:{self.site.port}",
         )
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(90_000)  # of a machine that is busy
         page.on("request", lambda request: self.asked.append(request.url))
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
         page.on(
