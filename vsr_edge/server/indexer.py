@@ -39,8 +39,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     ended = threading.Event()
     threading.Thread(target=_listen, args=(ended,), daemon=True).start()
-    with suppress(OSError, AttributeError):
-        os.nice(NICE)
+    _be_nice()
     told = 0.0
 
     def tell(progress: Progress) -> None:
@@ -62,6 +61,16 @@ def main() -> None:
         line = {"error": said.model_dump(by_alias=True)}
     with suppress(BrokenPipeError):
         _line(line)
+
+
+def _be_nice() -> None:
+    """Searches come first. Where Linux shares the processors out by session, and this process has a
+    session of its own, niceness counts within that alone; so that is made nice, too.
+    """
+    with suppress(OSError, AttributeError):
+        os.nice(NICE)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(NICE), "ascii")
 
 
 def _index(asked: dict[str, Any], tell: Any) -> dict[str, Any]:
