@@ -146,9 +146,9 @@ class RayPool:
                     ray.init(**quiet)
             except (ConnectionError, RuntimeError, ValueError, OSError) as error:
                 raise _no_cluster(address, error) from error
-        self._task = ray.remote(run_order).options(
+        self._task = ray.remote(
             num_cpus=processors, num_gpus=cards, max_retries=0, num_returns="streaming"
-        )
+        )(run_order)
         self._running: dict[Any, _Running] = {}
         self._looked = 0.0
         self._nodes: dict[str, int] = {}
