@@ -42,7 +42,7 @@ pytestmark = [
 ]
 
 KILLS = int(os.environ.get("BENCH_KILLS", "10"))
-ROUNDS = 3
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 MACHINES = ((1,), (4,), (4, 4, 4, 4))
 
 
