@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.servers import Server, a_server
 from vsr_edge import load_bundle, open_archive
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.cli.demo import demo_videos
@@ -104,3 +105,10 @@ def demo_archive(tmp_path_factory: pytest.TempPathFactory, demo_clips: list[Path
         summary = archive.index(demo_clips)
     assert summary.indexed == len(demo_clips)
     return folder
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL server, for all tests that want one."""
+    with a_server() as running:
+        yield running

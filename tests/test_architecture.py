@@ -33,15 +33,18 @@ ROOMS = (
     {"ingest", "search"},
     {"evaluation"},
     {"archive"},
+    {"backup"},
     {"hits"},
     {"watch"},
     {"document_parts"},
+    {"document_backups"},
     {"document_bundles"},
     {"document_hits"},
     {"document_receipts"},
     {"document_served"},
     {"documents"},
     {"server"},
+    {"assistant"},
     {"cli"},
     {"__main__"},
 )
@@ -64,6 +67,7 @@ ONLY_IN = {
     "argon2": {"server"},
     "fastapi": {"server"},
     "jinja2": {"evaluation", "server"},
+    "mcp": {"assistant"},
     "prometheus_client": {"server"},
     "starlette": {"server"},
     "uvicorn": {"server"},
@@ -73,8 +77,8 @@ ONLY_IN = {
     "ray": {"ingest"},
     "watchfiles": {"watch"},
     "pydantic": {
-        *("bundle", "document_parts", "document_bundles", "document_hits", "document_receipts"),
-        *("document_served", "documents", "server"),
+        *("bundle", "document_parts", "document_backups", "document_bundles", "document_hits"),
+        *("document_receipts", "document_served", "documents", "server", "assistant"),
     },
 }
 NEVER = {"torch", "transformers", "optimum", "models", "export", "tests"}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import operator
 import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -45,6 +46,9 @@ class Settings:
     ``recorded_pattern``: how file names say when a recording began (:mod:`vsr_edge.ingest.recorded`
     knows those of the common recorders). ``exact_limit`` is
     deprecated: it is accepted and has no effect, as every search is exhaustive.
+
+    ``archive`` may be the address of a PostgreSQL database: it is kept in ``database`` then, and
+    ``archive`` is the folder on this machine for what lies beside the rows.
     """
 
     archive: Path
@@ -65,10 +69,11 @@ class Settings:
     include_system: bool = False
     time_zone: str = ""
     recorded_pattern: tuple[str, ...] = ()
+    database: str = field(default="", repr=False)  # it may hold a password
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            _check(field.name, getattr(self, field.name))
+        for setting in fields(self):
+            _check(setting.name, getattr(self, setting.name))
         if self.clip_stride > self.clip_seconds:
             raise UsageError(
                 f"clip_stride ({self.clip_stride}) must not exceed clip_seconds "
@@ -82,9 +87,14 @@ class Settings:
             )
 
     @property
+    def place(self) -> Path | str:
+        """Where the archive lies, as it is shown: without any password."""
+        return without_password(self.database) if self.database else self.archive
+
+    @property
     def sampling(self) -> Sampling:
         """What counts of it: a setting that does not is as it is by default."""
-        given = {field.name: getattr(self, field.name) for field in fields(Sampling)}
+        given = {one.name: getattr(self, one.name) for one in fields(Sampling)}
         if self.granularity != "clip":
             del given["clip_seconds"], given["clip_stride"]
         if self.keyframes != "auto":
@@ -93,7 +103,7 @@ class Settings:
 
 
 # Each setting's kind, by its name, and what the kinds are called.
-_KNOWN = {field.name: str(field.type) for field in fields(Settings)}
+_KNOWN = {one.name: str(one.type) for one in fields(Settings) if one.name != "database"}
 _KINDS = {
     "Path": "a path",
     "str": "text",
@@ -102,6 +112,7 @@ _KINDS = {
     "float": "a number",
     "tuple[str, ...]": "text, or a list of texts",
 }
+_DATABASE = re.compile(r"postgres(?:ql)?://")
 _WORDS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
     ("0", "false", "no", "off"), False
 )
@@ -120,6 +131,26 @@ def usable_threads() -> int:
     except (OSError, ValueError):
         pass  # no cgroup v2, hence no quota to respect
     return count
+
+
+def is_database(archive: object) -> bool:
+    """Whether an archive is named by the address of a PostgreSQL database."""
+    return isinstance(archive, str) and _DATABASE.match(archive) is not None
+
+
+def without_password(text: str) -> str:
+    """A text in which addresses keep their passwords to themselves."""
+    text = re.sub(r"(://[^\s:/@?]*):[^\s/]*@", r"\1@", text)
+    return re.sub(r"(?i)([?&\s]|^)((?:ssl)?password)=[^&\s]*", r"\1\2=…", text)
+
+
+def _beside(database: str) -> Path:
+    """The folder for what lies beside the rows of a database, by where that is."""
+    folder = _data_folder("there is no home folder to keep thumbnails and answers in: set HOME")
+    shown = without_password(database)
+    name = re.sub(r"[^A-Za-z0-9]+", "-", shown.partition("://")[2].rpartition("@")[2])[:40]
+    number = hashlib.sha256(shown.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return folder / "servers" / f"{name.strip('-')}-{number}"
 
 
 def default_archive() -> Path:
@@ -217,6 +248,10 @@ def _converted(values: Mapping[str, Any], source: str) -> dict[str, Any]:
         if name not in _KNOWN:
             known = ", ".join(_KNOWN)
             raise UsageError(f"{source}: no setting is called {name!r}; known: {known}")
+        if name == "archive":
+            # The more specific source decides, whichever kind it names.
+            changes["database"] = str(value) if is_database(value) else ""
+            value = _beside(str(value)) if is_database(value) else value
         try:
             changes[name] = _convert(value, _KNOWN[name])
             _check(name, changes[name])

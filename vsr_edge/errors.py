@@ -20,6 +20,7 @@
     ├── ProviderError            the execution provider asked for is not available
     ├── WorkerError              those that were to decode and encode cannot, or are gone
     ├── ReceiptError             a receipt that cannot be read, or was altered
+    ├── BackupError              a backup that is damaged, or none
     └── ArchiveError             about the archive's folder
         ├── ArchiveNotFound      nothing was indexed there yet
         ├── ArchiveLocked        another process is writing
@@ -46,6 +47,10 @@ class UsageError(VsrEdgeError):
 
 class ReceiptError(VsrEdgeError):
     """A receipt that cannot be read, or was altered."""
+
+
+class BackupError(VsrEdgeError):
+    """A backup that is damaged, or none."""
 
 
 class MediaError(VsrEdgeError):

@@ -60,6 +60,10 @@ COMMANDS = (
             "prune",
             "remove",
             "serve",
+            "backup",
+            "restore",
+            "mcp",
+            "stats",
         )
     ),
     *(

@@ -6,6 +6,7 @@ import fnmatch
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,12 +98,12 @@ def store_footage(writer: Writer, made: Footage) -> int:
         return entry.finish(made.windows, made.vectors)
 
 
-def open_archive(folder: Path, **options: Any) -> Store:
+def open_archive(folder: Path | str, **options: Any) -> Store:
     defaults: dict[str, Any] = {"bundle_id": BUNDLE, "dim": DIM, "create": True}
     return open_store(folder, **(defaults | options))
 
 
-def fill(folder: Path, *paths: str, **options: Any) -> None:
+def fill(folder: Path | str, *paths: str, **options: Any) -> None:
     """Index made-up footage under these paths."""
     with open_archive(folder, **options) as store, store.writer() as writer:
         for path in paths:
@@ -137,8 +138,10 @@ def a_query(seed: int = 0, dim: int = DIM) -> Vectors:
     return unit_vectors(np.random.default_rng(seed), dim).astype(np.float32)
 
 
-def rows(folder: Path, sql: str) -> list[tuple[Any, ...]]:
+def rows(folder: Path | str, sql: str) -> list[tuple[Any, ...]]:
     """Read past the store."""
+    if isinstance(folder, str):
+        return of_server(folder, sql)
     connection = sqlite3.connect(folder / "archive.db")
     try:
         return connection.execute(sql).fetchall()
@@ -152,8 +155,26 @@ def vector_file(folder: Path) -> Path:
     return file
 
 
-def change(folder: Path, *statements: str) -> None:
+def of_server(url: str, *statements: str) -> list[tuple[Any, ...]]:
+    """Look into an archive on a server past the store; what the last statement finds."""
+    from vsr_edge.store.postgres.pg_connection import Address, connect
+    from vsr_edge.store.postgres.pg_generations import open_generation
+
+    address = Address.of(url)
+    with closing(connect(address)) as connection:
+        schemas = ", ".join(open_generation(connection, address).schemas)
+        connection.execute(f"SET search_path TO {schemas}")
+        with connection.cursor(binary=True) as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+
+def change(folder: Path | str, *statements: str) -> None:
     """Write past the store."""
+    if isinstance(folder, str):
+        of_server(folder, *statements)
+        return
     connection = sqlite3.connect(folder / "archive.db")
     try:
         for statement in statements:
@@ -163,17 +184,21 @@ def change(folder: Path, *statements: str) -> None:
         connection.close()
 
 
-def content(folder: Path) -> dict[Path, Any]:
+def vectors_of(folder: Path | str, condition: str = "true") -> list[tuple[int, NDArray[Any]]]:
+    """The clips that meet a condition, by id: id and vector float16 [D]."""
+    read = rows(folder, f"SELECT id, vector FROM clips WHERE {condition} ORDER BY id")
+    kind, skipped = (">f2", 4) if isinstance(folder, str) else ("<f2", 0)
+    return [(one, np.frombuffer(blob, kind, offset=skipped).astype("<f2")) for one, blob in read]
+
+
+def content(folder: Path | str) -> dict[Path, Any]:
     """All that is stored, by path: nothing in it depends on ids or on when it was written."""
     found: dict[Path, Any] = {}
     with open_store(folder) as store:
         for stored in store.videos():
             frames = store.frames(stored.video_id, regions=True)
-            clips = rows(
-                folder,
-                "SELECT start_time, end_time, first_frame, last_frame, vector FROM clips"
-                f" WHERE video_id = {stored.video_id} ORDER BY id",
-            )
+            clips = [clip.window for clip in store.clips(stored.video_id)]
+            vectors = vectors_of(folder, f"video_id = {stored.video_id}")
             found[stored.video.path] = (
                 stored.video,
                 stored.sampling,
@@ -184,6 +209,7 @@ def content(folder: Path) -> dict[Path, Any]:
                 frames.vectors.tobytes(),
                 None if frames.regions is None else frames.regions.tobytes(),
                 clips,
+                [vector.tobytes() for _, vector in vectors],
             )
     return found
 
@@ -197,17 +223,17 @@ def found_places(store: Store, hits: list[ClipHit]) -> list[tuple[Path, ClipWind
     return places
 
 
-def brute_force(folder: Path, query: Vectors, k: int, pattern: str | None = None) -> list[Any]:
+def brute_force(
+    folder: Path | str, query: Vectors, k: int, pattern: str | None = None
+) -> list[Any]:
     """(clip id, score) as numpy finds them in the rows."""
     scored = []
-    for clip_id, path, blob in rows(
-        folder,
-        "SELECT clips.id, CAST(path AS BLOB), vector FROM clips JOIN videos"
-        " ON videos.id = video_id",
-    ):
-        if pattern is None or any(_matches(path.decode(), pattern)):
-            vector = np.frombuffer(blob, np.float16).astype(np.float64)
-            scored.append((clip_id, float((vector * query.astype(np.float64)).sum())))
+    with open_store(folder) as store:
+        for stored in store.videos():
+            if pattern is None or any(_matches(str(stored.video.path), pattern)):
+                for clip_id, vector in vectors_of(folder, f"video_id = {stored.video_id}"):
+                    score = (vector.astype(np.float64) * query.astype(np.float64)).sum()
+                    scored.append((clip_id, float(score)))
     return sorted(scored, key=lambda pair: (-pair[1], pair[0]))[:k]
 
 

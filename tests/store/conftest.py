@@ -11,7 +11,16 @@ from tests.store.archives import open_archive
 from vsr_edge.store.base import Store
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Where an archive may be made: a folder, or an address."""
+    if request.param == "sqlite":
+        return tmp_path / "archive"
+    url: str = request.getfixturevalue("server").url()
+    return url
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_archive(tmp_path / "archive") as opened:
+def store(place: Path | str) -> Iterator[Store]:
+    with open_archive(place) as opened:
         yield opened

@@ -30,6 +30,9 @@ from .archives import (
 # Loaded here, once for all of them, so that dozens of processes cost no more than a second.
 importlib.import_module("vsr_edge.store.sqlite")
 importlib.import_module("vsr_edge.store.migrations")
+importlib.import_module("vsr_edge.backup.back_up")
+importlib.import_module("vsr_edge.backup.restore")
+importlib.import_module("vsr_edge.store.snapshot")
 
 # Any: the base of all contexts is not known to have what each of them has.
 _context: Any = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
@@ -53,7 +56,7 @@ def another_process(work: Callable[..., None], *arguments: Any) -> Iterator[Any]
         here.close()
 
 
-def index_videos(pipe: Connection, folder: Path, paths: list[str]) -> None:
+def index_videos(pipe: Connection, folder: Path | str, paths: list[str]) -> None:
     """Index what is not there yet, telling of each step."""
     with open_archive(folder) as store, store.writer() as writer:
         for path in paths:
@@ -70,7 +73,7 @@ def index_videos(pipe: Connection, folder: Path, paths: list[str]) -> None:
     pipe.send("closed")
 
 
-def index_on_request(pipe: Connection, folder: Path) -> None:
+def index_on_request(pipe: Connection, folder: Path | str) -> None:
     """Hold the lock; each path received is indexed and confirmed; None ends it."""
     with open_archive(folder) as store:
         with store.writer() as writer:
@@ -81,7 +84,7 @@ def index_on_request(pipe: Connection, folder: Path) -> None:
         pipe.send("closed")
 
 
-def index_again_and_again(pipe: Connection, folder: Path, paths: list[str]) -> None:
+def index_again_and_again(pipe: Connection, folder: Path | str, paths: list[str]) -> None:
     """Index, then replace one after the other until killed."""
     with open_archive(folder) as store, store.writer() as writer:
         while True:
@@ -90,7 +93,7 @@ def index_again_and_again(pipe: Connection, folder: Path, paths: list[str]) -> N
                 pipe.send("indexed")
 
 
-def look_without_rights(pipe: Connection, folder: Path) -> None:
+def look_without_rights(pipe: Connection, folder: Path | str) -> None:
     """Search as a user who may write nothing there."""
     query = a_query()
     if os.geteuid() == 0:
@@ -120,7 +123,7 @@ def look_without_rights(pipe: Connection, folder: Path) -> None:
 
 
 def change_over(
-    pipe: Connection, folder: Path, paths: list[str], other: Another, hold: str = ""
+    pipe: Connection, folder: Path | str, paths: list[str], other: Another, hold: str = ""
 ) -> None:
     """Fill the second generation with what it lacks and switch to it, telling of each step.
 

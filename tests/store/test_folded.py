@@ -11,7 +11,7 @@ import pytest
 
 from vsr_edge.errors import ArchiveDamaged
 from vsr_edge.store.base import Store
-from vsr_edge.store.writer import MOST_FOLDED
+from vsr_edge.store.entry import MOST_FOLDED
 from vsr_edge.types import ClipWindow, FrameFeatures, HalfVectors
 
 from .archives import DIM, REGIONS, a_video, change, footage, open_archive, rows, unit_vectors
@@ -37,15 +37,20 @@ def store_it(store: Store, features: FrameFeatures, *, batch: int = 100) -> int:
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Store]:
-    with open_archive(tmp_path) as store:
+def opened(place: Path | str) -> Iterator[Store]:
+    with open_archive(place) as store:
         yield store
 
 
-def stored(folder: Path, table: str, column: str) -> list[int]:
+def stored(folder: Path | str, table: str, column: str) -> list[int]:
     """The frames that have a vector of their own, or regions."""
     found = rows(folder, f"SELECT number, {column} FROM {table} ORDER BY number")
     return [number for number, blob in found if blob]
+
+
+def in_words_of(place: Path | str, statement: str) -> str:
+    """PostgreSQL has another way to write bytes."""
+    return statement.replace("x'", "'\\x") if isinstance(place, str) else statement
 
 
 def same(one: HalfVectors | None, other: HalfVectors | None) -> bool:
@@ -56,11 +61,11 @@ def same(one: HalfVectors | None, other: HalfVectors | None) -> bool:
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 100])
 def test_what_is_alike_is_stored_once_wherever_batches_end(
-    opened: Store, tmp_path: Path, batch: int
+    opened: Store, place: Path | str, batch: int
 ) -> None:
     store_it(opened, still(), batch=batch)
-    assert stored(tmp_path, "frames", "vector") == [0, 3, 4, 6, 10]
-    assert stored(tmp_path, "regions", "vectors") == [0, 3, 4, 6, 10]
+    assert stored(place, "frames", "vector") == [0, 3, 4, 6, 10]
+    assert stored(place, "regions", "vectors") == [0, 3, 4, 6, 10]
     assert opened.stats().frames == len(SHOWN)
     assert opened.check() == []
 
@@ -81,19 +86,19 @@ def test_any_span_reads_as_if_each_were_stored(opened: Store, regions: bool) -> 
         assert same(found.vectors, made.vectors[first : last + 1])
 
 
-def test_regions_that_differ_are_kept_apart(opened: Store, tmp_path: Path) -> None:
+def test_regions_that_differ_are_kept_apart(opened: Store, place: Path | str) -> None:
     made = still(np.zeros(3, np.int64))
     assert made.regions is not None
     made.regions[1, 0] = made.regions[1, 1]
     video_id = store_it(opened, made)
-    assert stored(tmp_path, "frames", "vector") == [0, 1, 2]
+    assert stored(place, "frames", "vector") == [0, 1, 2]
     assert same(opened.frames(video_id, regions=True).regions, made.regions)
 
 
-def test_nobody_need_look_far_back(opened: Store, tmp_path: Path) -> None:
+def test_nobody_need_look_far_back(opened: Store, place: Path | str) -> None:
     made = still(np.zeros(2 * MOST_FOLDED + 2, np.int64))
     video_id = store_it(opened, made)
-    assert stored(tmp_path, "frames", "vector") == [0, MOST_FOLDED, 2 * MOST_FOLDED]
+    assert stored(place, "frames", "vector") == [0, MOST_FOLDED, 2 * MOST_FOLDED]
     assert same(opened.frames(video_id).vectors, made.vectors)
     assert opened.check() == []
 
@@ -107,15 +112,19 @@ def test_nobody_need_look_far_back(opened: Store, tmp_path: Path) -> None:
         ("DELETE FROM regions WHERE number = 3", "lacks frames"),
     ],
 )
-def test_damage_among_them_is_named(opened: Store, tmp_path: Path, damage: str, named: str) -> None:
+def test_damage_among_them_is_named(
+    opened: Store, place: Path | str, damage: str, named: str
+) -> None:
     store_it(opened, still())
-    change(tmp_path, damage)
+    change(place, in_words_of(place, damage))
     assert any(named in problem for problem in opened.check())
 
 
-def test_a_frame_with_none_before_it_to_share_with_is_damage(opened: Store, tmp_path: Path) -> None:
+def test_a_frame_with_none_before_it_to_share_with_is_damage(
+    opened: Store, place: Path | str
+) -> None:
     video_id = store_it(opened, still())
-    change(tmp_path, "UPDATE frames SET vector = x'' WHERE number = 0")
+    change(place, in_words_of(place, "UPDATE frames SET vector = x'' WHERE number = 0"))
     with pytest.raises(ArchiveDamaged, match="vectors are missing"):
         opened.frames(video_id, 1, 2)
 

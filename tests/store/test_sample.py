@@ -10,14 +10,13 @@ import pytest
 from vsr_edge.query import Filter
 from vsr_edge.store.base import Store
 
-from .archives import BUNDLE, DIM, change, fill, index, open_archive, rows, vector_file
+from .archives import BUNDLE, DIM, change, fill, index, open_archive, vector_file, vectors_of
 
 PATHS = [f"/v/{number}.mp4" for number in range(10)]
 
 
-def every(folder: Path) -> np.ndarray:
-    found = rows(folder, "SELECT vector FROM clips ORDER BY id")
-    return np.frombuffer(b"".join(blob for (blob,) in found), np.float16).reshape(-1, DIM)
+def every(folder: Path | str) -> np.ndarray:
+    return np.array([vector for _, vector in vectors_of(folder)]).reshape(-1, DIM)
 
 
 def sampled(store: Store, count: int) -> list[list[float]]:
@@ -26,11 +25,11 @@ def sampled(store: Store, count: int) -> list[list[float]]:
     return [[float(value) for value in vector] for vector in vectors]
 
 
-def test_they_are_evenly_spaced_over_all_clips(tmp_path: Path) -> None:
-    fill(tmp_path, *PATHS)
-    stored = every(tmp_path).tolist()
+def test_they_are_evenly_spaced_over_all_clips(place: Path | str) -> None:
+    fill(place, *PATHS)
+    stored = every(place).tolist()
     assert len(stored) == 40
-    with open_archive(tmp_path) as store:
+    with open_archive(place) as store:
         assert sampled(store, 4) == stored[::10]
         assert sampled(store, 20) == stored[::2]
         assert len(sampled(store, 39)) == 39
@@ -38,20 +37,20 @@ def test_they_are_evenly_spaced_over_all_clips(tmp_path: Path) -> None:
             assert sampled(store, count) == stored
 
 
-def test_one_state_has_one_sample_and_another_another(tmp_path: Path) -> None:
-    with open_archive(tmp_path) as store:
+def test_one_state_has_one_sample_and_another_another(place: Path | str) -> None:
+    with open_archive(place) as store:
         assert store.sample(5).shape == (0, DIM)
         index(store, *PATHS[:5])
         first = store.sample(5)
         assert store.sample(5) is first
-        with open_archive(tmp_path) as other:
+        with open_archive(place) as other:
             assert other.sample(5).tobytes() == first.tobytes()
         index(store, *PATHS[5:])
-        assert sampled(store, 40) == every(tmp_path).tolist()
+        assert sampled(store, 40) == every(place).tolist()
         with store.writer() as writer:
             writer.remove([stored.video_id for stored in store.videos()[2:5]])
-        assert sampled(store, 40) == every(tmp_path).tolist()
-        assert sampled(store, 7) == every(tmp_path)[np.arange(7) * 28 // 7].tolist()
+        assert sampled(store, 40) == every(place).tolist()
+        assert sampled(store, 7) == every(place)[np.arange(7) * 28 // 7].tolist()
 
 
 def test_it_is_the_same_without_the_file(tmp_path: Path) -> None:
@@ -67,15 +66,15 @@ def test_it_is_the_same_without_the_file(tmp_path: Path) -> None:
         assert sampled(store, 7) == before
 
 
-def test_none_is_no_sample(tmp_path: Path) -> None:
-    with open_archive(tmp_path) as store, pytest.raises(ValueError, match="at least 1, not 0"):
+def test_none_is_no_sample(place: Path | str) -> None:
+    with open_archive(place) as store, pytest.raises(ValueError, match="at least 1, not 0"):
         store.sample(0)
 
 
-def test_a_filter_is_sampled_as_if_it_were_the_archive(tmp_path: Path) -> None:
-    fill(tmp_path, *PATHS)
-    stored = every(tmp_path).tolist()
-    with open_archive(tmp_path) as store:
+def test_a_filter_is_sampled_as_if_it_were_the_archive(place: Path | str) -> None:
+    fill(place, *PATHS)
+    stored = every(place).tolist()
+    with open_archive(place) as store:
         some = Filter((PATHS[2], PATHS[7]))
         found = store.sample(100, some).tolist()
         assert found == [*stored[8:12], *stored[28:32]]

@@ -47,11 +47,18 @@ def archive(tmp_path: Path) -> Path:
     return tmp_path / "archive"
 
 
+@pytest.fixture
+def either(place: Path | str) -> Path | str:
+    """An archive of any kind."""
+    fill(place, *PATHS)
+    return place
+
+
 def next_of(archive: Path) -> Path:
     return archive / "archive.next"
 
 
-def begin(archive: Path, other: Another, paths: list[str] = PATHS) -> list[str]:
+def begin(archive: Path | str, other: Another, paths: list[str] = PATHS) -> list[str]:
     """Fill a second generation and leave it; returns the notices."""
     with (
         open_store(archive) as store,
@@ -62,7 +69,7 @@ def begin(archive: Path, other: Another, paths: list[str] = PATHS) -> list[str]:
         return store.notices
 
 
-def switch(archive: Path, other: Another, paths: list[str] = PATHS) -> None:
+def switch(archive: Path | str, other: Another, paths: list[str] = PATHS) -> None:
     with open_store(archive) as store, store.shadow_archive() as shadow:
         with shadow.open(other.bundle_id, other.dim) as successor:
             fill_up(successor, paths, other)
@@ -72,7 +79,7 @@ def switch(archive: Path, other: Another, paths: list[str] = PATHS) -> None:
         assert store.notices == []
 
 
-def tidy(archive: Path) -> UnfinishedReindex | None:
+def tidy(archive: Path | str) -> UnfinishedReindex | None:
     with open_store(archive) as store, store.shadow_archive() as shadow:
         return shadow.tidy()
 
@@ -84,7 +91,7 @@ def made_by(other: Another, folder: Path, paths: list[str] = PATHS) -> Path:
     return folder
 
 
-def assert_is(archive: Path, other: Another, calm: Path) -> None:
+def assert_is(archive: Path | str, other: Another, calm: Path) -> None:
     """The archive holds what one of this bundle holds, answers alike, and nothing alarms."""
     assert content(archive) == content(calm)
     with (
@@ -184,12 +191,12 @@ USES: dict[str, Callable[[Store], object]] = {
 @pytest.mark.parametrize("searched", [True, False], ids=["after a search", "before the first"])
 @pytest.mark.parametrize("other", [OTHER, WIDER], ids=["same dimension", "another dimension"])
 def test_a_store_that_was_open_says_that_the_archive_was_changed_over(
-    other: Another, searched: bool, archive: Path
+    other: Another, searched: bool, either: Path | str, tmp_path: Path
 ) -> None:
-    with open_archive(archive) as store:
+    with open_archive(either) as store:
         if searched:
             assert len(store.search(a_query(), 100)) == 24
-        switch(archive, other)
+        switch(either, other)
         for use in USES.values():
             with pytest.raises(BundleMismatch) as caught:
                 use(store)
@@ -197,8 +204,8 @@ def test_a_store_that_was_open_says_that_the_archive_was_changed_over(
             assert "open it again with that bundle" in str(caught.value)
         assert store.notices == []
     with pytest.raises(BundleMismatch, match=f"was indexed with the bundle '{other.bundle_id}'"):
-        open_archive(archive)
-    assert_is(archive, other, made_by(other, archive.parent / "calm"))
+        open_archive(either)
+    assert_is(either, other, made_by(other, tmp_path / "calm"))
 
 
 def test_who_reads_during_the_switch_keeps_the_state_that_he_began_with(archive: Path) -> None:
@@ -220,14 +227,14 @@ def test_who_reads_during_the_switch_keeps_the_state_that_he_began_with(archive:
 
 
 def test_searches_amid_the_switch_answer_from_the_old_archive_or_are_refused(
-    archive: Path,
+    either: Path | str,
 ) -> None:
-    with open_archive(archive) as store:
+    with open_archive(either) as store:
         expected = store.search(a_query(), 9)
     begun, found, refused = threading.Barrier(4), [], []
 
     def search_until_refused() -> None:
-        with open_archive(archive) as store:
+        with open_archive(either) as store:
             begun.wait()
             try:
                 while True:
@@ -240,7 +247,7 @@ def test_searches_amid_the_switch_answer_from_the_old_archive_or_are_refused(
     for reader in readers:
         reader.start()
     begun.wait()
-    with another_process(change_over, archive, PATHS, OTHER) as (_, pipe):
+    with another_process(change_over, either, PATHS, OTHER) as (_, pipe):
         while pipe.recv() != "closed":
             pass
     for reader in readers:
@@ -250,8 +257,8 @@ def test_searches_amid_the_switch_answer_from_the_old_archive_or_are_refused(
     assert len(refused) == 3
 
 
-def test_nobody_else_writes_meanwhile_and_everybody_reads(archive: Path) -> None:
-    with open_archive(archive) as reader, open_archive(archive) as changing:
+def test_nobody_else_writes_meanwhile_and_everybody_reads(either: Path | str) -> None:
+    with open_archive(either) as reader, open_archive(either) as changing:
         expected = reader.search(a_query(), 5)
         with changing.shadow_archive() as shadow:
             with shadow.open(OTHER.bundle_id, OTHER.dim) as successor:
@@ -261,30 +268,32 @@ def test_nobody_else_writes_meanwhile_and_everybody_reads(archive: Path) -> None
                     reader.writer().__enter__()
             assert reader.stats().reindex == UnfinishedReindex(OTHER.bundle_id, 2)
             assert reader.check() == []
-    with open_archive(archive) as later:
+    with open_archive(either) as later:
         assert later.search(a_query(), 5) == expected
         assert later.stats().reindex == UnfinishedReindex(OTHER.bundle_id, 2)
         assert later.check() == []
 
 
-def ids_in(archive: Path, table: str = "clips") -> set[int]:
+def ids_in(archive: Path | str, table: str = "clips") -> set[int]:
     return {row[0] for row in rows(archive, f"SELECT id FROM {table}")}
 
 
-def test_no_id_ever_comes_back_even_if_the_old_archive_grows_meanwhile(archive: Path) -> None:
-    seen, seen_videos = ids_in(archive), ids_in(archive, "videos")
-    begin(archive, OTHER, PATHS[:3])
+def test_no_id_ever_comes_back_even_if_the_old_archive_grows_meanwhile(
+    either: Path | str, tmp_path: Path
+) -> None:
+    seen, seen_videos = ids_in(either), ids_in(either, "videos")
+    begin(either, OTHER, PATHS[:3])
     grown = [*PATHS, "/v/late.mp4"]
-    fill(archive, grown[-1])
-    seen |= ids_in(archive)
-    seen_videos |= ids_in(archive, "videos")
+    fill(either, grown[-1])
+    seen |= ids_in(either)
+    seen_videos |= ids_in(either, "videos")
     for other in (OTHER, BACK, WIDER):
-        switch(archive, other, grown)
-        assert not seen & ids_in(archive)
-        assert not seen_videos & ids_in(archive, "videos")
-        seen |= ids_in(archive)
-        seen_videos |= ids_in(archive, "videos")
-        assert_is(archive, other, made_by(other, archive.parent / f"calm-{other}", grown))
+        switch(either, other, grown)
+        assert not seen & ids_in(either)
+        assert not seen_videos & ids_in(either, "videos")
+        seen |= ids_in(either)
+        seen_videos |= ids_in(either, "videos")
+        assert_is(either, other, made_by(other, tmp_path / f"calm-{other}", grown))
 
 
 def test_a_store_that_stayed_open_while_it_was_changed_over_and_back_answers_rightly(

@@ -207,7 +207,7 @@ def test_an_archive_of_before_takes_words(tmp_path: Path) -> None:
         assert len(store.find_text("morning", 5)) == 1
 
 
-def test_words_live_through_a_change_of_bundle(spoken: Store) -> None:
+def test_words_live_through_a_change_of_bundle(spoken: Store, place: Path | str) -> None:
     other = Another("other-test")
     before = {one.video.path: spoken.texts(one.video_id) for one in spoken.videos()}
     with spoken.shadow_archive() as shadow:
@@ -218,8 +218,7 @@ def test_words_live_through_a_change_of_bundle(spoken: Store) -> None:
                     for source, texts in before[one.video.path].items():
                         writer.set_texts(one.video_id, source, texts)
         shadow.switch()
-    folder = Path(spoken._folder)  # type: ignore[attr-defined]
-    with open_archive(folder, bundle_id=other.bundle_id) as store:
+    with open_archive(place, bundle_id=other.bundle_id) as store:
         assert len(store.find_text("fire door", 5)) == 2
         assert store.check() == []
 

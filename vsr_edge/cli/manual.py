@@ -62,7 +62,9 @@ def manual() -> str:
     lines.append(".SH EXIT STATUS")
     for code, meaning in _EXIT.items():
         lines += _entry(code, _plain(meaning))
-    names = ", ".join(f"{ENVIRONMENT_PREFIX}{field.name.upper()}" for field in fields(Settings))
+    names = ", ".join(
+        f"{ENVIRONMENT_PREFIX}{field.name.upper()}" for field in fields(Settings) if field.repr
+    )
     lines += [
         ".SH ENVIRONMENT",
         _plain(f"Each setting may be given so, or in config.toml, in small letters: {names}."),

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vsr_edge.config import is_database
 from vsr_edge.errors import ArchiveError, UsageError
 from vsr_edge.store.base import Store
 
@@ -22,10 +23,10 @@ def open_store(
     create: bool = False,
     threads: int = 0,
 ) -> Store:
-    """Open the archive in a local folder.
+    """Open the archive in a local folder, or on a PostgreSQL server.
 
     Args:
-        folder: a path, or a ``file://`` URL.
+        folder: a path, a ``file://`` URL, or ``postgresql://user@host/database?schema=name``.
         bundle_id: the bundle in use; None to only look, whatever bundle encoded the archive.
         dim: its vector length D; None like ``bundle_id``. Both are needed to create.
         create: make the folder and an empty archive where there is none.
@@ -35,8 +36,12 @@ def open_store(
         ArchiveNotFound: nothing was indexed there, and ``create`` is False.
         BundleMismatch: it was encoded with another bundle.
         ArchiveDamaged: the database cannot be read.
-        ArchiveError: it was written by a newer version, or the folder cannot be used.
+        ArchiveError: it was written by a newer version, or the folder or server cannot be used.
     """
+    if is_database(folder):
+        from vsr_edge.store.postgres.pg_store import ServerStore
+
+        return ServerStore(str(folder), bundle_id=bundle_id, dim=dim, create=create)
     # The database and usearch take 0.2 s to import: not for `--help`.
     from vsr_edge.store.sqlite import LocalStore
 
@@ -52,6 +57,8 @@ def open_settings_store(
         ArchiveError: no folder can lie there, or none that may be looked into; and all that
         ``open_store`` raises.
     """
+    if settings.database:
+        return open_store(settings.database, bundle_id=bundle_id, dim=dim, create=create)
     folder = settings.archive
     try:
         is_file = folder.is_file()

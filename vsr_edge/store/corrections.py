@@ -19,9 +19,14 @@ FILE = "calibration.json"
 
 def read_correction(folder: Path, name: str) -> Correction | None:
     """The one of that name; None where there is none, or none that can be."""
+    return correction_of(_read(folder).get(name))
+
+
+def correction_of(values: Any) -> Correction | None:
+    """A correction from its fields by name; None from what is none that can be."""
     try:
-        found = Correction(**_read(folder)[name])
-    except (LookupError, TypeError):
+        found = Correction(**values)
+    except TypeError:
         return None
     numbers = (found.slope, found.bias)
     sound = all(isinstance(one, int | float) and math.isfinite(one) for one in numbers)

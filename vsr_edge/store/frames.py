@@ -3,50 +3,106 @@
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
-from vsr_edge.store.rows import matrix
+from vsr_edge.store.rows import RowsDamaged, matrix
 from vsr_edge.types import FrameFeatures
 
+Span = tuple[int, int, int]  # video id, first and last frame
+LAST = 2**62
 
-def read_frames(
-    connection: sqlite3.Connection, span: tuple[int, int, int], regions: bool, dim: int
-) -> FrameFeatures:
-    """The frames of (video id, first, last), both included.
 
-    Raises:
-        sqlite3.DatabaseError: vectors or regions are missing, which only damage can bring about.
-    """
-    video_id, first, _ = span
-    within = "WHERE video_id = ? AND number BETWEEN ? AND ? ORDER BY number"
-    rows = connection.execute(f"SELECT time, vector FROM frames {within}", span).fetchall()
-    times = np.array([time for time, _ in rows], np.float64)
-    stored = [vector for _, vector in rows]
-    if stored and not stored[0]:
-        # It has the vectors of the last frame before it that has any.
-        found = connection.execute(
+class FrameRows(Protocol):
+    """What reading frames asks of a database, inside a read transaction."""
+
+    def frames(self, span: Span) -> list[tuple[float, bytes]]:
+        """Times and vectors, in order; a vector is empty where it is that of a frame before."""
+
+    def full_before(self, video_id: int, number: int) -> tuple[int, bytes] | None:
+        """The last frame before this that has a vector: its number, and that."""
+
+    def regions(self, span: Span) -> list[bytes]:
+        """The regions of those frames that have any of their own, in order."""
+
+
+class LocalFrames:
+    """:class:`FrameRows` of SQLite."""
+
+    _WITHIN = "WHERE video_id = ? AND number BETWEEN ? AND ? ORDER BY number"
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def frames(self, span: Span) -> list[tuple[float, bytes]]:
+        return self._connection.execute(
+            f"SELECT time, vector FROM frames {self._WITHIN}", span
+        ).fetchall()
+
+    def full_before(self, video_id: int, number: int) -> tuple[int, bytes] | None:
+        found: tuple[int, bytes] | None = self._connection.execute(
             "SELECT number, vector FROM frames WHERE video_id = ? AND number < ?"
             " AND vector <> x'' ORDER BY number DESC LIMIT 1",
-            span[:2],
+            (video_id, number),
         ).fetchone()
+        return found
+
+    def regions(self, span: Span) -> list[bytes]:
+        rows = self._connection.execute(f"SELECT vectors FROM regions {self._WITHIN}", span)
+        return [blob for (blob,) in rows]
+
+
+def read_frames(rows: FrameRows, span: Span, regions: bool, dim: int) -> FrameFeatures:
+    """The frames of a span, both ends included.
+
+    Raises:
+        RowsDamaged: vectors or regions are missing.
+    """
+    video_id, first, last = span
+    read = rows.frames(span)
+    times = np.array([time for time, _ in read], np.float64)
+    stored = [vector for _, vector in read]
+    if stored and not stored[0]:
+        # It has the vectors of the last frame before it that has any.
+        found = rows.full_before(video_id, first)
         if found is None:
-            raise sqlite3.DatabaseError(f"vectors are missing for video {video_id}")
+            raise RowsDamaged(f"vectors are missing for video {video_id}")
         first, stored[0] = found
     of_frame = np.cumsum([bool(vector) for vector in stored], dtype=np.int64) - 1
     vectors = matrix([vector for vector in stored if vector], dim)
     shared = len(vectors) < len(times)
-    blobs = []
-    if regions:
-        places = (video_id, first, span[2])
-        read = connection.execute(f"SELECT vectors FROM regions {within}", places)
-        blobs = [blob for (blob,) in read]
+    blobs = rows.regions((video_id, first, last)) if regions else []
     cells = None
     if blobs:
         count = len(blobs[0]) // (2 * dim)
         flat = matrix(blobs, count * dim)
         if len(flat) != len(vectors):
-            raise sqlite3.DatabaseError(f"regions are missing for video {video_id}")
+            raise RowsDamaged(f"regions are missing for video {video_id}")
         cells = flat.reshape(len(flat), count, dim)
         cells = cells[of_frame] if shared else cells
     return FrameFeatures(times, vectors[of_frame] if shared else vectors, cells)
+
+
+def read_spans(
+    spans: Sequence[Span], read: Callable[[Sequence[Span]], list[FrameFeatures]]
+) -> list[FrameFeatures]:
+    """The frames of each span: what they share is read once, and what follows one another together.
+
+    ``read`` is given spans that are apart.
+    """
+    whole: list[Span] = []
+    for video_id, first, last in sorted(spans):
+        if whole and whole[-1][0] == video_id and first <= whole[-1][2] + 1:
+            video_id, first, end = whole.pop()
+            last = max(last, end)
+        whole.append((video_id, first, last))
+    of_whole = read(whole)
+    found = []
+    for video_id, first, last in spans:
+        place = bisect_right(whole, (video_id, first, LAST)) - 1
+        start = first - whole[place][1]
+        found.append(of_whole[place][start : start + last - first + 1])
+    return found

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr_edge.errors import printable
-from vsr_edge.types import Clip, ClipWindow, HalfVectors, Sampling, StoredVideo, Video
+from vsr_edge.types import Clip, ClipWindow, HalfVectors, Sampling, StoredVideo, Vectors, Video
 
-_VIDEO_FIELDS = tuple(field.name for field in fields(Video))
+VIDEO_FIELDS = tuple(field.name for field in fields(Video))
 _STORED = ("sampling", "frame_count", "clip_count", "partial", "indexed_at")
 # When a video began, in seconds since 1970. A file was last changed when its recording ended: that
 # is what is known of one whose container was not asked yet, as when an earlier version indexed it.
@@ -25,7 +25,7 @@ _TIMES_AND_TAGS = (
     *(RECORDED, "coalesce(recorded_from, 'file')"),
     "(SELECT group_concat(tag, ' ') FROM tags WHERE video_id = videos.id)",
 )
-VIDEO_COLUMNS = ", ".join(("id", *_VIDEO_FIELDS, *_STORED, *_TIMES_AND_TAGS))
+VIDEO_COLUMNS = ", ".join(("id", *VIDEO_FIELDS, *_STORED, *_TIMES_AND_TAGS))
 CLIP_COLUMNS = "id, video_id, start_time, end_time, first_frame, last_frame"
 
 # What the settings that an archive of before does not know of were then.
@@ -34,6 +34,10 @@ _FORMERLY = {"granularity": "clip", "fold": False}
 # How far from 1 a clip vector's length may be: an encoder may carry a picture's hubness as one more
 # number, some tenths at most; float16 rounding stays far within.
 _LENGTH_TOLERANCE = 0.1
+
+
+class RowsDamaged(sqlite3.DatabaseError):
+    """A row is not what was stored, which only damage can bring about."""
 
 
 def path_value(path: Path) -> str | bytes:
@@ -59,8 +63,8 @@ def video_values(video: Video, sampling: Sampling) -> dict[str, Any]:
 def stored_video(row: Sequence[Any]) -> StoredVideo:
     """From the columns ``VIDEO_COLUMNS``."""
     video_id, path, *values = row
-    video = Video(Path(os.fsdecode(path)), *values[: len(_VIDEO_FIELDS) - 1])
-    sampling, *rest, recorded_at, recorded_from, tags = values[len(_VIDEO_FIELDS) - 1 :]
+    video = Video(Path(os.fsdecode(path)), *values[: len(VIDEO_FIELDS) - 1])
+    sampling, *rest, recorded_at, recorded_from, tags = values[len(VIDEO_FIELDS) - 1 :]
     known = {field.name for field in fields(Sampling)}
     settings = {name: value for name, value in json.loads(sampling).items() if name in known}
     stored = StoredVideo(video_id, video, Sampling(**(_FORMERLY | settings)), *rest)
@@ -98,12 +102,28 @@ def unit(vectors: HalfVectors, what: str) -> HalfVectors:
     return vectors
 
 
+def checked_query(vector: Vectors, k: int, dim: int) -> Vectors:
+    """A query as float32 [D].
+
+    Raises:
+        ValueError: not of that shape, not finite, or ``k`` below 1.
+    """
+    query = np.asarray(vector, np.float32)
+    if query.shape != (dim,):
+        raise ValueError(f"a query must be [{dim}], not {list(query.shape)}")
+    if not np.isfinite(query).all():
+        raise ValueError("a query holds NaN or infinite values")
+    if k < 1:
+        raise ValueError(f"k must be at least 1, not {k}")
+    return query
+
+
 def matrix(blobs: Sequence[bytes], dim: int) -> HalfVectors:
     """Blobs of float16 [D] as float16 [n, D].
 
     Raises:
-        sqlite3.DatabaseError: a blob of another length, which only damage can bring about.
+        RowsDamaged: a blob of another length.
     """
     if not set(map(len, blobs)) <= {2 * dim}:
-        raise sqlite3.DatabaseError("a stored vector has the wrong length")
+        raise RowsDamaged("a stored vector has the wrong length")
     return np.frombuffer(b"".join(blobs), dtype=np.float16).reshape(len(blobs), dim)

@@ -6,7 +6,6 @@ import json
 import os
 import sqlite3
 import threading
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -33,11 +32,12 @@ from vsr_edge.store.connection import (
 )
 from vsr_edge.store.corrections import read_correction
 from vsr_edge.store.filters import where_video
-from vsr_edge.store.frames import read_frames
+from vsr_edge.store.frames import LAST, LocalFrames, Span, read_frames, read_spans
 from vsr_edge.store.lock import UPKEEP, WriterLock
 from vsr_edge.store.rows import (
     CLIP_COLUMNS,
     VIDEO_COLUMNS,
+    checked_query,
     clip,
     matrix,
     path_value,
@@ -56,8 +56,6 @@ from vsr_edge.types import (
     StoredVideo,
     Vectors,
 )
-
-_LAST = 2**62
 
 
 class LocalStore(TextTables):
@@ -200,13 +198,7 @@ class LocalStore(TextTables):
         return [stored_video(row) for row in rows]
 
     def search(self, vector: Vectors, k: int, where: Filter | None = None) -> list[ClipHit]:
-        query = np.asarray(vector, np.float32)
-        if query.shape != (self._dim,):
-            raise ValueError(f"a query must be [{self._dim}], not {list(query.shape)}")
-        if not np.isfinite(query).all():
-            raise ValueError("a query holds NaN or infinite values")
-        if k < 1:
-            raise ValueError(f"k must be at least 1, not {k}")
+        query = checked_query(vector, k, self._dim)
         with self._reading(to_search=True) as connection:
             candidates = self._vectors.candidates(connection, query, k, where)
             rows = connection.execute(
@@ -235,27 +227,18 @@ class LocalStore(TextTables):
         *,
         regions: bool = False,
     ) -> FrameFeatures:
-        span = (video_id, first or 0, _LAST if last is None else last)
+        span = (video_id, first or 0, LAST if last is None else last)
         return self.frames_of([span], regions=regions)[0]
 
     def frames_of(
         self, spans: Sequence[tuple[int, int, int]], *, regions: bool = False
     ) -> list[FrameFeatures]:
-        # What spans share is read once, and what follows one another together.
-        whole: list[tuple[int, int, int]] = []
-        for video_id, first, last in sorted(spans):
-            if whole and whole[-1][0] == video_id and first <= whole[-1][2] + 1:
-                video_id, first, end = whole.pop()
-                last = max(last, end)
-            whole.append((video_id, first, last))
-        with self._reading() as connection:
-            read = [read_frames(connection, span, regions, self._dim) for span in whole]
-        found = []
-        for video_id, first, last in spans:
-            place = bisect_right(whole, (video_id, first, _LAST)) - 1
-            start = first - whole[place][1]
-            found.append(read[place][start : start + last - first + 1])
-        return found
+        def read(whole: Sequence[Span]) -> list[FrameFeatures]:
+            with self._reading() as connection:
+                rows = LocalFrames(connection)
+                return [read_frames(rows, span, regions, self._dim) for span in whole]
+
+        return read_spans(spans, read)
 
     def frame_count(self, where: Filter | None = None) -> int:
         condition, parameters = where_video(where)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import pairwise
+from typing import Any
 
 from vsr_edge.query import Filter
 from vsr_edge.store.base import Texts
@@ -22,8 +23,8 @@ from vsr_edge.types import Cue, Seconds, TextHit, TextSource, check_span
 # A cue goes on in the next one if that begins so soon. What stands on the screen does not.
 GOES_ON: Seconds = 3.0
 _ONE_FLOW = frozenset({"sidecar", "embedded", "speech"})
-_BEGIN, _END, _NEXT = "\x02", "\x03", "\n"
-_MARKED = re.compile(f"{_BEGIN}([^{_END}]*){_END}")
+BEGIN, END, NEXT = "\x02", "\x03", "\n"
+_MARKED = re.compile(f"{BEGIN}([^{END}]*){END}")
 # Forms of a word begin alike: of words that differ in these letters, each is another one.
 _STEM = 4
 _PART = re.compile(r'"([^"]*)"?|([^\s"]+)')
@@ -51,17 +52,32 @@ def find_text(
     connection: sqlite3.Connection, query: str, k: int, where: Filter | None
 ) -> list[TextHit]:
     """As :meth:`vsr_edge.store.base.Store.find_text`."""
-    found: list[TextHit] = []
     if not _has_any(connection):
-        return found
+        return []
+
+    def matches(expression: str, limit: int) -> list[tuple[Any, ...]]:
+        return _matches(connection, expression, limit, where)
+
+    return found_by(matches, query, k, where)
+
+
+def found_by(
+    matches: Callable[[str, int], list[tuple[Any, ...]]], query: str, k: int, where: Filter | None
+) -> list[TextHit]:
+    """Hits by what says which passages match an expression, at most so many, best first.
+
+    Of each passage: video, source, start and end of its cue, end of the next, its text with marks,
+    rank (the less, the better), and when its video was recorded.
+    """
+    found: list[TextHit] = []
     for expression, words in expressions(query):
         limit = 4 * k
         while len(found) < k:
-            matches = _matches(connection, expression, words, limit, where)
+            rows = matches(expression, limit)
             hits = list(found)
-            for hit in matches:
+            for hit in _hits(rows, words, where):
                 _add(hits, hit, len(found))
-            if len(hits) >= k or len(matches) < limit:
+            if len(hits) >= k or len(rows) < limit:
                 found = hits
                 break
             limit *= 4
@@ -69,34 +85,39 @@ def find_text(
 
 
 def _matches(
-    connection: sqlite3.Connection, expression: str, words: int, limit: int, where: Filter | None
-) -> list[TextHit | None]:
-    """What matches, best first, but what needs two cues behind what one says by itself; None for
-    each passage that is another one's, or was recorded at another time than wanted.
-    """
+    connection: sqlite3.Connection, expression: str, limit: int, where: Filter | None
+) -> list[tuple[Any, ...]]:
     condition, parameters = where_video(where)
     narrowed = f"AND c.video_id IN (SELECT id FROM videos WHERE {condition})" if where else ""
-    rows = connection.execute(
+    return connection.execute(
         f"""
         SELECT c.video_id, c.source, c.start_time, c.end_time, n.end_time,
-               highlight(passages, 0, '{_BEGIN}', '{_END}'), rank,
+               highlight(passages, 0, '{BEGIN}', '{END}'), rank,
                (SELECT {RECORDED} FROM videos WHERE id = c.video_id)
         FROM passages JOIN cues AS c ON c.id = passages.rowid
              LEFT JOIN cues AS n ON n.id = c.id + 1
         WHERE passages MATCH ? {narrowed} ORDER BY rank LIMIT ?
         """,
         [expression, *(parameters if where else ()), limit],
-    )
+    ).fetchall()
+
+
+def _hits(
+    rows: Sequence[tuple[Any, ...]], words: int, where: Filter | None
+) -> list[TextHit | None]:
+    """What matches, best first, but what needs two cues behind what one says by itself; None for
+    each passage that is another one's, or was recorded at another time than wanted.
+    """
     one_cue: list[TextHit | None] = []
     two_cues: list[TextHit | None] = []
     for video_id, source, start, end, next_end, marked, rank, recorded in rows:
-        first, _, second = marked.partition(_NEXT)
+        first, _, second = marked.partition(NEXT)
         # A phrase over both cues is marked once, from one into the other.
-        here, there = _BEGIN in first, _END in second
+        here, there = BEGIN in first, END in second
         if len({word.lower()[:_STEM] for word in _MARKED.findall(first)}) >= words:
-            there = there and first.count(_BEGIN) > first.count(_END)
+            there = there and first.count(BEGIN) > first.count(END)
         text = f"{first} {second}" if there else first
-        plain = text.replace(_BEGIN, "").replace(_END, "")
+        plain = text.replace(BEGIN, "").replace(END, "")
         until = max(end, next_end) if there else end
         if where is not None and where.timed:
             here = here and bool(spans_within(where, recorded + start, recorded + until))
@@ -135,7 +156,7 @@ def write_texts(
         check_span(cue.start, cue.end)
     connection.execute("INSERT INTO texts VALUES (?, ?, ?)", [*of_it, texts.stamp])
     (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM cues").fetchone()
-    cues = [Cue(cue.start, cue.end, _one_line(cue.text)) for cue in texts.cues]
+    cues = [Cue(cue.start, cue.end, one_line(cue.text)) for cue in texts.cues]
     numbered = list(enumerate(cues, last + 1))
     connection.executemany(
         "INSERT INTO cues VALUES (?, ?, ?, ?, ?, ?)",
@@ -143,11 +164,12 @@ def write_texts(
     )
     connection.executemany(
         "INSERT INTO passages (rowid, text) VALUES (?, ?)",
-        zip((number for number, _ in numbered), _passages(cues, source), strict=True),
+        zip((number for number, _ in numbered), passages_of(cues, source), strict=True),
     )
 
 
-def _passages(cues: Sequence[Cue], source: TextSource) -> Iterator[str]:
+def passages_of(cues: Sequence[Cue], source: TextSource) -> Iterator[str]:
+    """The passage of each cue."""
     for one, behind in pairwise((*cues, None)):
         assert one is not None
         # Where time goes back, another stream of words begins.
@@ -156,11 +178,11 @@ def _passages(cues: Sequence[Cue], source: TextSource) -> Iterator[str]:
             and source in _ONE_FLOW
             and one.start <= behind.start <= one.end + GOES_ON
         )
-        yield f"{one.text}{_NEXT}{behind.text}" if behind is not None and goes_on else one.text
+        yield f"{one.text}{NEXT}{behind.text}" if behind is not None and goes_on else one.text
 
 
-def _one_line(text: str) -> str:
-    """Without what marks words and parts here, or would command a terminal."""
+def one_line(text: str) -> str:
+    """A text without what marks words and parts here, or would command a terminal."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 

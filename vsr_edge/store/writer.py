@@ -7,15 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
-
-import numpy as np
+from typing import Any
 
 from vsr_edge.errors import printable
 from vsr_edge.store.base import Texts
 from vsr_edge.store.connection import transaction, translate_errors
 from vsr_edge.store.corrections import write_correction
-from vsr_edge.store.rows import half, path_value, unit, video_values
+from vsr_edge.store.entry import Entry
+from vsr_edge.store.rows import path_value, video_values
 from vsr_edge.store.texts import write_texts
 from vsr_edge.types import (
     ClipWindow,
@@ -29,9 +28,6 @@ from vsr_edge.types import (
     Video,
 )
 
-# A frame like the one before it shares its vectors, but not more than so many in a row: whoever
-# reads a few frames need not look far back.
-MOST_FOLDED = 256
 # So that open readers know that clips, or what filters ask of videos, have changed.
 _NEXT_GENERATION = "UPDATE meta SET generation = generation + 1"
 _TAG = "INSERT OR IGNORE INTO tags (video_id, tag) VALUES (?, ?)"
@@ -121,7 +117,7 @@ class LocalWriter:
         )
 
 
-class LocalVideoWriter:
+class LocalVideoWriter(Entry):
     """One video's open transaction; rows are written as they come."""
 
     def __init__(
@@ -132,16 +128,9 @@ class LocalVideoWriter:
         values: dict[str, Any],
         tags: Iterable[str],
     ) -> None:
+        super().__init__(dim)
         self._folder = folder
         self._connection = connection
-        self._dim = dim
-        self._frames = 0
-        # The last frame, and how many in a row up to it share vectors.
-        self._last: FrameFeatures | None = None
-        self._folded = 0
-        self._last_time = -np.inf
-        self._region_count: int | None = None
-        self._open = True
         # What is filled in when the video is finished; until then nobody else sees the row.
         values |= {"frame_count": 0, "clip_count": 0, "indexed_at": ""}
         insert = f"INSERT INTO videos ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
@@ -163,88 +152,44 @@ class LocalVideoWriter:
                 connection.execute("ROLLBACK")
                 raise
 
-    def add_frames(self, features: FrameFeatures) -> None:
-        self._check_open()
-        count = len(features)
-        times = np.asarray(features.times, np.float64)
-        if times.shape != (count,) or not np.isfinite(times).all():
-            raise ValueError("frame times must be finite [n]")
-        if (np.diff(times, prepend=self._last_time) < 0).any():
-            raise ValueError("frame times must not go backwards")
-        vectors = half(features.vectors, "frame vectors", (count, self._dim))
-        regions = self._check_regions(features)
-        if not count:
-            return
-        full = self._full(FrameFeatures(times, vectors, regions))
-        numbers = range(self._frames, self._frames + count)
+    def _write(self, frames: FrameFeatures, full: Sequence[bool]) -> None:
+        numbers = range(self._frames, self._frames + len(frames))
         with translate_errors(self._folder):
             self._connection.executemany(
                 "INSERT INTO frames (video_id, number, time, vector) VALUES (?, ?, ?, ?)",
                 (
                     (self._video_id, number, time, vector.tobytes() if whole else b"")
                     for number, time, vector, whole in zip(
-                        numbers, times.tolist(), vectors, full, strict=True
+                        numbers, frames.times.tolist(), frames.vectors, full, strict=True
                     )
                 ),
             )
-            if regions is not None:
+            if frames.regions is not None:
                 self._connection.executemany(
                     "INSERT INTO regions (video_id, number, vectors) VALUES (?, ?, ?)",
                     (
                         (self._video_id, number, of_frame.tobytes())
-                        for number, of_frame, whole in zip(numbers, regions, full, strict=True)
+                        for number, of_frame, whole in zip(
+                            numbers, frames.regions, full, strict=True
+                        )
                         if whole
                     ),
                 )
-        self._frames += count
-        self._last_time = float(times[-1])
 
-    def _full(self, features: FrameFeatures) -> list[bool]:
-        """Which frames are stored with their vectors: the others have those of the one before."""
-        found = []
-        changes = features.after(self._last).changes.tolist()
-        for changed in changes[-len(features) :]:
-            self._folded = 0 if changed else (self._folded + 1) % MOST_FOLDED
-            found.append(self._folded == 0)
-        self._last = features[-1:]
-        return found
-
-    def _check_regions(self, features: FrameFeatures) -> HalfVectors | None:
-        given = 0 if features.regions is None else features.regions.shape[1]
-        if self._region_count is None:
-            self._region_count = given
-        if given != self._region_count:
-            raise ValueError(
-                f"{given} regions a frame after {self._region_count} in the same video"
-            )
-        if features.regions is None or not given:
-            return None
-        return half(features.regions, "region vectors", (len(features), given, self._dim))
-
-    def finish(
+    def _commit(
         self,
         clips: Sequence[ClipWindow],
         vectors: HalfVectors,
-        *,
-        duration: Seconds | None = None,
-        partial: str | None = None,
+        duration: Seconds | None,
+        partial: str | None,
     ) -> int:
-        self._check_open()
-        if not self._frames or not clips:
-            raise ValueError("a video needs at least one frame and one clip")
-        checked = unit(half(vectors, "clip vectors", (len(clips), self._dim)), "clip vectors")
-        for window in clips:
-            if not 0 <= window.first <= window.last < self._frames:
-                raise ValueError(f"{window} does not lie within the {self._frames} frames")
-            if not (np.isfinite([window.start, window.end]).all() and window.start <= window.end):
-                raise ValueError(f"{window} does not end after it starts")
         with translate_errors(self._folder):
             self._connection.executemany(
                 "INSERT INTO clips (video_id, start_time, end_time, first_frame, last_frame,"
                 " vector) VALUES (?, ?, ?, ?, ?, ?)",
                 (
                     (self._video_id, float(w.start), float(w.end), w.first, w.last, v.tobytes())
-                    for w, v in zip(clips, checked, strict=True)
+                    for w, v in zip(clips, vectors, strict=True)
                 ),
             )
             self._connection.execute(
@@ -262,18 +207,8 @@ class LocalVideoWriter:
             )
             self._connection.execute(_NEXT_GENERATION)
             self._connection.execute("COMMIT")
-        self._open = False
         return self._video_id
 
-    def _check_open(self) -> None:
-        if not self._open:
-            raise RuntimeError("this video is already finished or given up")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._open:
-            self._open = False
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+    def _give_up(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")

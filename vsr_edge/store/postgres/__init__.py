@@ -1,0 +1,1 @@
+"""An archive on a PostgreSQL server with pgvector; what opens it is ``vsr_edge.store``."""
