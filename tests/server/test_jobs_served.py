@@ -213,6 +213,7 @@ def test_a_job_waits_for_whoever_writes(own_archive: Path, footage: Path) -> Non
             job = site.post("/v1/index", {"paths": [str(footage)]}).document["id"]
             until(site, job, lambda one: one["state"] == "running")
             time.sleep(3)
-            assert site.get(f"/v1/jobs/{job}").document["state"] == "running"
+            now = site.get(f"/v1/jobs/{job}").document
+            assert now["state"] == "running", now["error"]
         done = until(site, job, is_over)
     assert (done["state"], done["result"]["skipped"]) == ("done", 3), done
