@@ -33,15 +33,18 @@ ROOMS = (
     {"ingest", "search"},
     {"evaluation"},
     {"archive"},
+    {"backup"},
     {"hits"},
     {"watch"},
     {"document_parts"},
+    {"document_backups"},
     {"document_bundles"},
     {"document_hits"},
     {"document_receipts"},
     {"document_served"},
     {"documents"},
     {"server"},
+    {"assistant"},
     {"cli"},
     {"__main__"},
 )
@@ -66,16 +69,18 @@ ONLY_IN = {
     "argon2": {"server"},
     "fastapi": {"server"},
     "jinja2": {"evaluation", "server"},
+    "mcp": {"assistant"},
     "prometheus_client": {"server"},
     "starlette": {"server"},
     "uvicorn": {"server"},
     "opentimelineio": {"hits"},
     "huggingface_hub": {"bundle"},
     "tokenizers": {"runtime", "bundle"},
+    "ray": {"ingest"},
     "watchfiles": {"watch"},
     "pydantic": {
-        *("bundle", "document_parts", "document_bundles", "document_hits", "document_receipts"),
-        *("document_served", "documents", "server"),
+        *("bundle", "document_parts", "document_backups", "document_bundles", "document_hits"),
+        *("document_receipts", "document_served", "documents", "server", "assistant"),
     },
 }
 NEVER = {"torch", "transformers", "optimum", "models", "export", "tests"}
@@ -161,6 +166,16 @@ def test_heavy_libraries_stay_in_their_rooms(path: Path) -> None:
         assert top not in NEVER, f"the runtime must not import {name}: {path}"
         if top in ONLY_IN:
             assert room_of(path) in ONLY_IN[top], f"{path} imports {name}"
+
+
+def test_one_file_knows_ray() -> None:
+    """And the loop of a run none of those that do its work."""
+    users = {path.name for path in SOURCES if {"ray"} & {n.split(".")[0] for n in imports_of(path)}}
+    assert users == {"ray_pool.py"}
+    by_name = {f"vsr_edge.ingest.{name}" for name in ("processes", "ray_pool", "spread", "worker")}
+    run = project_imports(PACKAGE / "ingest" / "run.py", modules_of("vsr_edge"))
+    assert "vsr_edge.ingest.executor" in run
+    assert not run & by_name
 
 
 def modules_of(package: str) -> dict[str, Path]:

@@ -23,6 +23,8 @@ os.environ |= {
     "ORT_DISABLE_TELEMETRY": "1",
     # huggingface_hub names the versions of what else is installed with each request.
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    # Ray sends what a cluster is made of, and what runs on it.
+    "RAY_USAGE_STATS_ENABLED": "0",
     # Transformers asks the hub to convert a checkpoint that has no safetensors.
     "DISABLE_SAFETENSORS_CONVERSION": "true",
 }

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from vsr_edge.ingest.recorded import Site
     from vsr_edge.ingest.reindex import ReindexSummary
     from vsr_edge.ingest.summary import IngestSummary, Progress
-    from vsr_edge.media.hwaccel import Device
     from vsr_edge.runtime.speech import Transcriber
 
 
@@ -63,6 +61,8 @@ class Archive:
         wanted: Callable[[Path], bool] | None = None,
         ocr: bool = False,
         speech: Transcriber | Path | str | None = None,
+        processes: int | None = None,
+        ray: str | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> IngestSummary:
         """Bring the archive up to date with files and folders (:mod:`vsr_edge.ingest.run`).
@@ -75,13 +75,18 @@ class Archive:
             ocr: also read text in the pictures (``pip install 'vsr-edge[ocr]'``).
             speech: also hear what is said: the folder of a Whisper model for CTranslate2
                 (``pip install 'vsr-edge[speech]'``), or whatever else transcribes.
+            processes: decode and encode in so many processes of this machine.
+            ray: or in tasks of a Ray cluster (``pip install 'vsr-edge[ray]'``): "auto" or HOST:PORT
+                of one that runs, or "local" for one that is started here for so long.
 
         Raises:
             ArchiveLocked: another process is writing.
             BundleMismatch: the archive was encoded with another bundle.
+            WorkerError: the processes or the cluster cannot work.
             UsageError: a path that is the address of a stream, or what cannot be a tag.
             ArchiveError: the archive was removed or replaced meanwhile.
         """
+        from vsr_edge.ingest.choose import executing
         from vsr_edge.ingest.failures import keep_failed
         from vsr_edge.ingest.listen import listeners
         from vsr_edge.ingest.run import ingest
@@ -90,14 +95,14 @@ class Archive:
 
         named = [paths] if isinstance(paths, str | Path) else list(paths)
         refuse_addresses(named)
-        with self._decoding() as device:
+        who = (self.settings, self.bundle, self._notices, processes, ray)
+        with executing(*who) as executor:
             summary = ingest(
                 store := self.encoded_store(create=True),
                 self.bundle,
                 [Path(path) for path in named],
                 self.settings.sampling,
-                threads=self.settings.threads,
-                device=device,
+                executor=executor,
                 include=include,
                 exclude=exclude,
                 include_system=self.settings.include_system,
@@ -122,6 +127,8 @@ class Archive:
         self,
         *,
         drop_missing: bool = False,
+        processes: int | None = None,
+        ray: str | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> ReindexSummary:
         """Encode the archive anew with the bundle of the settings (:mod:`vsr_edge.ingest.reindex`).
@@ -131,22 +138,23 @@ class Archive:
 
         Args:
             drop_missing: change over even if some videos cannot be read any more, without them.
+            processes, ray: who decodes and encodes, as in :meth:`index`.
 
         Raises:
             ArchiveNotFound: nothing was indexed here yet.
             ArchiveLocked: another process is writing.
         """
+        from vsr_edge.ingest.choose import executing
         from vsr_edge.ingest.reindex import reindex
 
         bundle = self.bundle
         self._close_store()  # It may be one of before the archive was last changed over.
         try:
-            with self._decoding() as device:
+            with executing(self.settings, bundle, self._notices, processes, ray) as executor:
                 return reindex(
                     self.store,
                     bundle,
-                    threads=self.settings.threads,
-                    device=device,
+                    executor=executor,
                     drop_missing=drop_missing,
                     site=self._site(),
                     on_progress=on_progress,
@@ -159,17 +167,6 @@ class Archive:
         from vsr_edge.ingest.recorded import Site
 
         return Site(self.settings.time_zone, self.settings.recorded_pattern)
-
-    @contextmanager
-    def _decoding(self) -> Iterator[Device]:
-        """What one run decodes on; what is to be said of it joins the notices."""
-        from vsr_edge.media.hwaccel import Device
-
-        device = Device(self.settings.hwaccel)
-        try:
-            yield device
-        finally:
-            self._notices += device.notices
 
     def search(
         self,

@@ -72,6 +72,27 @@ class SessionDocument(Document):
     expires: float = Field(description="Seconds since 1970.")
 
 
+class RelevanceDocument(Document):
+    """How much a video looks like a query, from its beginning to its end."""
+
+    schema_: Literal["vsr-edge/relevance/1"] = schema("vsr-edge/relevance/1")
+    times: list[Seconds] = Field(description="From each one up to the next.")
+    above: list[float] = Field(
+        description="The best frame there: standard deviations above the archive's mean."
+    )
+
+
+class StandingAlert(Part):
+    """A sentence that `watch` asks of each new video."""
+
+    name: Text
+    query: Text
+    a_day: float = Field(description="False alarms that it may cost.")
+    since: Text | None = Field(description="Only what was recorded from this time of day on.")
+    until: Text | None
+    videos: list[Text] = Field(description="Only these.")
+
+
 class HealthDocument(Document):
     """Whether the server can answer."""
 

@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field
 
 from vsr_edge.bundle.locate import bundle_name, name_of_id
+from vsr_edge.document_backups import BackupDocument as BackupDocument
+from vsr_edge.document_backups import BackupParts as BackupParts
+from vsr_edge.document_backups import RestoreDocument as RestoreDocument
 from vsr_edge.document_bundles import BundleCompareDocument as BundleCompareDocument
 from vsr_edge.document_bundles import BundleImportDocument as BundleImportDocument
 from vsr_edge.document_bundles import BundleListDocument as BundleListDocument
@@ -66,6 +69,7 @@ from vsr_edge.document_served import AccessDocument as AccessDocument
 from vsr_edge.document_served import HealthDocument as HealthDocument
 from vsr_edge.document_served import JobDocument as JobDocument
 from vsr_edge.document_served import JobsDocument as JobsDocument
+from vsr_edge.document_served import RelevanceDocument as RelevanceDocument
 from vsr_edge.document_served import SessionDocument as SessionDocument
 from vsr_edge.document_served import VideoDocument as VideoDocument
 from vsr_edge.types import Decision
@@ -119,18 +123,21 @@ class SearchDocument(Document):
     ) -> Self:
         """What ``archive`` answered; with ``trace``, every turn lists its candidates."""
         turn: type[Turn] = TracedTurn if trace else Turn
+        zone = archive.settings.time_zone
+        # Not asdict of it all, which copies every candidate of every turn.
+        whole = {one.name: getattr(found, one.name) for one in fields(found)}
         verdict = asdict(found.verdict)
         more = {
             "verdict": verdict.pop("decision"),
+            "moments": [
+                asdict(moment) | {"recorded_at": at_clocks(moment.recorded_at, zone)}
+                for moment in found.moments
+            ],
             "turns": [turn.model_validate(one) for one in found.turns],
             "bundle_name": bundle_name(archive.bundle.manifest.folder),
             "notices": [*found.notices, *archive.notices],
             "id": id,
         }
-        whole = asdict(found)
-        for moment in whole["moments"]:
-            at = at_clocks(moment["recorded_at"], archive.settings.time_zone)
-            moment["recorded_at"] = at
         return cls.model_validate(whole | verdict | more)
 
 

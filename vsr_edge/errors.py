@@ -18,7 +18,9 @@
     │       ├── HubForbidden     the repository wants a token or its terms accepted
     │       └── HubNotFound      no such repository or revision, or no bundle in it
     ├── ProviderError            the execution provider asked for is not available
+    ├── WorkerError              those that were to decode and encode cannot, or are gone
     ├── ReceiptError             a receipt that cannot be read, or was altered
+    ├── BackupError              a backup that is damaged, or none
     └── ArchiveError             about the archive's folder
         ├── ArchiveNotFound      nothing was indexed there yet
         ├── ArchiveLocked        another process is writing
@@ -45,6 +47,10 @@ class UsageError(VsrEdgeError):
 
 class ReceiptError(VsrEdgeError):
     """A receipt that cannot be read, or was altered."""
+
+
+class BackupError(VsrEdgeError):
+    """A backup that is damaged, or none."""
 
 
 class MediaError(VsrEdgeError):
@@ -117,6 +123,10 @@ class HubNotFound(HubError):
 
 class ProviderError(VsrEdgeError):
     """The execution provider asked for is not available on this machine."""
+
+
+class WorkerError(VsrEdgeError):
+    """The processes or the cluster that were to decode and encode cannot, or are gone."""
 
 
 class ArchiveError(VsrEdgeError):

@@ -109,7 +109,7 @@ class SearchOptions:
         where: search only this footage; the videos of ``video``, where both are given.
         max_turns: retrieve at most so often, each time with a query refined anew.
         candidates: so many are verified in each turn.
-        max_ms: begin no turn after so many milliseconds.
+        max_ms: begin no turn, and verify no further part, after so many milliseconds.
         one_shot: retrieve once and verify nothing.
         rocchio: refine by pushing the query's vector away from what was rejected, the classical
             relevance feedback, instead of by soft tokens.

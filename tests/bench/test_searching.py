@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 
 from tests.bench.figures import peak_memory, shortest, show
+from tests.bench.made import drifting
 from vsr_edge import open_archive
-from vsr_edge.media.plan import clip_windows
-from vsr_edge.store import open_store
-from vsr_edge.types import FrameFeatures, Sampling, Video
 
 QUERIES = ("a dog runs over a meadow", "a woman with a red umbrella", "an empty street at night")
-VIDEOS, FRAMES = 50, 401
+VIDEOS = 50
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1200)]
 
@@ -23,28 +21,7 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(1200)]
 def archive_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of 10,000 clips whose vectors drift as those of real footage do."""
     folder = tmp_path_factory.mktemp("archive")
-    random = np.random.default_rng(0)
-    with open_archive(folder) as archive:
-        bundle_id, dim = archive.bundle.encoders_id, archive.bundle.dim
-    with (
-        open_store(folder, bundle_id=bundle_id, dim=dim, create=True) as store,
-        store.writer() as writer,
-    ):
-        for number in range(VIDEOS):
-            times = np.arange(FRAMES, dtype=np.float64)
-            walk = np.cumsum(random.normal(0, 0.1, (FRAMES, dim)), 0) + random.normal(0, 1, dim)
-            vectors = (walk / np.linalg.norm(walk, axis=1, keepdims=True)).astype(np.float16)
-            video = Video(
-                Path(f"/footage/{number}.mp4"), str(number), 1, 1, float(FRAMES), 640, 360, 0,
-                "h264", "mp4", 25.0, 0,
-            )  # fmt: skip
-            windows = clip_windows(times, float(FRAMES))
-            cells = np.repeat(vectors[:, None].astype(np.float32), 9, 1)
-            cells += random.normal(0, 0.05, cells.shape)
-            cells /= np.linalg.norm(cells, axis=-1, keepdims=True)
-            with writer.begin(video, Sampling()) as target:
-                target.add_frames(FrameFeatures(times, vectors, cells.astype(np.float16)))
-                target.finish(windows, vectors[[w.first for w in windows]])
+    drifting(folder, VIDEOS)
     return folder
 
 

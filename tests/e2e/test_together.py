@@ -26,7 +26,6 @@ def work(tmp_path: Path, demo_archive: Path) -> Path:
     [
         (["a street, then a bicycle", "--not", "a dog"], "several parts takes no picture"),
         ([QUERY, "--then", "a dog", "--like", "bikes.mp4@1"], "several parts takes no picture"),
-        ([QUERY, "--then", "a dog", "--max-ms", "50"], "not refined, which --max-ms would"),
         ([QUERY, "--and", "a dog", "--max-turns", "2"], "not refined, which --max-turns would"),
         ([QUERY, "--then", "a dog", "--rocchio"], "not refined, which --rocchio would"),
         (["--text", "fire door", "--then", "a street"], "--text looks for words alone"),
@@ -50,9 +49,9 @@ def test_what_does_not_go_together_is_refused(
 
 
 def test_limits_of_turns_are_said_to_mean_nothing_for_a_sentence_with_parts(work: Path) -> None:
-    limits = ("--rocchio", "--max-ms", "500", "-a", work / "archive")
+    limits = ("--rocchio", "--max-turns", "2", "-a", work / "archive")
     ended = run("search", "a street, then a bicycle", *limits)
-    assert "not refined, which --max-ms and --rocchio would be about; --literal" in ended.err
+    assert "not refined, which --max-turns and --rocchio would be about; --literal" in ended.err
     for query in (("a street, then a bicycle", "--literal"), ("a street",)):
         assert "not refined" not in run("search", *query, *limits).err
 

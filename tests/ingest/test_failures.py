@@ -13,7 +13,7 @@ from tests.ingest.archives import counts, footage, index, open_for, paths_in
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import ArchiveError, ProviderError
 from vsr_edge.ingest import read
-from vsr_edge.ingest.read import Known, Reader
+from vsr_edge.ingest.read import Known, Reader, Stored
 from vsr_edge.ingest.scan import FoundFile
 from vsr_edge.ingest.summary import Progress
 from vsr_edge.media.decode import FrameReader
@@ -53,7 +53,9 @@ def test_a_time_stamp_of_any_year_is_stored_and_known_again(
         assert stored.video.modified_ns == min(kept, 2**63 - 1)
         # Known without being read.
         found = FoundFile(videos / "a.mp4", 1)
-        assert list(Reader([found], store, stored.sampling, FrameReader)) == [Known(found, stored)]
+        assert list(Reader([found], Stored(store), stored.sampling, FrameReader)) == [
+            Known(found, stored)
+        ]
 
 
 def failing(how: Exception) -> Any:

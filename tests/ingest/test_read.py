@@ -14,7 +14,16 @@ import pytest
 
 from tests.ingest.archives import footage, open_for
 from vsr_edge.bundle.model import Bundle
-from vsr_edge.ingest.read import QUEUE_EVENTS, Ended, Event, Failed, Reader, Started, ahead
+from vsr_edge.ingest.read import (
+    QUEUE_EVENTS,
+    Ended,
+    Event,
+    Failed,
+    Reader,
+    Started,
+    Stored,
+    ahead,
+)
 from vsr_edge.ingest.scan import FoundFile
 from vsr_edge.media.decode import FrameReader
 from vsr_edge.store.base import Store
@@ -31,7 +40,7 @@ def running(
     files: Iterable[FoundFile], store: Store, fps: float = 1.0
 ) -> AbstractContextManager[Iterator[Event]]:
     decode = partial(FrameReader, size=(32, 32), threads=1, batch_frames=8)
-    return ahead(Reader(files, store, Sampling(fps=fps), decode), QUEUE_EVENTS)
+    return ahead(Reader(files, Stored(store), Sampling(fps=fps), decode), QUEUE_EVENTS)
 
 
 def reading_threads() -> list[threading.Thread]:

@@ -167,3 +167,25 @@ def test_limits_hold_for_chains(archive: Archive) -> None:
     only = archive.search(BIKES, then=[MAN], video="bikes.mp4")
     assert {one.video.name for one in only.moments} <= {"bikes.mp4"}
     assert only.verdict.decision == "no_match"
+
+
+def test_when_the_time_is_spent_no_further_part_is_verified(archive: Archive) -> None:
+    found = archive.search(BIKES, then=[MAN], max_ms=1e-3)
+    assert found.verdict.decision == "unverified"
+    assert found.turns[-1].then == found.notices[-1]
+    assert "the time was spent" in found.notices[-1]
+    first, second = found.moments[0].parts
+    assert (first.match_probability is None, second.match_probability is None) == (False, True)
+    enough = archive.search(BIKES, then=[MAN], max_ms=1e6)
+    assert enough.moments == archive.search(BIKES, then=[MAN]).moments
+
+
+def test_when_the_time_is_spent_what_nobody_looked_at_is_left_out(archive: Archive) -> None:
+    whole = archive.search(BIKES, without=["an elephant in a river"])
+    found = archive.search(BIKES, without=["an elephant in a river"], max_ms=1e-3)
+    assert len(whole.moments) > 1
+    assert [one.video for one in found.moments] == [whole.moments[0].video]
+    assert "are left out" in found.notices[-1]
+    # The first is refused, and nobody knows of the others.
+    refused = archive.search(BIKES, without=[BIKES], max_ms=1e-3)
+    assert (refused.moments, refused.verdict.decision) == ((), "unverified")

@@ -107,11 +107,24 @@ def test_every_route_asks_for_the_right_token(locked: tuple[Site, AccessFile]) -
     assert seen == set(SCOPES)
 
 
+def test_the_head_of_a_route_asks_for_no_less_than_the_rest(
+    locked: tuple[Site, AccessFile],
+) -> None:
+    site, access = locked
+    _, token = access.add_token("head", SCOPES)
+    document = site.ask("GET", "/openapi.json", headers=bearer(token)).document
+    asked = [path for method, path, _ in operations(document) if method == "GET"]
+    seen = {path: site.ask("HEAD", path).status for path in asked}
+    assert {path for path, status in seen.items() if status == 200} == {"/healthz", "/readyz"}
+    assert 401 in seen.values()
+    assert set(seen.values()) <= {200, 401, 405}
+
+
 def test_no_route_is_left_out_of_the_description(locked: tuple[Site, AccessFile]) -> None:
     site, access = locked
     _, token = access.add_token("reader", ["search"])
     for method, path in (
-        *(("GET", hidden) for hidden in ("/", "/redoc", "/docs/oauth2-redirect", "/static/x")),
+        *(("GET", hidden) for hidden in ("/page/", "/redoc", "/docs/oauth2-redirect", "/static/x")),
         ("PUT", "/v1/search"),
         ("TRACE", "/healthz"),
         ("CONNECT", "/v1/search"),

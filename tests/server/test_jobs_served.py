@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from tests.server.client import Site, serving
 from vsr_edge import open_archive
 from vsr_edge.ingest.failures import failed_files
 from vsr_edge.server import jobs as jobs_module
+from vsr_edge.server.indexer import NICE
 from vsr_edge.server.jobs import Jobs
 
 
@@ -41,6 +43,14 @@ def until(site: Site, job: str, is_so: Callable[[dict[str, Any]], bool]) -> dict
         if is_so(found):
             return found
         time.sleep(0.05)
+
+
+def assert_nice(process: int) -> None:
+    """That searches come before it, also where Linux shares the processors out by session."""
+    assert os.getpriority(os.PRIO_PROCESS, process) == NICE
+    group = Path(f"/proc/{process}/autogroup")
+    if group.exists():
+        assert group.read_text("ascii").split()[-2:] == ["nice", str(NICE)]
 
 
 def is_over(job: dict[str, Any]) -> bool:
@@ -73,6 +83,8 @@ def test_a_job_that_is_cancelled_keeps_what_it_finished(own_archive: Path, tmp_p
         waiting = site.post("/v1/index", {"paths": [str(tmp_path)]}).document
         assert site.ask("DELETE", f"/v1/jobs/{waiting['id']}").document["state"] == "cancelled"
         until(site, job["id"], lambda one: (one["progress"] or {"done_files": 0})["done_files"] > 0)
+        if (process := site.served.jobs._process) is not None:
+            assert_nice(process.pid)
         assert site.ask("DELETE", f"/v1/jobs/{job['id']}").document["state"] == "cancelled"
         while site.served.jobs._process is not None:
             pass
@@ -193,3 +205,14 @@ def test_what_was_not_finished_is_taken_up_again(own_archive: Path, footage: Pat
             after.close()
     kept = json.loads((own_archive / "jobs" / f"{asked.id}.json").read_text("utf-8"))
     assert (kept["schema"], kept["state"]) == ("vsr-edge/job/1", "done")
+
+
+def test_a_job_waits_for_whoever_writes(own_archive: Path, footage: Path) -> None:
+    with serving(own_archive, roots=(footage,)) as site, open_archive(own_archive) as other:
+        with other.store.writer():
+            job = site.post("/v1/index", {"paths": [str(footage)]}).document["id"]
+            until(site, job, lambda one: one["state"] == "running")
+            time.sleep(3)
+            assert site.get(f"/v1/jobs/{job}").document["state"] == "running"
+        done = until(site, job, is_over)
+    assert (done["state"], done["result"]["skipped"]) == ("done", 3), done

@@ -207,3 +207,30 @@ def test_only_what_was_indexed_is_given_away(
 def test_a_video_that_is_not_there_is_none(site: Site) -> None:
     for answer in [site.get("/v1/videos/9999"), *of_all_media(site, 9999)]:
         assert (answer.status, answer.document["kind"]) == (404, "NotFound")
+
+
+def test_of_media_the_head_may_be_asked_for_alone(
+    site: Site, monkeypatch: pytest.MonkeyPatch, footage: Path
+) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("nothing is cut or transcoded to be counted")
+
+    monkeypatch.setattr("vsr_edge.server.media_routes.trim", never)
+    monkeypatch.setattr("vsr_edge.server.media_routes.write_fragments", never)
+    names = ids(site)
+    for name, path, kind in (
+        ("numbers.mkv", "frame?t=1", "image/jpeg"),
+        ("numbers.mkv", "clip?from=0&to=1", "video/mp4"),
+        (NASTY, "stream", "video/mp4"),
+        ("old.avi", "stream", "video/mp4"),
+    ):
+        answer = site.ask(
+            "HEAD", f"/v1/videos/{names[name]}/{path}", headers={"Range": "bytes=0-1"}
+        )
+        assert (answer.status, answer.body) == (200, b""), path
+        assert answer.header("content-type") == kind
+        if name == NASTY:
+            assert int(answer.header("content-length")) == (footage / NASTY).stat().st_size
+            assert answer.header("accept-ranges") == "bytes"
+    for path in ("frame?t=1", "clip?from=0&to=1", "stream"):
+        assert site.ask("HEAD", f"/v1/videos/9999/{path}").status == 404

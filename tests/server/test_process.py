@@ -1,4 +1,4 @@
-"""The command itself: it starts, ends when told to, and loses nothing when it is killed."""
+"""The command itself: it starts, ends when told to. What a kill leaves is in test_kills.py."""
 
 from __future__ import annotations
 
@@ -11,13 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.command import COMMAND
-from tests.media_files import constant_rate, write_video
 from tests.server.client import TIMEOUT, Site, read_all
 from tests.server.test_searching import form
-from vsr_edge import open_archive
 
 # It is in another process.
 SERVED: object = None
@@ -77,33 +73,3 @@ def test_what_is_logged_for_machines_is_json_alone(own_archive: Path, tmp_path: 
     first = told.index('{"at"')
     lines = [json.loads(line) for line in told[first:].splitlines() if "told to end" not in line]
     assert [line["path"] for line in lines] == ["/v1/search"] * 3 + ["/healthz"]
-
-
-@pytest.mark.slow
-def test_killed_amid_a_job_it_loses_nothing(own_archive: Path, tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    root.mkdir()
-    for number in range(30):
-        write_video(root / f"{number:02}.mp4", constant_rate(20 + number))
-    with command(own_archive, tmp_path / "log", "--roots", root) as (process, site):
-        job = site.post("/v1/index", {"paths": [str(root)]}).document["id"]
-        while not (site.get(f"/v1/jobs/{job}").document["progress"] or {}).get("done_files"):
-            time.sleep(0.05)
-        process.kill()
-    for _ in range(2):
-        with command(own_archive, tmp_path / "log", "--roots", root) as (process, site):
-            assert site.search(query="a bicycle").document["moments"]
-            process.kill()
-    with command(own_archive, tmp_path / "log", "--roots", root) as (process, site):
-        while (now := site.get(f"/v1/jobs/{job}").document)["state"] in ("queued", "running"):
-            time.sleep(0.2)
-        assert now["state"] == "done", now
-        result = now["result"]
-        assert result["failed"] == []
-        # One has the content of a video that was there.
-        assert sum(result[how] for how in ("indexed", "skipped", "copied", "moved")) == 30
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(TIMEOUT) == 0
-    with open_archive(own_archive) as archive:
-        assert archive.check() == []
-        assert len(archive.videos(str(root))) == 30

@@ -170,6 +170,7 @@ def test_an_error_before_the_first_turn_is_one_like_any_other(site: Site) -> Non
         ({"like": {"video": 999, "at": 1}}, 400, "there is no video 999"),
         ({"query": "a man", "min_score": 2}, 400, "min_score"),
         ({"query": "look at /etc/a b.jpg"}, 400, "names a file"),
+        ({"query": "a man", "heads": "none"}, 422, "heads"),
     ],
 )
 def test_what_cannot_be_asked_is_said(
@@ -185,6 +186,10 @@ def test_a_request_has_no_more_time_than_is_left(served_archive: Path) -> None:
         asked = Search(SearchRequest(query="a man", max_ms=9000), None)
         assert asked.options(archive, 0.5).max_ms == 500
         assert asked.options(archive, 60).max_ms == 9000
+        universal = Search(SearchRequest(query="a man", heads="universal"), None)
+        assert universal.options(archive, 1).heads == "universal"
+        parts = Search(SearchRequest(query="a man", then=["a dog"]), None)
+        assert parts.options(archive, 0.5).max_ms == 500
         default = replace(asked.options(archive, 60), then=(), also=(), without=())
         assert default == SearchOptions(max_ms=9000)
 

@@ -30,6 +30,9 @@ from .archives import (
 # Loaded here, once for all of them, so that dozens of processes cost no more than a second.
 importlib.import_module("vsr_edge.store.sqlite")
 importlib.import_module("vsr_edge.store.migrations")
+importlib.import_module("vsr_edge.backup.back_up")
+importlib.import_module("vsr_edge.backup.restore")
+importlib.import_module("vsr_edge.store.snapshot")
 
 # Any: the base of all contexts is not known to have what each of them has.
 _context: Any = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")

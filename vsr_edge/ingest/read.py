@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal, TypeAlias, TypeVar
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from vsr_edge.errors import MediaError, wanted_memory
 from vsr_edge.ingest.fold import fold
@@ -83,6 +84,62 @@ class Failed:
 Event: TypeAlias = Known | SameContent | Started | FrameBatch | Ended | Failed
 
 
+class Catalogue(Protocol):
+    """What deciding what a file needs has to know of the archive."""
+
+    def find(self, path: Path) -> StoredVideo | None:
+        """The video stored for exactly this path."""
+
+    def holds(self, fingerprint: str, sampling: Sampling) -> bool:
+        """Whether a video of this content is stored, with this sampling."""
+
+    def of_size(self, size_bytes: int, sampling: Sampling) -> frozenset[str]:
+        """The contents that files of this size may have, of those that are stored with it."""
+
+
+@dataclass(slots=True)
+class Stored:
+    """The catalogue of a store."""
+
+    store: Store
+    _sizes: dict[tuple[int, Sampling], frozenset[str]] | None = None
+
+    def find(self, path: Path) -> StoredVideo | None:
+        return self.store.find(path)
+
+    def holds(self, fingerprint: str, sampling: Sampling) -> bool:
+        return any(one.sampling == sampling for one in self.store.find_fingerprint(fingerprint))
+
+    def of_size(self, size_bytes: int, sampling: Sampling) -> frozenset[str]:
+        """As of the first call."""
+        if self._sizes is None:
+            found: dict[tuple[int, Sampling], set[str]] = {}
+            for one in self.store.videos():
+                key = (one.video.size_bytes, one.sampling)
+                found.setdefault(key, set()).add(one.video.fingerprint)
+            self._sizes = {key: frozenset(contents) for key, contents in found.items()}
+        return self._sizes.get((size_bytes, sampling), frozenset())
+
+
+def at_once(file: FoundFile, known: Catalogue, sampling: Sampling) -> Known | Failed | None:
+    """What can be said of a file without opening it; None where it is to be read."""
+    if file.problem is not None:
+        return Failed(file, file.problem)
+    try:
+        status = split_stream(file.path)[0].stat()
+    except OSError as error:
+        return Failed(file, _reason(error))
+    if not stat.S_ISREG(status.st_mode):
+        # Reading a pipe or a device may never end.
+        return Failed(file, "a pipe, a socket or a device, not a file")
+    stored = known.find(file.path)
+    if stored is not None:
+        before = (stored.video.size_bytes, stored.video.modified_ns, stored.sampling)
+        if before == (*size_and_age(status), sampling):
+            return Known(file, stored)
+    return None
+
+
 @dataclass
 class Reader:
     """Iterates over the events of ``files``, in its own thread with :func:`ahead`.
@@ -91,7 +148,7 @@ class Reader:
     """
 
     files: Iterable[FoundFile]
-    store: Store
+    known: Catalogue
     sampling: Sampling
     decode: Callable[..., FrameReader]
     stream: Streams = None
@@ -117,24 +174,12 @@ class Reader:
     def _events(self, file: FoundFile) -> Iterator[Event]:
         reading = False
         try:
-            if file.problem is not None:
-                yield Failed(file, file.problem)
+            if (said := at_once(file, self.known, self.sampling)) is not None:
+                yield said
                 return
-            status = split_stream(file.path)[0].stat()
-            if not stat.S_ISREG(status.st_mode):
-                # Reading a pipe or a device may never end.
-                yield Failed(file, "a pipe, a socket or a device, not a file")
-                return
-            stored = self.store.find(file.path)
-            if stored is not None:
-                before = (stored.video.size_bytes, stored.video.modified_ns, stored.sampling)
-                if before == (*size_and_age(status), self.sampling):
-                    yield Known(file, stored)
-                    return
             with SourceFile(file.path) as source:
                 content = source.fingerprint()
-                alike = self.store.find_fingerprint(content)
-                if content in self._scheduled or any(v.sampling == self.sampling for v in alike):
+                if content in self._scheduled or self.known.holds(content, self.sampling):
                     yield SameContent(file, content, source.modified_ns)
                     return
                 reading = True

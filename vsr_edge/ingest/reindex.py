@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vsr_edge.bundle.model import Bundle
+from vsr_edge.ingest.executor import Executor, Local
 from vsr_edge.ingest.recorded import Site
 from vsr_edge.ingest.run import Run
 from vsr_edge.ingest.scan import FoundFile, scan
@@ -45,6 +46,7 @@ def reindex(
     *,
     threads: int = 0,
     device: Device | None = None,
+    executor: Executor | None = None,
     drop_missing: bool = False,
     site: Site = Site(),  # noqa: B008 — frozen
     on_progress: Callable[[Progress], None] | None = None,
@@ -54,7 +56,8 @@ def reindex(
     Nobody else can write meanwhile. If it switches, ``store`` is of no use any more: open it
     again. It does not while a video is missing, unless ``drop_missing``; and never if all are.
 
-    An interruption (Ctrl-C) is no error: the summary says so.
+    ``executor`` is that of :func:`vsr_edge.ingest.run.ingest`. An interruption (Ctrl-C) is no
+    error: the summary says so.
 
     Raises:
         ArchiveLocked: another process is writing.
@@ -69,7 +72,8 @@ def reindex(
             summary.up_to_date = True
         else:
             try:
-                run = Run(bundle, summary, threads, device, on_progress, site)
+                executor = executor or Local(bundle, threads, device)
+                run = Run(bundle, summary, executor, on_progress, site)
                 _replace(store, shadow, run, summary, drop_missing)
             except KeyboardInterrupt:
                 summary.interrupted = True

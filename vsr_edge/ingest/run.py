@@ -1,4 +1,8 @@
-"""Index files: scan → skip what is known → decode → encode → store, one transaction a video."""
+"""Index files: scan → skip what is known → decode → encode → store, one transaction a video.
+
+Who decodes and encodes is the executor's to say (:mod:`vsr_edge.ingest.executor`): from it come the
+events of each file, and here they become rows.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,31 +19,28 @@ from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import VsrEdgeError
 from vsr_edge.ingest.clips import clip_vectors, cut
 from vsr_edge.ingest.cues import Listener, Words
+from vsr_edge.ingest.executor import Event, Executor, Job, Local, Lost, Underway
 from vsr_edge.ingest.read import (
-    QUEUE_EVENTS,
     Ended,
-    Event,
     Failed,
     Known,
-    Reader,
     SameContent,
     Started,
+    Stored,
     Streams,
-    ahead,
     unexpected,
 )
 from vsr_edge.ingest.recorded import Site, ask_containers
 from vsr_edge.ingest.scan import FoundFile, is_gone, scan
 from vsr_edge.ingest.summary import FileReport, IngestSummary, Progress
-from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.hwaccel import Device
 from vsr_edge.store.base import Store, Writer
 from vsr_edge.types import (
-    FrameBatch,
     FrameFeatures,
     HalfVectors,
     Recorded,
     Sampling,
+    Seconds,
     StoredVideo,
     Times,
     Video,
@@ -58,6 +58,7 @@ def ingest(
     *,
     threads: int = 0,
     device: Device | None = None,
+    executor: Executor | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     include_system: bool = False,
@@ -70,7 +71,9 @@ def ingest(
 ) -> IngestSummary:
     """Bring the archive up to date with the files; what is known and unchanged is skipped.
 
-    Subtitles are read along, and further words by the ``listeners`` (:mod:`vsr_edge.ingest.cues`).
+    ``executor`` decodes and encodes; without one this process does, with so many ``threads``, on
+    ``device``. Subtitles are read along, and further words by the ``listeners``
+    (:mod:`vsr_edge.ingest.cues`).
 
     An interruption (Ctrl-C) is no error: the video in progress is dropped, all before it are kept,
     and the summary says so. ``stream`` and ``wanted`` are those of
@@ -86,19 +89,19 @@ def ingest(
     files = [file for file in found if wanted is None or file.problem or wanted(file.path)]
     summary = IngestSummary(passed_over=dict(passed_over.most_common()))
     ask_containers(store, site)
-    run = Run(*(bundle, summary, threads, device, on_progress, site, tuple(tags), tuple(listeners)))
+    executor = executor or Local(bundle, threads, device)
+    run = Run(*(bundle, summary, executor, on_progress, site, tuple(tags), tuple(listeners)))
     run.encode(store, [(sampling, files)], stream)
     return summary
 
 
 @dataclass
 class Run:
-    """One run, on the encoding side; what it does is added to ``summary``."""
+    """One run, on the storing side; what it does is added to ``summary``."""
 
     bundle: Bundle
     summary: IngestSummary
-    threads: int
-    device: Device | None
+    executor: Executor
     on_progress: Callable[[Progress], None] | None
     site: Site = field(default_factory=Site)
     tags: Sequence[str] = ()
@@ -109,6 +112,8 @@ class Run:
     _total_files: int = 0
     _done_bytes: int = 0
     _total_bytes: int = 0
+    # Of each video in hand, how many bytes of it, frames and seconds are read.
+    _read: dict[Path, tuple[float, int, Seconds]] = field(default_factory=dict)
     # One that is no video's fault: of the reader, or of who is told of progress.
     _other_error: Exception | None = None
 
@@ -118,14 +123,6 @@ class Run:
         """Bring the archive up to date with the files, each with its sampling."""
         self._total_files = sum(len(files) for _, files in work)
         self._total_bytes = sum(file.size_bytes for _, files in work for file in files)
-        decode = partial(
-            FrameReader,
-            size=(self.bundle.image_side, self.bundle.image_side),
-            crop=self.bundle.manifest.preprocessing.fit == "crop",
-            threads=self.threads,
-            device=self.device,
-            batch_frames=self.bundle.image_batch,
-        )
         with store.writer() as writer:
             words = Words(store, writer, self.listeners or ())
             try:
@@ -134,8 +131,8 @@ class Run:
                     regions = wanted.regions and self.bundle.manifest.has("regions")
                     sampling = replace(wanted, regions=regions)
                     while pending:
-                        reader = Reader(pending, store, sampling, decode, stream)
-                        with ahead(reader, QUEUE_EVENTS) as events:
+                        job = Job(pending, Stored(store), sampling, stream)
+                        with self.executor.events(job) as events:
                             pending = self._take(events, store, writer, sampling, words)
             except KeyboardInterrupt:
                 self.summary.interrupted = True
@@ -168,9 +165,14 @@ class Run:
                 case Failed():
                     self._fail(event.file.path, event.reason)
                 case Started():
-                    self._encode(event, events, store, writer, sampling)
-                case FrameBatch() | Ended():
+                    if not self._store(event, events, store, writer, sampling):
+                        continue
+                case Underway():
+                    self._tell(event.started.file.path, event.started, event.frames)
+                    continue
+                case FrameFeatures() | Ended() | Lost():
                     raise AssertionError("frames outside a video")
+            self._read.pop(event.file.path, None)
             if self.listeners is not None and not isinstance(event, Failed):
                 words.update(event.file.path)
             self._done_files += not event.file.further
@@ -178,15 +180,15 @@ class Run:
             self._tell(event.file.path)
         return again
 
-    def _encode(
+    def _store(
         self,
         started: Started,
         events: Iterator[Event],
         store: Store,
         writer: Writer,
         sampling: Sampling,
-    ) -> None:
-        """Encode and store one video, up to its ``Ended`` or ``Failed``."""
+    ) -> bool:
+        """Store one video, up to its end; False if it was lost and comes again."""
         video = started.video
         event: Event | None = None
         with self._failing(video.path):
@@ -203,20 +205,17 @@ class Run:
                 times: list[Times] = []
                 vectors: list[HalfVectors] = []
                 read = 0
-                while isinstance(event := self._next(events), FrameBatch):
-                    found, regions = self.bundle.encode_frames(
-                        event.pixels, regions=sampling.regions
-                    )
-                    halves = None if regions is None else regions.astype(np.float16)
-                    features = _of_frames(event, found.astype(np.float16), halves)
-                    target.add_frames(features)
-                    times.append(features.times)
-                    vectors.append(features.vectors)
-                    read += len(features)
+                while isinstance(event := self._next(events), FrameFeatures):
+                    target.add_frames(event)
+                    times.append(event.times)
+                    vectors.append(event.vectors)
+                    read += len(event)
                     self._tell(video.path, started, read)
+                if isinstance(event, Lost):
+                    return False
                 if isinstance(event, Failed):
                     self._fail(video.path, event.reason)
-                    return
+                    return True
                 assert isinstance(event, Ended)
                 every = FrameFeatures(np.concatenate(times), np.concatenate(vectors), None)
                 windows = cut(every, video.duration, sampling)
@@ -232,10 +231,11 @@ class Run:
                 self.summary.left_out.append(FileReport(video.path, started.left_out))
             if event.partial:
                 self.summary.partial.append(FileReport(video.path, event.partial))
-            return
+            return True
         # It failed amid its frames: the rest of them is of no use.
-        while not isinstance(event, Ended | Failed):
+        while not isinstance(event, Ended | Failed | Lost):
             event = self._next(events)
+        return True
 
     @contextmanager
     def _failing(self, path: Path) -> Iterator[None]:
@@ -310,40 +310,33 @@ class Run:
             writer.tag([stored.video_id], self.tags)
 
     def _tell(self, path: Path, started: Started | None = None, read: int = 0) -> None:
-        """Say how far the run is; of the video in hand so many frames are read."""
+        """Say how far the run is; of the video ``started`` so many frames are read."""
         if self.on_progress is None:
             return
-        done_bytes, media_seconds = float(self._done_bytes), self.summary.hours * 3600
         if started is not None:
             share = min(read / max(started.planned_frames, 1), 1.0)
-            done_bytes += 0 if started.file.further else share * started.file.size_bytes
-            media_seconds += share * started.video.duration
+            size = 0 if started.file.further else started.file.size_bytes
+            now = (share * size, read, share * started.video.duration)
+            # What was encoded elsewhere is counted before it is stored here.
+            self._read[path] = max(now, self._read.get(path, now))
+        in_hand = self._read.values()
         try:
             self.on_progress(
                 Progress(
                     path,
                     self._done_files,
                     self._total_files,
-                    done_bytes,
+                    self._done_bytes + sum(read_bytes for read_bytes, _, _ in in_hand),
                     self._total_bytes,
-                    frames=self.summary.frames + read,
-                    media_seconds=media_seconds,
+                    frames=self.summary.frames + sum(frames for _, frames, _ in in_hand),
+                    media_seconds=self.summary.hours * 3600
+                    + sum(seconds for _, _, seconds in in_hand),
                     elapsed=time.monotonic() - self._started,
                 )
             )
         except Exception as error:
             self._other_error = error
             raise
-
-
-def _of_frames(
-    batch: FrameBatch, vectors: HalfVectors, regions: HalfVectors | None
-) -> FrameFeatures:
-    """What was encoded, a row a picture, for every frame that shows it."""
-    if batch.repeats is not None:
-        vectors = np.repeat(vectors, batch.repeats, axis=0)
-        regions = None if regions is None else np.repeat(regions, batch.repeats, axis=0)
-    return FrameFeatures(batch.times, vectors, regions)
 
 
 def _copy(

@@ -29,7 +29,8 @@ _MP4_ENDINGS = frozenset({".mp4", ".m4v", ".mov"})
 # Each fragment can be played when it has come: microseconds.
 _FRAGMENT = "1000000"
 _OPTIONS = {
-    "movflags": "+frag_keyframe+empty_moov+default_base_moof",
+    # The header waits for the first fragment: it says by how much the codec's delay moves times.
+    "movflags": "+frag_keyframe+delay_moov+default_base_moof",
     "frag_duration": _FRAGMENT,
 }
 

@@ -44,17 +44,19 @@ def chains(
     asked: Sequence[Asked], parts: Parts, options: SearchOptions
 ) -> tuple[list[Chain], list[list[Window]]]:
     """The chains that there are, best first, and of each part the windows that were verified, the
-    likeliest first; call it while reading one state of the archive.
+    likeliest first; call it while reading one state of the archive. No part but the first is
+    verified when the time is spent, and no further video is read then.
     """
     videos = _videos(asked)
-    stage = asked[0].clock.stage
+    clock = asked[0].clock
+    stage = clock.stage
     with stage("chain"):
         picked = _picked(videos, asked, parts, options)
     frames = asked[0].store.frame_count(asked[0].where)
     windows = []
     for part, (one, places) in enumerate(zip(asked, picked, strict=True)):
         shown = [videos[video].window(part, frame) for video, frame in places]
-        if one.verifier is not None:
+        if one.verifier is not None and not (part and clock.spent(options.max_ms)):
             with one.clock.stage("verify"):
                 read = one.store.frames_of([window.place for window in shown], regions=True)
                 seen = [replace(w, frames=f) for w, f in zip(shown, read, strict=True)]
@@ -92,10 +94,10 @@ def _videos(asked: Sequence[Asked]) -> dict[int, ScoredVideo]:
     }
     vectors = np.stack([one.vector for one in asked])
     shown: dict[int, ScoredVideo] = {}
-    frames = 0
-    with asked[0].clock.stage("retrieve"):
+    frames, clock, most = 0, asked[0].clock, asked[0].options.max_ms
+    with clock.stage("retrieve"):
         for video in sorted(promise, key=lambda known: -promise[known])[:VIDEOS]:
-            if frames < MOST_FRAMES:
+            if frames < MOST_FRAMES and not (shown and clock.spent(most)):
                 shown[video] = scored(asked[0].store, videos[video], vectors)
                 frames += videos[video].frames
     return shown

@@ -72,6 +72,10 @@ class Clock:
         """Since the start."""
         return (time.perf_counter() - self._started) * 1000
 
+    def spent(self, most: float | None) -> bool:
+        """Whether a limit, in milliseconds, is reached; None is none."""
+        return most is not None and self.total() >= most
+
     def lap(self) -> float:
         """Since the last lap, or the start."""
         before, self._lap = self._lap, time.perf_counter()

@@ -132,12 +132,11 @@ def _end(
     probability = best.probability or 0.0
     if probability >= limits.sure:
         return "match: sure enough"
-    most, spent = asked.options.max_ms, asked.clock.total()
     reasons = {
         "all there is was judged": all_judged,
         "nothing new was found": nothing_new,
         "the turns are spent": turn >= asked.options.max_turns,
-        "the time is spent": most is not None and spent >= most,
+        "the time is spent": asked.clock.spent(asked.options.max_ms),
     }
     verdict = "match" if probability >= limits.threshold else "no match"
     return next((f"{verdict}: {reason}" for reason, holds in reasons.items() if holds), None)

@@ -30,8 +30,7 @@ def one_shot(asked: Asked, hits: Sequence[Window]) -> tuple[list[Window], list[T
     further: list[Window] = []
     change: Refinement | None = None
     unverifiable = asked.bundle.manifest.calibration is None and not options.one_shot
-    in_time = options.max_ms is None or clock.total() < options.max_ms
-    if unverifiable and hits and options.max_turns > 1 and in_time:
+    if unverifiable and hits and options.max_turns > 1 and not clock.spent(options.max_ms):
         with clock.stage("refine"):
             vector = fed_back(asked.store, asked.vector, hits)
             change = refinement("rocchio", asked.vector, vector, asked.bundle.concepts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from vsr_edge.answer import Moment, PartSpan, SearchResult, Turn, TurnListener, Verdict
@@ -58,13 +58,15 @@ def search(
         raise UsageError("what must not be seen has to be verified: leave out --one-shot")
     about_turns = _about_turns(parts, options)
     more = replace(options, top_k=options.top_k * (LOOKED_AT if parts.without else 1))
+    time = Clock()
     with store.reading():
         if len(parts.sentences) == 1:
             found = loop.search(store, bundle, parts.sentences[0], more, on_turn)
         else:
             found = _chained(store, bundle, parts, more)
         if parts.without:
-            found = _kept(found, [Asked(store, bundle, s, options) for s in parts.without])
+            unwanted = [Asked(store, bundle, s, options) for s in parts.without]
+            found = _kept(found, unwanted, lambda: time.spent(options.max_ms))
     kept = found.moments[: options.top_k]
     notices = (*about_turns, *found.notices)
     return replace(found, query=sentence, moments=kept, notices=notices, read_as=read_as)
@@ -75,7 +77,7 @@ def _about_turns(parts: Parts, options: SearchOptions) -> tuple[str, ...]:
     is refused, but not where a sentence alone, as one of many, turns out to have parts.
     """
     usual = SearchOptions()
-    named = {"--max-turns": "max_turns", "--max-ms": "max_ms", "--rocchio": "rocchio"}
+    named = {"--max-turns": "max_turns", "--rocchio": "rocchio"}
     said = [o for o, name in named.items() if getattr(options, name) != getattr(usual, name)]
     if not said or len(parts.sentences) == 1:
         return ()
@@ -93,11 +95,14 @@ def _chained(store: Store, bundle: Bundle, parts: Parts, options: SearchOptions)
         _moment(rank, one, parts) for rank, one in enumerate(_apart(found, options.top_k), 1)
     )
     verdict = Verdict("unverified")
-    if any(one.probability is not None for some in by_part for one in some):
+    judged = [one.probability is not None for some in by_part for one in some]
+    if judged and all(judged):
         verdict = _verdict(moments, THRESHOLD)
     said = [one for part in asked for one in notices_about(bundle, part.query.shown)]
     if verdict.decision == "match":
         why = "match"
+    elif any(judged) and not all(judged) and asked[0].clock.spent(options.max_ms):
+        said.append(why := "unverified: the time was spent before every part was verified")
     elif verdict.decision == "unverified" and moments:
         why = "unverified: the frames most like each part, in order"
     else:
@@ -198,18 +203,29 @@ def _why_not(found: Sequence[Chain], by_part: Sequence[Sequence[Window]], parts:
     return f'no match: "{parts.sentences[anchor]}" is likeliest at {place}; {"; ".join(others)}'
 
 
-def _kept(found: SearchResult, asked: Sequence[Asked]) -> SearchResult:
-    """Without the moments in which something is seen that must not be."""
+def _kept(found: SearchResult, asked: Sequence[Asked], spent: Callable[[], bool]) -> SearchResult:
+    """Without the moments in which something is seen that must not be. When the time is spent no
+    more are looked at, but for the first; what was not looked at is left out.
+    """
     excluded = Excluded(asked)
-    reasons = [(one, excluded.why(one)) for one in found.moments]
+    reasons: list[tuple[Moment, str | None]] = []
+    for moment in found.moments:
+        if reasons and spent():
+            break
+        reasons.append((moment, excluded.why(moment)))
+    unseen = len(found.moments) - len(reasons)
     kept = [replace(one, rank=n) for n, one in enumerate(_passed(reasons), 1)]
     refused = [f"{clock(m.start)} of {m.video.name}: {why}" for m, why in reasons if why]
     verdict = found.verdict
     if verdict.threshold is not None:
         verdict = _verdict(kept, verdict.threshold)
+    if unseen and not kept:
+        verdict = Verdict("unverified")
     notices = [note for one in asked for note in notices_about(one.bundle, one.query.shown)]
     if refused and verdict.decision != "match":
         notices.append(f"refused: {refused[0]}")
+    if unseen:
+        notices.append(f"the time was spent: {unseen} more, which nobody looked at, are left out")
     turn = Turn(
         turn=len(found.turns) + 1,
         action=f"look for {' and '.join(repr(one.query.shown) for one in asked)}",

@@ -13,7 +13,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from vsr_edge.documents import ErrorDocument
-from vsr_edge.server import index_routes, media_routes, search_routes, state_routes
+from vsr_edge.server import (
+    basket_routes,
+    index_routes,
+    kept_routes,
+    media_routes,
+    page_routes,
+    search_routes,
+    state_routes,
+)
 from vsr_edge.server.asking import BODIES
 from vsr_edge.server.caller import SCHEMES, needs
 from vsr_edge.server.docs_page import docs_page
@@ -21,6 +29,15 @@ from vsr_edge.server.guard import Guard
 from vsr_edge.server.refusals import JsonDocument, answer_errors
 from vsr_edge.server.served import Served
 
+ROUTERS = (
+    search_routes.router,
+    kept_routes.router,
+    basket_routes.router,
+    media_routes.router,
+    index_routes.router,
+    state_routes.router,
+    page_routes.router,
+)
 _REF = "#/components/schemas/{model}"
 
 
@@ -46,10 +63,11 @@ def make_application(served: Served) -> Guard:
         redoc_url=None,
     )
     app.state.served = served
-    for routes in (search_routes, media_routes, index_routes, state_routes):
-        app.include_router(routes.router)
+    for router in ROUTERS:
+        app.include_router(router)
     _describe(app)
-    answer_errors(app)
+    # The application may keep its routers as they are, or their routes alone.
+    answer_errors(app, [*app.routes, *(route for router in ROUTERS for route in router.routes)])
     return Guard(app, served)
 
 
@@ -79,7 +97,10 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     found: dict[str, Any] = FastAPI.openapi(app)
     components = found.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
-    models: tuple[type[BaseModel], ...] = (*BODIES, ErrorDocument)
+    models: tuple[type[BaseModel], ...] = (
+        *(*BODIES, *kept_routes.BODIES, *basket_routes.BODIES),
+        ErrorDocument,
+    )
     for model in models:
         schema = model.model_json_schema(ref_template=_REF)
         schemas |= schema.pop("$defs", {})

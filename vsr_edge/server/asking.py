@@ -18,8 +18,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
 from vsr_edge.errors import UsageError
-from vsr_edge.query import Place, Query, SearchOptions
-from vsr_edge.search.parts import Parts
+from vsr_edge.query import HeadsChoice, Place, Query, SearchOptions
 from vsr_edge.server.photos import picture_in
 from vsr_edge.server.refusals import Refused
 from vsr_edge.times import seconds_of
@@ -43,9 +42,11 @@ Model = TypeVar("Model", bound="Body")
 
 
 class Body(BaseModel):
-    """Something that is posted; what is not known is refused, as a typing mistake may be."""
+    """Something that is posted; what is not known is refused, as a typing mistake may be, and so is
+    a number that is written as a string.
+    """
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, strict=True)
 
 
 class MomentOf(Body):
@@ -93,6 +94,7 @@ class SearchRequest(Body):
     max_ms: Number | None = Field(default=None, description="Begin no turn after so long.")
     one_shot: bool = False
     rocchio: bool = False
+    heads: HeadsChoice = Field(default="auto", description="Who verifies.")
     text: bool | None = Field(default=None, description="Words alone, or pictures alone.")
     trace: bool = Field(default=False, description="Every turn lists what it looked at.")
 
@@ -153,6 +155,7 @@ class Search:
             max_ms=asked.max_ms,
             one_shot=asked.one_shot,
             rocchio=asked.rocchio,
+            heads=asked.heads,
             text=asked.text,
             then=asked.then,
             also=asked.and_,
@@ -161,9 +164,6 @@ class Search:
         )
         if asked.within is not None:
             options = options.changed(within=seconds_of(asked.within, "within"))
-        # Several parts are retrieved and verified once: there are no turns to end.
-        if asked.query is not None and len(Parts.of(asked.query, options).sentences) > 1:
-            return options
         return options.changed(max_ms=min(asked.max_ms or math.inf, seconds * 1000))
 
     @classmethod

@@ -36,7 +36,8 @@ def served_by(request: Request) -> Served:
 def needs(scope: str | None) -> dict[str, Any]:
     """For a route: whoever asks must be known, and with a scope have that one."""
 
-    def check(request: Request) -> None:
+    # It waits for nothing, so that no thread need take it over.
+    async def check(request: Request) -> None:
         _admit(request, scope)
 
     ways = [{name: [scope] if scope else []} for name in SCHEMES]
@@ -62,6 +63,15 @@ def session_of(request: Request) -> Session | None:
         return None
     known = served.access.entries().get(session.entry.name)
     return session if known == session.entry else None
+
+
+def is_known(request: Request) -> bool:
+    """Whether whoever asks may look at the page."""
+    try:
+        _admit(request, None)
+    except Refused:
+        return False
+    return True
 
 
 def _admit(request: Request, scope: str | None) -> None:

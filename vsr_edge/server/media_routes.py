@@ -6,7 +6,7 @@ import asyncio
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,6 +41,7 @@ router = APIRouter(tags=["videos"])
 MOST_CLIP_SECONDS, MOST_STREAM_SECONDS = 300.0, 600.0
 MOST_LISTED, LISTED = 5000, 500
 _CHUNK = 256 << 10
+_LIVE = {"Accept-Ranges": "none", "Cache-Control": "no-store"}
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 VideoId = Annotated[int, Path(ge=1, le=2**63 - 1, description="As /v1/videos lists it.")]
@@ -94,6 +95,7 @@ def video(request: Request, video_id: VideoId) -> Response:
     return JsonDocument(VideoDocument(video=Video.of(stored, archive.settings.time_zone)))
 
 
+@router.head("/v1/videos/{video_id}/frame", include_in_schema=False, **needs("media"))
 @router.get(
     "/v1/videos/{video_id}/frame",
     response_class=Response,
@@ -106,7 +108,7 @@ async def frame(request: Request, video_id: VideoId, t: Time) -> Response:
 
     def work(_: Ticket) -> tuple[str, bytes]:
         archive = served.opened()
-        video = _unchanged(archive, video_id).video
+        video = unchanged(archive, video_id).video
         (picture,) = Thumbnails(archive.settings.archive).of(video, [min(t, video.duration)])
         if picture.jpeg is None or picture.remark == CHANGED:
             raise _lost(picture.remark)
@@ -119,6 +121,7 @@ async def frame(request: Request, video_id: VideoId, t: Time) -> Response:
     return Response(picture, media_type="image/jpeg", headers=headers)
 
 
+@router.head("/v1/videos/{video_id}/clip", include_in_schema=False, **needs("media"))
 @router.get(
     "/v1/videos/{video_id}/clip",
     response_class=Response,
@@ -137,9 +140,14 @@ async def clip(
         most = f"at most {MOST_CLIP_SECONDS:g} s after"
         raise Refused(422, "UsageError", f"a clip ends after it begins, and {most}")
 
+    if request.method == "HEAD":  # nothing is cut to be counted
+        there = served.pictures.submit(lambda _: unchanged(served.opened(), video_id))
+        await there.result(gone(request))
+        return _head(200, {}, MP4)
+
     def work(ticket: Ticket) -> tuple[File, str]:
         archive = served.opened()
-        stored = _unchanged(archive, video_id)
+        stored = unchanged(archive, video_id)
         folder = File(tempfile.mkdtemp(prefix="vsr-edge-clip-"))
         try:
             path = stored.video.path
@@ -162,6 +170,7 @@ async def clip(
     )
 
 
+@router.head("/v1/videos/{video_id}/stream", include_in_schema=False, **needs("media"))
 @router.get(
     "/v1/videos/{video_id}/stream",
     response_class=Response,
@@ -182,12 +191,14 @@ async def stream(
     served = served_by(request)
 
     def look(_: Ticket) -> tuple[File, str | None]:
-        path = _unchanged(served.opened(), video_id).video.path
+        path = unchanged(served.opened(), video_id).video.path
         return path, played_as_it_is(path)
 
     path, kind = await served.pictures.submit(look).result(gone(request))
     if kind is not None:
-        return _part_of(path, kind, request.headers.get("range"))
+        return _part_of(path, kind, request)
+    if request.method == "HEAD":
+        return _head(200, _LIVE, MP4)
     pipe = Pipe(asyncio.get_running_loop())
 
     def work(ticket: Ticket) -> None:
@@ -213,9 +224,7 @@ async def stream(
         finally:
             running.drop()
 
-    headers = {
-        "Accept-Ranges": "none",
-        "Cache-Control": "no-store",
+    headers = _LIVE | {
         "X-Video-Start": f"{told.start:.3f}",
         "X-Video-End": f"{told.end:.3f}",
         "X-Video-Copied": "yes" if told.copied else "no",
@@ -230,7 +239,7 @@ def _stored(archive: Archive, video_id: int) -> StoredVideo:
     return stored
 
 
-def _unchanged(archive: Archive, video_id: int) -> StoredVideo:
+def unchanged(archive: Archive, video_id: int) -> StoredVideo:
     """The video, if what lies at its path is what was indexed: nothing else is given away."""
     stored = _stored(archive, video_id)
     try:
@@ -247,7 +256,17 @@ def _lost(remark: str) -> Refused:
     return Refused(410 if kind == "VideoGone" else 422, kind, f"{remark}: index it again")
 
 
-def _part_of(path: File, kind: str, asked: str | None) -> Response:
+def _head(status: int, headers: Mapping[str, str], kind: str) -> Response:
+    """A response without its body, however long that would be."""
+
+    async def nothing() -> AsyncIterator[bytes]:
+        return
+        yield b""
+
+    return StreamingResponse(nothing(), status, headers, kind)
+
+
+def _part_of(path: File, kind: str, request: Request) -> Response:
     """A file, or the part of it that is asked for. Several parts at once are never sent: whoever
     asks for them gets all of it, as HTTP allows.
     """
@@ -255,6 +274,7 @@ def _part_of(path: File, kind: str, asked: str | None) -> Response:
         file = split_stream(path)[0].open("rb")
     except OSError as error:
         raise MediaError(path, f"it cannot be opened ({error.strerror})") from error
+    asked = request.headers.get("range") if request.method == "GET" else None
     size = file.seek(0, 2)
     first, last, status = 0, size - 1, 200
     headers = {"Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
@@ -271,6 +291,9 @@ def _part_of(path: File, kind: str, asked: str | None) -> Response:
             )
         headers["Content-Range"] = f"bytes {first}-{last}/{size}"
     headers["Content-Length"] = str(last + 1 - first)
+    if request.method == "HEAD":
+        file.close()
+        return _head(status, headers, kind)
 
     async def content() -> AsyncIterator[bytes]:
         try:

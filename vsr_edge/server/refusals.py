@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 
 from vsr_edge.document_parts import Document
 from vsr_edge.documents import ErrorDocument
@@ -81,7 +83,7 @@ def error_document(error: Exception) -> tuple[int, ErrorDocument, dict[str, str]
         code = EXIT_USAGE if error.status_code < 500 else EXIT_ERROR
         said = _document(kind, str(error.detail), code)
         return error.status_code, said, dict(error.headers or {})
-    if isinstance(error, Left):  # as nginx calls it; it is read in the log alone
+    if isinstance(error, Left | ClientDisconnect):  # as nginx calls it; it is read in the log alone
         return 499, _document("Left", "the client has left", EXIT_ERROR), {}
     if isinstance(error, RequestValidationError):
         return 422, _document("UsageError", "; ".join(map(_said, error.errors())), EXIT_USAGE), {}
@@ -108,14 +110,27 @@ def refusal(error: Exception) -> Response:
     return JsonDocument(document, status, headers)
 
 
-def answer_errors(app: FastAPI) -> None:
+def answer_errors(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     """Every error of a route becomes a document."""
 
-    async def answer(_: Request, error: Exception) -> Response:
-        return refusal(error)
+    async def answer(request: Request, error: Exception) -> Response:
+        response = refusal(error)
+        if response.status_code == 405:  # the first route of a path knows its own methods alone
+            response.headers["Allow"] = ", ".join(_methods(routes, request))
+        return response
 
-    for kind in (HTTPException, RequestValidationError, VsrEdgeError, Left, OSError, Exception):
+    left = (Left, ClientDisconnect)
+    for kind in (HTTPException, RequestValidationError, VsrEdgeError, *left, OSError, Exception):
         app.add_exception_handler(kind, answer)
+
+
+def _methods(routes: Sequence[BaseRoute], request: Request) -> list[str]:
+    """What the path of a request may be asked with."""
+    found: set[str] = set()
+    for route in routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return sorted(found)
 
 
 def _document(kind: str, message: str, exit_code: int) -> ErrorDocument:

@@ -43,11 +43,12 @@ class ServedAnswer(SearchDocument):
     def with_ids(cls, found: SearchResult, archive: Archive, trace: bool) -> Self:
         answer = cls.of(found, archive, trace=trace)
         ids: dict[Any, int | None] = {}
-        for told, moment in zip(answer.moments, found.moments, strict=True):
-            if moment.video not in ids:
-                stored = archive.store.find(moment.video)
-                ids[moment.video] = None if stored is None else stored.video_id
-            told.video_id = ids[moment.video]
+        with archive.store.reading():
+            for told, moment in zip(answer.moments, found.moments, strict=True):
+                if moment.video not in ids:
+                    stored = archive.store.find(moment.video)
+                    ids[moment.video] = None if stored is None else stored.video_id
+                told.video_id = ids[moment.video]
         return answer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -28,8 +29,9 @@ from vsr_edge.watch.systemd import notify
 # Told to end, requests have so long to be answered; then the process ends, whatever its threads do.
 DRAINED_WITHIN, ENDS_WITHIN = 2, 4.5
 KEPT_ALIVE_SECONDS, BACKLOG = 5, 1024
-# Beside connections: the database, videos that are read.
-MORE_FILES = 512
+# Beside connections: the database, videos that are read; and those that asyncio takes from the
+# backlog, three times all of it, before the first of them can be hung up on.
+MORE_FILES = 512 + 3 * BACKLOG
 # python-multipart goes by either name, and warns of what whoever sends it may make up.
 _FORMS = ("multipart", "python_multipart")
 LOGGERS = ("vsr_edge.access", "vsr_edge.server", "uvicorn.error", *_FORMS)
@@ -76,15 +78,26 @@ def prepare(archive: Archive, options: ServeOptions) -> Served:
     return served
 
 
-def serve(served: Served, on_start: Callable[[int], object], on_stop: Callable[[], object]) -> None:
+def serve(
+    served: Served,
+    on_start: Callable[[int], object],
+    on_stop: Callable[[], object],
+    *,
+    quiet: bool = False,
+) -> None:
     """Serve until SIGTERM or Ctrl-C; ``on_start`` gets the port, ``on_stop`` is called then.
+    ``quiet``: requests are not logged.
 
     Raises:
         VsrEdgeError: the address cannot be had.
     """
-    _log_to_stderr(served.options.log_json)
+    if not quiet:
+        _log_to_stderr(served.options.log_json)
     _allow_files()
     listener = _listener(served.options)
+    # What is loaded stays, and need not be looked at whenever something is collected.
+    gc.collect()
+    gc.freeze()
     server = Server(served, lambda: on_start(listener.getsockname()[1]), on_stop)
     # uvicorn hands a signal on to whoever had it before: to end well is no failure.
     before = {}

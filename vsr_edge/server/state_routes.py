@@ -104,10 +104,14 @@ async def logout(request: Request) -> Response:
     return response
 
 
-def _document(session: Session) -> JsonDocument:
+def session_document(session: Session) -> SessionDocument:
+    """What whoever is logged in is told of it."""
     entry = session.entry
     scopes, csrf = list(entry.scopes), session.csrf
-    document = SessionDocument(
+    return SessionDocument(
         name=entry.name, scopes=scopes, csrf=csrf, expires=round(session.expires, 3)
     )
-    return JsonDocument(document, headers={"Cache-Control": "no-store"})
+
+
+def _document(session: Session) -> JsonDocument:
+    return JsonDocument(session_document(session), headers={"Cache-Control": "no-store"})

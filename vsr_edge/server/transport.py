@@ -40,7 +40,7 @@ class Protocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             # Whoever asks hears the answer; unasked, it might be lost with the connection.
-            self._hang_up(503, "Busy", "too many are connected: try again in 1 s")
+            self._refuse()
             return
         super().data_received(data)
         if self._is_asked():
@@ -78,8 +78,13 @@ class Protocol(H11Protocol):
 
     def _lost_patience(self) -> None:
         self._waiting = None
-        if not self._is_asked():
+        if self._refused:
+            self._refuse()
+        elif not self._is_asked():
             self._hang_up(408, "TooSlow", "the request took too long to come in")
+
+    def _refuse(self) -> None:
+        self._hang_up(503, "Busy", "too many are connected: try again in 1 s")
 
     def _stop(self, name: str) -> None:
         timer: asyncio.TimerHandle | None = getattr(self, name)

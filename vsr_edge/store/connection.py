@@ -82,6 +82,22 @@ def open_archive(folder: Path) -> tuple[sqlite3.Connection, bool]:
     return connection, read_only
 
 
+def open_to_copy(folder: Path) -> sqlite3.Connection:
+    """A connection to an archive of this version or an earlier one, which it stays."""
+    database = folder / DATABASE_FILE
+    if not database.is_file():
+        raise not_found(folder)
+    with translate_errors(folder):
+        connection = _connect_read_only(database)
+        try:
+            if _version(connection, folder) == 0:
+                raise not_found(folder)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
 def connect(
     database: Path, *, create: bool = False, page_bytes: int = PAGE_BYTES
 ) -> sqlite3.Connection:
