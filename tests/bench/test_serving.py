@@ -209,7 +209,10 @@ def measure(folder: Path, what: Sequence[str]) -> None:
             with started(archive_folder, root) as (_, site):
                 for name, how in (("one shot", {"one_shot": True}), ("three turns", {})):
                     archive.search(QUERIES[0], **how)  # type: ignore[arg-type]
-                    show(f"one client over {clips} clips, {name}", **overhead(archive, site.port, **how))
+                    show(
+                        f"one client over {clips} clips, {name}",
+                        **overhead(archive, site.port, **how),
+                    )
     if "memory" in what:
         with started(archive_folder, root) as (process, site):
             load(site.port, 8, EARLY, LONG_EVERY)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
-from tests.e2e.command import Ended, run, succeed
+from tests.e2e.command import COMMAND, Ended, run, succeed
 from tests.manifests import edit_manifest
 from vsr_edge.bundle.locate import find_bundle
 from vsr_edge.bundle.manifest import read_manifest
@@ -166,3 +172,42 @@ def test_the_demo_runs_on_the_best_provider_and_says_which(tmp_path: Path) -> No
         assert refused.code == 1
         assert "CUDAExecutionProvider" in refused.err
         assert "--provider cpu" in refused.err
+
+
+def test_the_demo_serves_its_page_until_it_is_told_to_end(tmp_path: Path) -> None:
+    said, archive = tmp_path / "said", tmp_path / "archive"
+    with said.open("wb") as file:
+        process = subprocess.Popen(
+            [*COMMAND, "demo", "--page", "--port", "0", "--archive", archive],
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+        )
+    try:
+        while (found := re.search(r"http://127\.0\.0\.1:\d+", said.read_text("utf-8"))) is None:
+            assert process.poll() is None, said.read_text("utf-8")
+            time.sleep(0.1)
+        with urlopen(found[0]) as page:
+            assert b'<input id="query"' in page.read()
+        with urlopen(f"{found[0]}/v1/videos") as listed:
+            assert len(json.load(listed)["videos"]) == 3
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert "Traceback" not in said.read_text("utf-8")
+
+
+def test_without_its_extra_the_page_is_not_begun(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as util\n"
+        "find = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name == 'fastapi' else find(name, *rest)\n",
+        "utf-8",
+    )
+    project = Path(__file__).parents[2]
+    path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{project}"}
+    ended = run("demo", "--page", "--archive", tmp_path / "archive", environment=path)
+    assert ended.code == 2
+    assert "pip install 'vsr-edge[serve]'" in ended.err
+    assert not (tmp_path / "archive").exists()

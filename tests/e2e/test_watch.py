@@ -23,6 +23,7 @@ from tests.recorder import FATES, FRAMES
 from vsr_edge.store import open_store
 from vsr_edge.store.lock import read_holder
 from vsr_edge.types import Cue
+from vsr_edge.watch.fired import last_fired, standing_alerts
 from vsr_edge.watch.thresholds import LEAST_PAST
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -160,6 +161,10 @@ def test_what_fires_is_a_line_and_goes_to_a_command_once(
         assert line["alert"] == "bikes"
     lines = [json.loads(line) for line in taken.read_text("utf-8").splitlines()]
     assert [one for one in lines if fired[one["id"]] != one] == []
+    assert {str(one["id"]): one for one in last_fired(archive)} == fired
+    assert [one["query"] for one in standing_alerts(archive)] == [
+        "a bicycle leaning against a wall"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,9 @@ def test_of_media_the_head_may_be_asked_for_alone(
         (NASTY, "stream", "video/mp4"),
         ("old.avi", "stream", "video/mp4"),
     ):
-        answer = site.ask("HEAD", f"/v1/videos/{names[name]}/{path}", headers={"Range": "bytes=0-1"})
+        answer = site.ask(
+            "HEAD", f"/v1/videos/{names[name]}/{path}", headers={"Range": "bytes=0-1"}
+        )
         assert (answer.status, answer.body) == (200, b""), path
         assert answer.header("content-type") == kind
         if name == NASTY:

@@ -118,7 +118,11 @@ class LoopOptions:
     ]
     candidates: Annotated[int | None, option("Verify so many in each turn. \\[default: 16]", min=1)]
     max_ms: Annotated[
-        float | None, option("Begin no turn, and verify no further part, after so many milliseconds. \\[default: no limit]")
+        float | None,
+        option(
+            "Begin no turn, and verify no further part, after so many milliseconds. "
+            "\\[default: no limit]"
+        ),
     ]
     one_shot: Annotated[bool, option("Retrieve once and verify nothing.", "--one-shot")]
     rocchio: Annotated[

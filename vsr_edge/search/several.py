@@ -203,9 +203,7 @@ def _why_not(found: Sequence[Chain], by_part: Sequence[Sequence[Window]], parts:
     return f'no match: "{parts.sentences[anchor]}" is likeliest at {place}; {"; ".join(others)}'
 
 
-def _kept(
-    found: SearchResult, asked: Sequence[Asked], spent: Callable[[], bool]
-) -> SearchResult:
+def _kept(found: SearchResult, asked: Sequence[Asked], spent: Callable[[], bool]) -> SearchResult:
     """Without the moments in which something is seen that must not be. When the time is spent no
     more are looked at, but for the first; what was not looked at is left out.
     """

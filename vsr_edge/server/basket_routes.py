@@ -22,7 +22,7 @@ from vsr_edge.hits.listed import listed
 from vsr_edge.hits.lists import lists
 from vsr_edge.server.asking import Body, Number, Sentence, SpanOf, described, read_body
 from vsr_edge.server.caller import needs, served_by, with_body
-from vsr_edge.server.media_routes import MOST_CLIP_SECONDS, _unchanged
+from vsr_edge.server.media_routes import MOST_CLIP_SECONDS, unchanged
 from vsr_edge.server.pool import Ticket
 from vsr_edge.server.refusals import Refused
 from vsr_edge.server.search_routes import gone
@@ -111,7 +111,7 @@ async def cut(request: Request) -> Response:
 
     def work(ticket: Ticket) -> File:
         archive = served.opened()
-        paths = {hit.video: _unchanged(archive, hit.video).video.path for hit in asked.hits}
+        paths = {hit.video: unchanged(archive, hit.video).video.path for hit in asked.hits}
         hits = _hits(asked.hits, paths)
         folder = File(tempfile.mkdtemp(prefix="vsr-edge-cut-"))
         try:

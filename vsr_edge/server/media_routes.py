@@ -108,7 +108,7 @@ async def frame(request: Request, video_id: VideoId, t: Time) -> Response:
 
     def work(_: Ticket) -> tuple[str, bytes]:
         archive = served.opened()
-        video = _unchanged(archive, video_id).video
+        video = unchanged(archive, video_id).video
         (picture,) = Thumbnails(archive.settings.archive).of(video, [min(t, video.duration)])
         if picture.jpeg is None or picture.remark == CHANGED:
             raise _lost(picture.remark)
@@ -141,13 +141,13 @@ async def clip(
         raise Refused(422, "UsageError", f"a clip ends after it begins, and {most}")
 
     if request.method == "HEAD":  # nothing is cut to be counted
-        there = served.pictures.submit(lambda _: _unchanged(served.opened(), video_id))
+        there = served.pictures.submit(lambda _: unchanged(served.opened(), video_id))
         await there.result(gone(request))
         return _head(200, {}, MP4)
 
     def work(ticket: Ticket) -> tuple[File, str]:
         archive = served.opened()
-        stored = _unchanged(archive, video_id)
+        stored = unchanged(archive, video_id)
         folder = File(tempfile.mkdtemp(prefix="vsr-edge-clip-"))
         try:
             path = stored.video.path
@@ -191,7 +191,7 @@ async def stream(
     served = served_by(request)
 
     def look(_: Ticket) -> tuple[File, str | None]:
-        path = _unchanged(served.opened(), video_id).video.path
+        path = unchanged(served.opened(), video_id).video.path
         return path, played_as_it_is(path)
 
     path, kind = await served.pictures.submit(look).result(gone(request))
@@ -239,7 +239,7 @@ def _stored(archive: Archive, video_id: int) -> StoredVideo:
     return stored
 
 
-def _unchanged(archive: Archive, video_id: int) -> StoredVideo:
+def unchanged(archive: Archive, video_id: int) -> StoredVideo:
     """The video, if what lies at its path is what was indexed: nothing else is given away."""
     stored = _stored(archive, video_id)
     try:

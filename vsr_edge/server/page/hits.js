@@ -25,6 +25,8 @@ export function likelihood(moment) {
   return { text: `${words(name)} ${percent(share)}`, level };
 }
 
+const when = (at) => `${at.slice(0, 16).replace("T", " ")}${/(Z|\+00:00)$/.test(at) ? " UTC" : ""}`;
+
 // As the basket keeps a moment, and the player takes it.
 export const hitOf = (moment, label) => ({
   video: moment.video_id,
@@ -100,7 +102,7 @@ export function show(list, moments, to) {
     if (there) scrubbed(button, hit);
     const remarks = [
       moment.text ? `“${shown(moment.text)}”` : null,
-      moment.recorded_at && moment.recorded_from !== "file" ? words("recorded", { at: moment.recorded_at.slice(0, 16).replace("T", " ") }) : null,
+      moment.recorded_at && moment.recorded_from !== "file" ? words("recorded", { at: when(moment.recorded_at) }) : null,
       moment.missing ? words("missing") : null,
       ...(to.remarks?.(moment) ?? []),
     ].filter(Boolean);

@@ -19,7 +19,7 @@ function row({ id, state, paths, made_at: made, progress, result, error }) {
     over ? null : el("button", { type: "button", "aria-label": `${words("job_cancel")}: ${name}`, onclick: () => told_(() => ask(`/v1/jobs/${id}`, { method: "DELETE" })) }, words("job_cancel")));
 }
 
-const told_ = (work) => told(work).then(show);
+const told_ = (work) => told(work).then(follow);
 let shownAs = "";
 
 async function show() {
@@ -32,9 +32,13 @@ async function show() {
   return jobs.some((job) => ["queued", "running"].includes(job.state));
 }
 
+let timer = 0;
+// What was said of something else stays.
 async function follow() {
-  const busy = await told(show);
-  setTimeout(follow, busy ? LATER : LATEST);
+  clearTimeout(timer);
+  const busy = await show().catch((error) => notice(error.message));
+  clearTimeout(timer);
+  timer = setTimeout(follow, busy ? LATER : LATEST);
 }
 
 $("#index").addEventListener("submit", (event) => {
@@ -43,7 +47,7 @@ $("#index").addEventListener("submit", (event) => {
     await post("/v1/index", { paths: [$("#path").value.trim()] });
     $("#path").value = "";
     notice(words("job_added"));
-    await show();
+    await follow();
   });
 });
 follow();

@@ -12,7 +12,7 @@ async function alerts() {
       label: (one) => words("alert_name", { name: one.alert, query: one.query }),
       asked: (one) => ({ query: one.query }),
       likely: (one) => ({ text: shown(one.alert), level: "sure" }),
-      remarks: (one) => [one.query, words("recorded", { at: `${one.recorded_at.slice(0, 16).replace("T", " ")} UTC` }), words("alert_score", { score: one.score.toFixed(2), threshold: one.threshold.toFixed(2) })].map(shown),
+      remarks: (one) => [one.query, words("alert_score", { score: one.score.toFixed(2), threshold: one.threshold.toFixed(2) })].map(shown),
     });
   }
   if (!standing.length) none($("#standing"), "no_standing");
