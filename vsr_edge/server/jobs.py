@@ -152,6 +152,8 @@ class Jobs:
             name: str(value) if isinstance(value, Path) else value
             for name, value in asdict(self._settings).items()
         }
+        if database := settings.pop("database"):  # which `archive` is the address of, there
+            settings["archive"] = database
         asked = job.model_dump(include={"paths", "include", "exclude", "tags"})
         process = subprocess.Popen(
             # Not from the folder that the server was started in: anybody may have put files there.
