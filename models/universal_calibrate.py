@@ -26,6 +26,10 @@ from models.universal_measure import Floats, answers, calibration_error
 from models.universal_worlds import Judged
 from vsr_edge.bundle.manifest import Calibration
 
+# Of the score beside the match logit. Fitted freely it takes all that the logit says with some
+# encoders and little with others, and a logit that counts for nothing orders nothing.
+Z_SHARE = 3.0
+
 
 def firsts(head: UniversalHead, some: Judged) -> dict[str, Floats]:
     """Of each question the first candidate by its match logit: ``match``, ``z``, whether it is
@@ -41,7 +45,7 @@ def firsts(head: UniversalHead, some: Judged) -> dict[str, Floats]:
             weight[chosen] = 1 / max(chosen.sum(), 1)
     return {
         "match": found["match"][rows, first],
-        "z": found["score"][rows, first],
+        "z": some.score[rows, first].astype(float),
         "right": found["video"][rows, first],
         "frames": some.frames.astype(float),
         "present": some.present.astype(float),
@@ -65,16 +69,14 @@ def fitted(some: dict[str, Floats], accepted: float = ACCEPTED) -> Calibration:
     some = drawn(some)
     size = -np.log(some["frames"] / 1000)
     right: NDArray[np.bool_] = some["right"] > 0
-    (slope, z, of_size), bias = logistic_fit(np.stack([some["match"], some["z"], size], 1), right)
-    if z < 0:  # the head has it in its logit already, and for the order more than is likely
-        (slope, of_size), bias = logistic_fit(np.stack([some["match"], size], 1), right)
-        z = 0.0
+    said = some["match"] + Z_SHARE * some["z"]
+    (slope, of_size), bias = logistic_fit(np.stack([said, size], 1), right)
     blank = {
         "score_weight": 0.0,
         "slope": float(slope),
         "bias": float(bias),
         "size_weight": max(float(of_size), 0.0),
-        "z_weight": float(z),
+        "z_weight": float(Z_SHARE * slope),
         "fewest_frames": float(some["frames"].min()),
         "threshold": 1.0,
         "sure": 1.0,

@@ -81,6 +81,8 @@ def measured(some: Judged, heads: Sequence[UniversalHead]) -> list[dict[str, obj
         )
         row["auc score"] = _rounded(_auc_of(some, each[0], each[0]["score"], chosen))
         row["auc fair"] = _rounded(_auc_of(some, each[0], each[0]["fair"], chosen))
+        first = some.score.astype(float) - IMPOSSIBLE * (np.arange(some.score.shape[1]) == 0)
+        row["auc above any"] = _rounded(_auc_of(some, each[0], first, chosen))
         found.append(row)
     return found
 

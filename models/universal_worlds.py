@@ -33,8 +33,9 @@ class Judged:
     bool [n, K, F], which frames show what is asked; ``video`` bool [n, K], which candidates lie in
     the right video; ``span`` [n, 2], the first and last frame of what is asked, and ``first`` [n,
     K], the first frame of a candidate, as numbers of the world's; ``present`` bool [n]; ``frames``
-    [n], how many were searched; ``by_video`` bool [n], whether by one vector a video; ``score`` [n]
-    of the best frame of the first; ``world`` [n], how many videos there are.
+    [n], how many were searched; ``by_video`` bool [n], whether by one vector a video; ``score`` [n,
+    K] of a candidate's best frame, in deviations above what any sentence scores for any frame;
+    ``world`` [n], how many videos there are.
     """
 
     inputs: dict[str, NDArray[np.float16]]
@@ -149,7 +150,7 @@ def judge(
         present=present,
         frames=np.full(len(present), len(n)),
         by_video=np.full(len(present), granularity == "video"),
-        score=np.where(real, best, -np.inf).max(2)[:, 0].astype(np.float32),
+        score=asked.space.above_any(np.where(real, best, -np.inf).max(2)).astype(np.float32),
         world=np.full(len(present), len(world.videos)),
     )
 

@@ -32,6 +32,7 @@ from vsr_edge.errors import ArchiveDamaged, ArchiveError, ArchiveNotFound, Usage
 from vsr_edge.store.connection import DATABASE_FILE
 from vsr_edge.store.lock import LOCK_FILE
 from vsr_edge.store.shadow import NEXT_FOLDER
+from vsr_edge.watch.fired import FIRED, STANDING
 
 
 def test_a_backup_holds_the_archive_and_what_lies_beside_it(tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ def test_no_file_of_an_archive_is_forgotten() -> None:
         "store": ("corrections",),
         "watch": ("deliver", "journal", "retain"),
     }
-    names = {LOCK_FILE, NEXT_FOLDER, "compare"}
+    names = {LOCK_FILE, NEXT_FOLDER, "compare", FIRED, STANDING}
     for room, modules in rooms.items():
         for name in modules:
             module = importlib.import_module(f"vsr_edge.{room}.{name}")

@@ -43,6 +43,9 @@ COMMANDS = (
     "export",
     "saved",
     "serve",
+    "backup",
+    "restore",
+    "mcp",
     "bundle",
     "receipt",
 )

@@ -40,7 +40,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What only the reader has: QUERIES, BENCHMARK/videos, …
 PLACEHOLDER = re.compile(r"\b[A-Z][A-Z0-9_]{2,}\b(?!=)|…")
 # Programs of others, whose own options are not looked at.
-OTHERS = (".", ".ci/run", "cp", "mypy", "python3", "ruff")
+OTHERS = (".", ".ci/run", "cp", "mypy", "python3", "ray", "ruff")
 COMMANDS = (
     ["vsr_edge"],
     *(
@@ -60,6 +60,10 @@ COMMANDS = (
             "prune",
             "remove",
             "serve",
+            "backup",
+            "restore",
+            "mcp",
+            "stats",
         )
     ),
     *(

@@ -205,7 +205,7 @@ def _settled(executor: Executor) -> None:
 
 @spread
 def test_a_file_that_kills_its_worker_fails_alone_after_two_tries(
-    make: Make, bundle: Bundle, tmp_path: Path
+    make: Make, bundle: Bundle, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     videos = tmp_path / "videos"
     for number in range(3):
@@ -216,6 +216,7 @@ def test_a_file_that_kills_its_worker_fails_alone_after_two_tries(
     (report,) = summary.failed
     assert report.path.name == "0-poison.mp4"
     assert report.reason.startswith("it ended 2 workers that read it (")
+    assert capfd.readouterr().out == ""
     assert [path.name for path in paths_in(tmp_path / "archive")] == [
         f"{number}.mp4" for number in range(3)
     ]

@@ -219,6 +219,19 @@ def test_in_little_footage_that_is_all_alike_what_it_shows_stands_out() -> None:
     np.testing.assert_allclose(alone, 0, atol=1e-5)
 
 
+@pytest.mark.parametrize("length", [0.01, 7.0])
+def test_a_score_above_any_sentences_counts_in_the_scale_of_the_space(length: float) -> None:
+    some = asked(0)
+    space = Space(some.space.footage * length, some.space.bank)
+    np.testing.assert_allclose(
+        space.above_any(some.scores * length), some.space.above_any(some.scores), rtol=1e-3
+    )
+    every = (some.space.bank @ some.space.footage.T).ravel()
+    told = some.space.above_any(every)
+    assert abs(float(told.mean())) < 1e-2
+    assert 0.9 < float(told.std()) <= 1.01
+
+
 def test_where_there_is_enough_footage_it_alone_counts() -> None:
     before = asked()
     other = Space(before.space.footage, before.space.bank[:100])

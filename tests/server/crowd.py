@@ -35,21 +35,21 @@ def crowd(port: int, count: int) -> tuple[Counter[str], list[socket.socket]]:
     until, waiting = time.monotonic() + PATIENCE_SECONDS, count
     while waiting and time.monotonic() < until:
         for key, _ in selector.select(0.5):
-            one = key.fileobj
-            assert isinstance(one, socket.socket)
+            asking = key.fileobj
+            assert isinstance(asking, socket.socket)
             try:
                 if key.events == selectors.EVENT_WRITE:
-                    failed = one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                    failed = asking.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                     if failed:
                         raise OSError(failed, errno.errorcode[failed])
-                    one.send(REQUEST)
-                    selector.modify(one, selectors.EVENT_READ)
+                    asking.send(REQUEST)
+                    selector.modify(asking, selectors.EVENT_READ)
                     continue
-                said = one.recv(65536)
+                said = asking.recv(65536)
             except OSError:
                 said = b""
             answers[said[9:12].decode("ascii") if said else "closed"] += 1
-            selector.unregister(one)
+            selector.unregister(asking)
             waiting -= 1
     answers["unanswered"] += waiting
     return answers, opened
@@ -57,5 +57,6 @@ def crowd(port: int, count: int) -> tuple[Counter[str], list[socket.socket]]:
 
 if __name__ == "__main__":
     found, held = crowd(int(sys.argv[1]), int(sys.argv[2]))
-    print(json.dumps(found), flush=True)
+    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.flush()
     sys.stdin.read()

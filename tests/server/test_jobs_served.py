@@ -205,3 +205,15 @@ def test_what_was_not_finished_is_taken_up_again(own_archive: Path, footage: Pat
             after.close()
     kept = json.loads((own_archive / "jobs" / f"{asked.id}.json").read_text("utf-8"))
     assert (kept["schema"], kept["state"]) == ("vsr-edge/job/1", "done")
+
+
+def test_a_job_waits_for_whoever_writes(own_archive: Path, footage: Path) -> None:
+    with serving(own_archive, roots=(footage,)) as site, open_archive(own_archive) as other:
+        with other.store.writer():
+            job = site.post("/v1/index", {"paths": [str(footage)]}).document["id"]
+            until(site, job, lambda one: one["state"] == "running")
+            time.sleep(3)
+            now = site.get(f"/v1/jobs/{job}").document
+            assert now["state"] == "running", now["error"]
+        done = until(site, job, is_over)
+    assert (done["state"], done["result"]["skipped"]) == ("done", 3), done

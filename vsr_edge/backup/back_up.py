@@ -67,8 +67,16 @@ def back_up(archive: Path, out: Path, on_progress: Progress | None = None) -> Ba
                 files.append(copied(rows.opened, folder, name, rows.mode, step, size))
         files += _beside(archive, folder, step)
         about = Backup(
-            *(target, str(archive.absolute()), begun.isoformat(timespec="seconds"), _release()),
-            *(rows.bundle_id, rows.dim, rows.schema, rows.generation, rows.videos, tuple(files)),
+            folder=target,
+            archive=str(archive.absolute()),
+            made_at=begun.isoformat(timespec="seconds"),
+            made_by=_release(),
+            bundle_id=rows.bundle_id,
+            dim=rows.dim,
+            schema=rows.schema,
+            generation=rows.generation,
+            videos=rows.videos,
+            files=tuple(files),
         )
         write_manifest(folder, about)
         if on_progress is not None:

@@ -23,6 +23,8 @@ DATABASE = "archive.db"
 # What lies in an archive's folder beside its rows and vectors, and is backed up with them.
 KEPT = (
     "access.json",
+    "alerts-fired.jsonl",
+    "alerts-standing.json",
     "alerts-unsent.json",
     "alerts.jsonl",
     "calibration.json",

@@ -176,11 +176,12 @@ class Calibration(_Part):
     Candidates are ordered by match logit + ``score_weight`` · inner product of query and best
     frame. The first one matches with probability σ(``slope`` · that + ``z_weight`` · z + ``bias`` −
     ``size_weight`` · ln(frames searched / 1000)). z is how many standard deviations its score lies
-    above what footage scores for this very query; the more is searched, the likelier something
-    only looks like it. Fewer frames than ``fewest_frames`` were not measured, and count as so many.
-    From the probability ``threshold`` on it counts as a match, from ``sure`` on no other is looked
-    for. ``null_median`` is the middle log-odds of sentences of all kinds where this was measured,
-    and ``null_spread`` how far their lower half lies from it, if any were asked there.
+    above what footage scores for this very query (for universal heads, which know that: for any
+    sentence); the more is searched, the likelier something only looks like it. Fewer frames than
+    ``fewest_frames`` were not measured, and count as so many. From the probability ``threshold`` on
+    it counts as a match, from ``sure`` on no other is looked for. ``null_median`` is the middle
+    log-odds of sentences of all kinds where this was measured, and ``null_spread`` how far their
+    lower half lies from it, if any were asked there.
     """
 
     score_weight: Finite = Field(ge=0)

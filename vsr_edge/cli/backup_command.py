@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from vsr_edge.cli.console import answer, counting_progress, say, terminate_like_ctrl_c
 from vsr_edge.cli.options import ArchiveOption, JsonOption, argument, option
+from vsr_edge.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,9 +39,8 @@ def backup(
     Example: [bold]vsr-edge backup /mnt/backups[/bold]
     """
     from vsr_edge.backup.back_up import back_up
-    from vsr_edge.config import load_settings
 
-    folder = load_settings({"archive": archive}).archive
+    folder = _folder(archive)
     with terminate_like_ctrl_c(), counting_progress("MB backed up") as progress:
         made = back_up(folder, out, _in_megabytes(progress))
     answer(json_output, lambda of: of.BackupDocument(backup=_parts(of, made)))
@@ -68,9 +68,8 @@ def restore(
     Example: [bold]vsr-edge restore /mnt/backups/archive-20260301T031500Z --archive ./archive[/bold]
     """
     from vsr_edge.backup import restore as restoring
-    from vsr_edge.config import load_settings
 
-    folder = load_settings({"archive": archive}).archive
+    folder = _folder(archive)
     with terminate_like_ctrl_c(), counting_progress("MB checked") as progress:
         report = _in_megabytes(progress)
         if dry_run:
@@ -103,6 +102,17 @@ def restore(
             f"{missing} of {found.videos} videos do not lie where they did: `vsr-edge index FOLDER`"
             " of where they lie now finds them again by their content"
         )
+
+
+def _folder(archive: Path | None) -> Path:
+    from vsr_edge.config import load_settings
+
+    settings = load_settings({"archive": archive})
+    if settings.database:
+        raise UsageError(
+            "an archive on a PostgreSQL server is backed up with it: use pg_dump and pg_restore"
+        )
+    return settings.archive
 
 
 def _in_megabytes(progress: Callable[[int, int], None]) -> Callable[[int, int], None]:

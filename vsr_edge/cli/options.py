@@ -120,7 +120,8 @@ class LoopOptions:
     max_ms: Annotated[
         float | None,
         option(
-            "Begin no turn, and verify no further part, after so many milliseconds. \\[default: no limit]"
+            "Begin no turn, and verify no further part, after so many milliseconds. "
+            "\\[default: no limit]"
         ),
     ]
     one_shot: Annotated[bool, option("Retrieve once and verify nothing.", "--one-shot")]

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from vsr_edge.errors import UsageError, WorkerError
@@ -146,9 +147,10 @@ class RayPool:
                     ray.init(**quiet)
             except (ConnectionError, RuntimeError, ValueError, OSError) as error:
                 raise _no_cluster(address, error) from error
-        self._task = ray.remote(run_order).options(
+            _keep_off_stdout()
+        self._task = ray.remote(
             num_cpus=processors, num_gpus=cards, max_retries=0, num_returns="streaming"
-        )
+        )(run_order)
         self._running: dict[Any, _Running] = {}
         self._looked = 0.0
         self._nodes: dict[str, int] = {}
@@ -284,6 +286,13 @@ def _no_cluster(address: str, error: Exception) -> WorkerError:
         "--head`, join other machines to it with `ray start --address HOST:PORT`, or say --ray "
         "local"
     )
+
+
+def _keep_off_stdout() -> None:
+    """Where a JSON document may be expected, Ray prints what the summary tells of lost workers."""
+    inside = import_module("ray._private.worker")
+    if hasattr(inside, "print_to_stdstream"):
+        inside.print_to_stdstream = lambda *_, **__: None
 
 
 @contextmanager

@@ -93,6 +93,19 @@ class Space:
         apart = self.footage - self.centre
         return np.asarray(apart.T @ apart / len(apart))
 
+    def above_any(self, scores: Floats) -> Floats:
+        """Scores in deviations above what any sentence scores for any footage: unlike in those of
+        its own text, what is said of much stands higher.
+        """
+        mean, deviation = self._anything
+        return _bounded((scores - mean) / deviation)
+
+    @cached_property
+    def _anything(self) -> tuple[float, float]:
+        scores = self.bank @ self.footage.T
+        least = max(LEAST * float(np.abs(scores).max()), float(np.finfo(np.float32).tiny))
+        return float(scores.mean()), max(float(scores.std()), least)
+
     @cached_property
     def _compared(self) -> tuple[Vectors, Floats]:
         chosen = np.linspace(0, len(self.footage) - 1, min(COMPARED, len(self.footage)))

@@ -48,14 +48,15 @@ def chains(
     verified when the time is spent, and no further video is read then.
     """
     videos = _videos(asked)
-    stage, spent = asked[0].clock.stage, lambda: asked[0].clock.spent(options.max_ms)
+    clock = asked[0].clock
+    stage = clock.stage
     with stage("chain"):
         picked = _picked(videos, asked, parts, options)
     frames = asked[0].store.frame_count(asked[0].where)
     windows = []
     for part, (one, places) in enumerate(zip(asked, picked, strict=True)):
         shown = [videos[video].window(part, frame) for video, frame in places]
-        if one.verifier is not None and not (part and spent()):
+        if one.verifier is not None and not (part and clock.spent(options.max_ms)):
             with one.clock.stage("verify"):
                 read = one.store.frames_of([window.place for window in shown], regions=True)
                 seen = [replace(w, frames=f) for w, f in zip(shown, read, strict=True)]

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import numpy as np
-
 from vsr_edge.bundle.manifest import GROUNDING, Calibration
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import UsageError
@@ -48,8 +46,8 @@ class Verifier(Protocol):
         """
 
     def standardised(self, sentence: str, scores: Vectors) -> Vectors | None:
-        """Scores of a sentence that was judged, in deviations above usual footage as this verifier
-        sees it; None where it has no opinion of its own.
+        """Scores of a sentence that was judged, in the deviations that the calibration counts them
+        in; None where those are of the query's own.
         """
 
     def encoder_calls(self, sentence: str) -> int:
@@ -108,8 +106,8 @@ class Universal:
         return self._head.judge(evidence(texts, usual, space, shown, scores))
 
     def standardised(self, sentence: str, scores: Vectors) -> Vectors | None:
-        _, usual = self._known[sentence]
-        return np.asarray((scores - usual.plain.mean[0]) / usual.plain.deviation[0])
+        del sentence  # how it stands among scores for itself, the head has seen
+        return self._head.space(self._store.sample(SAMPLE)).above_any(scores)
 
     def encoder_calls(self, sentence: str) -> int:
         return len(phrases(sentence))

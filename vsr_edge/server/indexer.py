@@ -19,7 +19,7 @@ from typing import Any
 
 from vsr_edge.archive import open_archive
 from vsr_edge.documents import ErrorDocument, IndexDocument
-from vsr_edge.errors import VsrEdgeError
+from vsr_edge.errors import ArchiveLocked, VsrEdgeError
 from vsr_edge.ingest.failures import keep_failed
 from vsr_edge.ingest.summary import FileReport, Progress
 from vsr_edge.media.sidecars import sidecars_of
@@ -27,6 +27,8 @@ from vsr_edge.media.source import split_stream
 
 # How nice it is to searches beside it, and how often it tells how far it is.
 NICE, TELLS_EVERY = 10, 0.5
+# So long it waits for whoever writes: the process of a server that was killed may do so yet.
+WAITS_SECONDS, LOOKS_EVERY = 60.0, 0.2
 # Amid a call of PyAV an interrupt may be lost; if two are, what is stored is stored.
 INTERRUPTS, INTERRUPTED_WITHIN = 2, 0.75
 
@@ -51,7 +53,7 @@ def main() -> None:
             _line({"progress": asdict(progress) | {"video": str(progress.path), "path": None}})
 
     try:
-        line = {"result": _index(asked, tell)}
+        line = {"result": _index_when_free(asked, tell)}
     except KeyboardInterrupt:
         return
     except Exception as error:
@@ -71,6 +73,17 @@ def _be_nice() -> None:
         os.nice(NICE)
     with suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(NICE), "ascii")
+
+
+def _index_when_free(asked: dict[str, Any], tell: Any) -> dict[str, Any]:
+    until = time.monotonic() + WAITS_SECONDS
+    while True:
+        try:
+            return _index(asked, tell)
+        except ArchiveLocked:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(LOOKS_EVERY)
 
 
 def _index(asked: dict[str, Any], tell: Any) -> dict[str, Any]:

@@ -63,8 +63,8 @@ class Served:
         self.access = AccessFile(folder)
         self.searches = Pool("search", workers, options.queue, options.max_seconds)
         self.pictures = Pool("picture", PICTURES, WAITING_PICTURES, PICTURE_SECONDS)
-        # A container of PyAV and its streams hold one another, and with them the threads and pictures
-        # of decoders and encoders.
+        # A container of PyAV and its streams hold one another, and with them the threads and
+        # pictures of decoders and encoders.
         self.clips = Pool("clip", CLIPS, WAITING_CLIPS, CLIP_SECONDS, tidy=True)
         self.streams = Pool("stream", STREAMS, 0, STREAM_SECONDS, tidy=True)
         self.logins = Pool("log-in", 1, LOGINS_WAITING, LOGIN_SECONDS)
