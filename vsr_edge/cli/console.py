@@ -62,7 +62,7 @@ def run(app: typer.Typer) -> NoReturn:
 
 
 @contextmanager
-def opened_archive(folder: Path | None, **settings: Any) -> Iterator[Archive]:
+def opened_archive(folder: Path | str | None, **settings: Any) -> Iterator[Archive]:
     """An archive for one command, which passes on what it had to repair."""
     from vsr_edge.archive import Archive
     from vsr_edge.config import load_settings

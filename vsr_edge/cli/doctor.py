@@ -6,7 +6,6 @@ import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -50,7 +49,7 @@ def doctor(archive: ArchiveOption = None, json_output: JsonOption = False) -> No
         raise typer.Exit(EXIT_ERROR)
 
 
-def _examined(archive: Path | None) -> dict[str, Any]:
+def _examined(archive: str | None) -> dict[str, Any]:
     """Versions, providers, threads, bundle and archive; ``problems`` lists what is wrong."""
     from vsr_edge.bundle.model import load_bundle
     from vsr_edge.config import load_settings, usable_threads
@@ -71,7 +70,7 @@ def _examined(archive: Path | None) -> dict[str, Any]:
         "bundle_name": settings.bundle,
         "bundle_id": None,
         "golden": [],
-        "archive": str(settings.archive),
+        "archive": str(settings.place),
         "archive_state": None,
         "missing": None,
         "problems": problems,

@@ -132,7 +132,7 @@ def _measured(
     stats = archive.stats()
     about = {
         "queries": str(queries),
-        "archive": str(archive.settings.archive),
+        "archive": str(archive.settings.place),
         "bundle": archive.bundle.bundle_id,
         "bundle_name": bundle_name(archive.bundle.manifest.folder),
         "videos": stats.videos,

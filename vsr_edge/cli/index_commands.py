@@ -257,7 +257,7 @@ def reindex(
 
 
 def _reindex_outcome(archive: Archive, summary: ReindexSummary, drop_missing: bool) -> str:
-    folder, bundle = archive.settings.archive, summary.bundle_id
+    folder, bundle = archive.settings.place, summary.bundle_id
     if summary.up_to_date:
         waiting = (
             ""

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, get_type_hints
 
 import typer
@@ -30,15 +29,16 @@ def argument(about: str, **how: Any) -> Any:
     return typer.Argument(help=about, **how)
 
 
+# A path would lose one of the slashes of an address.
 ArchiveOption = Annotated[
-    Path | None,
+    str | None,
     option(
-        "Folder of the archive.",
+        "Folder of the archive, or postgresql://…",
         "--archive",
         "-a",
         envvar="VSR_EDGE_ARCHIVE",
         show_envvar=True,
-        readable=False,
+        metavar="PATH",
     ),
 ]
 JsonOption = Annotated[bool, option("One JSON document on stdout.", "--json", "-j")]

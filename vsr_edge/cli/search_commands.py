@@ -138,7 +138,7 @@ def answer_query(
 
 def _why_nothing(archive: Archive, options: SearchOptions) -> str:
     if not archive.videos():
-        return f"nothing is indexed in {archive.settings.archive} yet: vsr-edge index FOLDER"
+        return f"nothing is indexed in {archive.settings.place} yet: vsr-edge index FOLDER"
     if why := nothing_in(archive, options.video, options.where):
         return why
     if options.text:
@@ -335,7 +335,7 @@ def stats(archive: ArchiveOption = None, json_output: JsonOption = False) -> Non
     Example: [bold]vsr-edge stats[/bold]
     """
     with opened_archive(archive) as opened:
-        found, folder = opened.stats(), opened.settings.archive
+        found, folder = opened.stats(), opened.settings.place
         answer(
             json_output,
             lambda of: of.StatsDocument.of(found, folder),
@@ -343,7 +343,7 @@ def stats(archive: ArchiveOption = None, json_output: JsonOption = False) -> Non
         )
 
 
-def _stats(stats: ArchiveStats, folder: Path) -> Table:
+def _stats(stats: ArchiveStats, folder: Path | str) -> Table:
     from vsr_edge.bundle.locate import bundle_title, name_of_id
 
     partial = f", {stats.partial_videos} of them partial" if stats.partial_videos else ""

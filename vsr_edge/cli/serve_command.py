@@ -87,7 +87,7 @@ def serve(
         guarded = "" if served.locked else ", open to anybody who reaches it"
 
         def started(port: int) -> None:
-            say(f"serving {opened.settings.archive} at {scheme}://{shown}:{port}{guarded}")
+            say(f"serving {opened.settings.place} at {scheme}://{shown}:{port}{guarded}")
 
         def stopping() -> None:
             say("told to end: requests in hand are answered, jobs go on at the next start")
@@ -169,7 +169,7 @@ def need_extra() -> None:
         raise UsageError(f"serving needs {', '.join(missing)}: pip install 'vsr-edge[serve]'")
 
 
-def _access(archive: Path | None) -> AccessFile:
+def _access(archive: str | None) -> AccessFile:
     need_extra()
     from vsr_edge.config import load_settings
     from vsr_edge.server.access import AccessFile

@@ -77,7 +77,9 @@ def _receipt(
             "manifest_sha256": manifest.raw[SEAL],
         },
         "archive": {
-            "folder": archive.settings.archive.absolute(),
+            "folder": archive.settings.place
+            if archive.settings.database
+            else archive.settings.archive.absolute(),
             "generation": stats.generation,
             "videos": stats.videos,
             "hours": round(stats.hours, 4),

@@ -151,10 +151,10 @@ class Jobs:
         settings = {
             name: str(value) if isinstance(value, Path) else value
             for name, value in asdict(self._settings).items()
-            if name != "database"  # its address is what names the archive
+            if name != "database"
         }
-        if self._settings.database:
-            settings["archive"] = self._settings.database
+        # The address may hold a password: it is written to a pipe, and nowhere else.
+        settings["archive"] = self._settings.database or settings["archive"]
         asked = job.model_dump(include={"paths", "include", "exclude", "tags"})
         process = subprocess.Popen(
             # Not from the folder that the server was started in: anybody may have put files there.

@@ -62,7 +62,7 @@ def prepare(archive: Archive, options: ServeOptions) -> Served:
     known = bool(served.access.entries())
     if not (known or options.insecure or is_loopback(options.host)):
         raise UsageError(
-            f"on {options.host} others could look at {archive.settings.archive}: let somebody in "
+            f"on {options.host} others could look at {archive.settings.place}: let somebody in "
             "first, with `vsr-edge serve add-user NAME` or `vsr-edge serve add-token NAME`; "
             "--insecure serves to anybody"
         )

@@ -51,7 +51,7 @@ async def metrics(request: Request) -> Response:
 def stats(request: Request) -> Response:
     """How much is indexed, and what it takes on disk."""
     archive = served_by(request).opened()
-    return JsonDocument(StatsDocument.of(archive.stats(), archive.settings.archive))
+    return JsonDocument(StatsDocument.of(archive.stats(), archive.settings.place))
 
 
 @router.post(

@@ -233,7 +233,9 @@ def _translated(address: Address, error: psycopg.Error) -> ArchiveError:
         return ArchiveLocked(f"{shown} is busy in another process: try again in a moment")
     if isinstance(error, errors.InsufficientPrivilege):
         return ArchiveError(f"{shown}: you may not do that there ({why}): ask its owner for it")
-    if isinstance(error, errors.InvalidCatalogName):
+    # What is refused while connecting has no code.
+    lacks = why.startswith("connection failed") and "FATAL:  database" in why
+    if isinstance(error, errors.InvalidCatalogName) or (lacks and "does not exist" in why):
         return ArchiveNotFound(f"{shown}: there is no such database; make it with `createdb`")
     if isinstance(error, errors.DataCorrupted | errors.IndexCorrupted):
         return ArchiveDamaged(f"{shown} is damaged ({why}): restore it from a copy")
