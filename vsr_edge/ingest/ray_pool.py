@@ -72,6 +72,9 @@ class RayPiece:
         assert isinstance(features, FrameFeatures)
         return features
 
+    def discard(self) -> None:
+        """The object store lets go of them with the reference."""
+
 
 @dataclass(slots=True)
 class _Running:
