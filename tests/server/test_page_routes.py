@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from tests.server.client import Site, serving
 from tests.server.test_media import ids, numbers
 from vsr_edge import open_archive
-from vsr_edge.hits.receipt import read_receipt
+from vsr_edge.hits.receipt import read_receipt, with_receipt
 from vsr_edge.hits.saved import saved_search
 from vsr_edge.query import SearchOptions
 from vsr_edge.search.candidates import Asked
@@ -156,8 +158,8 @@ def test_hits_are_cut_to_their_frames(site: Site) -> None:
         shown.append(sorted(set(numbers(content))))
     assert shown[0] == list(range(20, 30))
     assert shown[1] == list(range(10, 15))
-    long = site.post("/v1/cut", {"hits": [hits[0] | {"end": 301}], "pad": 1})
-    assert long.status == 422
+    for long in ([hits[0] | {"end": 301}], [hits[0] | {"end": 152}] * 2):
+        assert site.post("/v1/cut", {"hits": long, "pad": 1}).status == 422
 
 
 def test_relevance_is_that_of_each_frame_beside_the_archive(
@@ -186,6 +188,21 @@ def test_a_receipt_is_that_of_the_command_line(site: Site, tmp_path: Path) -> No
     assert receipt["answer"]["verdict"] == "match"
     refused = site.post("/v1/receipt", {"query": BICYCLE, "not": "a wall"})
     assert (refused.status, refused.document["kind"]) == (400, "UsageError")
+
+
+def test_a_search_that_had_no_time_has_no_receipt(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*asked: Any, most_ms: float, **said: Any) -> Any:
+        made = with_receipt(*asked, most_ms=most_ms, **said)
+        assert most_ms <= 1000
+        time.sleep(most_ms / 1000)
+        return made
+
+    monkeypatch.setattr(site.served.searches, "seconds", 1.0)
+    monkeypatch.setattr("vsr_edge.server.kept_routes.with_receipt", slow)
+    answer = site.post("/v1/receipt", {"query": BICYCLE})
+    assert (answer.status, answer.document["kind"]) == (503, "OutOfTime")
 
 
 def test_searches_are_saved_asked_and_forgotten(own: Site, own_archive: Path) -> None:
@@ -237,5 +254,9 @@ def test_the_last_alerts_are_kept_and_those_that_stand(own: Site, own_archive: P
     assert len(last) == KEPT
     # What is no alert of this version is passed over.
     assert own.get("/v1/alerts").document["alerts"] == []
-    (own_archive / "alerts-standing.json").write_text("{")
+    standing = own_archive / "alerts-standing.json"
+    kept = json.loads(standing.read_text())
+    standing.write_text(json.dumps([{"name": "of another version"}, *kept]))
+    assert own.get("/v1/alerts").document["standing"] == [stands]
+    standing.write_text("{")
     assert standing_alerts(own_archive) == []

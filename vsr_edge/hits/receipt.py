@@ -9,13 +9,13 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vsr_edge.answer import Moment, SearchResult
+from vsr_edge.answer import Moment, SearchResult, TurnListener
 from vsr_edge.archive import Archive
 from vsr_edge.bundle.locate import bundle_name
 from vsr_edge.bundle.manifest import SEAL, digest_of
@@ -44,11 +44,22 @@ _NOTE = (
 
 
 def with_receipt(
-    archive: Archive, query: str, options: SearchOptions
+    archive: Archive,
+    query: str,
+    options: SearchOptions,
+    *,
+    most_ms: float | None = None,
+    on_turn: TurnListener | None = None,
 ) -> tuple[SearchResult, dict[str, Any]]:
-    """Search, and the receipt of it, of one state of the archive."""
+    """Search, and the receipt of it, of one state of the archive.
+
+    ``most_ms`` ends the search as ``max_ms`` does, but nobody asked for it: the receipt does not
+    name it, so whoever gives it keeps no receipt of a search that it cut short.
+    """
+    limits = [limit for limit in (options.max_ms, most_ms) if limit is not None]
     with archive.store.reading():
-        found = archive.search(query, options)
+        limited = replace(options, max_ms=min(limits, default=None))
+        found = archive.search(query, limited, on_turn=on_turn)
         return found, _sealed(_receipt(archive, query, options, found))
 
 

@@ -4,13 +4,15 @@ with a query from beginning to end.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path as File
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from fastapi import APIRouter, Path
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["search"])
 MOST_POINTS = 600
 Name = Annotated[str, Path(max_length=200)]
+Kept = TypeVar("Kept", bound=BaseModel)
 
 
 class SaveRequest(Body):
@@ -92,14 +95,16 @@ async def relevance(request: Request, video_id: VideoId) -> Response:
     served = served_by(request)
     wanted = Search(await read_body(request, SearchRequest), None)
 
-    def work(_: Ticket) -> RelevanceDocument:
+    def work(ticket: Ticket) -> RelevanceDocument:
         archive = served.opened()
         with archive.store.reading():
             if video_id not in archive.store.videos_of([video_id]):
                 raise Refused(404, "NotFound", f"there is no video {video_id}")
             query = wanted.query(archive)
             asked = Asked(archive.store, archive.bundle, query, SearchOptions())
+            ticket.check()
             frames = archive.store.frames(video_id)
+            ticket.check()
             usual = archive.store.sample(4096).astype(np.float32) @ asked.vector
         scores = frames.vectors.astype(np.float32) @ asked.vector
         spread = max(float(usual.std()), 1e-6)
@@ -134,9 +139,23 @@ async def receipt(request: Request) -> Response:
         if sentence is None:
             raise UsageError("a receipt is of words alone: leave out pictures, not, good and bad")
         options = wanted.options(archive, max(ticket.remaining, 1e-3))
-        # A limit that nobody asked for is no part of what was asked.
-        options = replace(options, max_ms=wanted.asked.max_ms)
-        return with_receipt(archive, sentence, options)[1]
+        found = with_receipt(
+            archive,
+            sentence,
+            # A limit that nobody asked for is no part of what was asked.
+            replace(options, max_ms=wanted.asked.max_ms),
+            most_ms=options.max_ms,
+            on_turn=lambda _: ticket.check(),
+        )[1]
+        if not ticket.remaining:
+            raise Refused(
+                503,
+                "OutOfTime",
+                f"no receipt of a search that {served.searches.seconds:g} s may have cut short: "
+                "ask for fewer turns or candidates, or of fewer videos, or let the server have "
+                "more --max-seconds",
+            )
+        return found
 
     found = await served.searches.submit(work).result(gone(request))
     headers = {"Content-Disposition": 'attachment; filename="receipt.json"'}
@@ -194,19 +213,23 @@ def alerts(request: Request) -> Response:
     archive = served_by(request).opened()
     folder = archive.settings.archive
     ids: dict[str, int | None] = {}
-    told = []
-    for one in last_fired(folder):
-        try:
-            alert = ServedAlert.model_validate(one)
-        except ValidationError:  # of a version to come
-            continue
+    told = _known(ServedAlert, last_fired(folder))
+    for alert in told:
         if alert.video not in ids:
             stored = archive.store.find(File(alert.video))
             ids[alert.video] = None if stored is None else stored.video_id
         alert.video_id = ids[alert.video]
-        told.append(alert)
-    standing = [StandingAlert.model_validate(one) for one in standing_alerts(folder)]
+    standing = _known(StandingAlert, standing_alerts(folder))
     return JsonDocument(ServedAlertsDocument(standing=standing, alerts=told))
+
+
+def _known(kind: type[Kept], kept: Iterable[dict[str, Any]]) -> list[Kept]:
+    """What this version knows of what was kept; what is of another one is passed over."""
+    found = []
+    for one in kept:
+        with suppress(ValidationError):
+            found.append(kind.model_validate(one))
+    return found
 
 
 def _request_of(archive: Archive, query: Query) -> dict[str, Any] | None:

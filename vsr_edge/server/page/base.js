@@ -49,30 +49,37 @@ export function notice(text) {
 }
 
 export class Failure extends Error {
-  constructor(status, said) {
+  constructor(status, said, kind) {
     super(said);
     this.status = status;
+    this.kind = kind;
   }
 }
 
 let session = null;
-const known = location.pathname === "/login" ? Promise.resolve() : begin();
+let known = location.pathname === "/login" ? Promise.resolve() : begin();
+known.catch(() => {}); // Whoever asks for something first is told.
 
 async function begin() {
-  const response = await fetch("/page/session");
-  if (response.status === 401) return toLogin();
-  session = (await response.json()).session;
+  session = (await (await sent("/page/session")).json()).session;
   const out = $("#log-out");
   if (session && out) {
     out.hidden = false;
     out.title = session.name;
-    out.addEventListener("click", async () => {
-      await ask("/v1/session", { method: "DELETE" });
-      sessionStorage.clear();
-      location.assign("/login");
-    });
   }
 }
+
+// Who is logged in, asked anew, once for all who found that it is not as it was `before`.
+function anew(before) {
+  if (known === before) known = begin();
+  return known;
+}
+
+$("#log-out")?.addEventListener("click", async () => {
+  await ask("/v1/session", { method: "DELETE" });
+  sessionStorage.clear();
+  location.assign("/login");
+});
 
 function toLogin() {
   const here = location.pathname;
@@ -81,18 +88,31 @@ function toLogin() {
 }
 
 // A response, if it is a good one; what is posted is JSON or a form.
-export async function ask(path, { method = "GET", body, headers = {}, signal } = {}) {
-  await known;
-  const sent = { ...headers };
-  if (session) sent["X-CSRF-Token"] = session.csrf;
+export async function ask(path, options = {}) {
+  let before = known;
+  await before.catch(() => anew(before));
+  before = known;
+  try {
+    return await sent(path, options);
+  } catch (error) {
+    // Somebody logged in anew in another tab.
+    if (error.kind !== "NoCsrfToken") throw error;
+    await anew(before);
+    return sent(path, options);
+  }
+}
+
+async function sent(path, { method = "GET", body, headers: more = {}, signal } = {}) {
+  const headers = { ...more };
+  if (session) headers["X-CSRF-Token"] = session.csrf;
   let content = body;
   if (body !== undefined && !(body instanceof FormData)) {
-    sent["Content-Type"] = "application/json";
+    headers["Content-Type"] = "application/json";
     content = JSON.stringify(body);
   }
   let response;
   try {
-    response = await fetch(path, { method, body: content, headers: sent, signal });
+    response = await fetch(path, { method, body: content, headers, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Failure(0, words("unreachable"));
@@ -100,7 +120,7 @@ export async function ask(path, { method = "GET", body, headers = {}, signal } =
   if (response.status === 401 && location.pathname !== "/login") return toLogin();
   if (!response.ok) {
     const said = await response.json().catch(() => ({}));
-    throw new Failure(response.status, said.message ?? response.statusText);
+    throw new Failure(response.status, said.message ?? response.statusText, said.kind);
   }
   return response;
 }

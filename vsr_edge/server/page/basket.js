@@ -4,6 +4,7 @@ import { $, ask, clock, download, el, nameOf, open, picture, say, shown, told, w
 const KEY = "basket";
 const MOST = 200;
 const MOST_CUT = 20;
+const MOST_SECONDS = 299; // The server cuts 300 at once: what is rounded has room.
 let hits = JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
 const changed = new Set();
 
@@ -40,13 +41,27 @@ function show() {
   for (const button of document.querySelectorAll("#basket [data-make], #clear-basket")) button.disabled = !hits.length;
 }
 
+function batches(some, pad) {
+  const found = [];
+  let seconds = 0;
+  for (const hit of some) {
+    const long = hit.end - hit.start + 2 * pad;
+    if (!found.length || found.at(-1).length >= MOST_CUT || seconds + long > MOST_SECONDS) {
+      found.push([]);
+      seconds = 0;
+    }
+    found.at(-1).push(hit);
+    seconds += long;
+  }
+  return found;
+}
+
 async function make(kind) {
   const pad = Math.min(Math.max(Number($("#pad").value) || 0, 0), 60);
   const sent = hits.map(({ video, start, end, label, score, match_probability }) => ({ video, start, end, label, score, match_probability }));
   const cuts = kind === "cut";
   // So many a request: the next ZIP follows.
-  for (let at = 0; at < sent.length; at += cuts ? MOST_CUT : sent.length) {
-    const some = cuts ? sent.slice(at, at + MOST_CUT) : sent;
+  for (const some of cuts ? batches(sent, pad) : [sent]) {
     say(cuts ? words("cutting", { n: some.length }) : words("listing"));
     const body = cuts ? { hits: some, pad } : { hits: some, pad, format: kind, title: hits[0].label };
     const response = await ask(cuts ? "/v1/cut" : "/v1/list", { method: "POST", body });

@@ -70,7 +70,9 @@ function scrubbed(button, hit) {
     if (calm.matches || !button.matches(":focus-visible")) return;
     load();
     let i = 0;
-    timer = setInterval(() => show(i++ % SCRUBBED), 500);
+    clearInterval(timer);
+    // No blur comes from what is taken away.
+    timer = setInterval(() => (button.isConnected ? show(i++ % SCRUBBED) : back()), 500);
   });
   button.addEventListener("blur", back);
 }
@@ -84,9 +86,11 @@ function act(symbol, name, press, pressed) {
 // `moments` in `list`. `to`: label of a moment, what was asked, judge(moment, verdict), judged(moment), more(hit), guess(moment).
 export function show(list, moments, to) {
   const items = moments.map((moment, i) => card(moment, i));
+  const inside = list.contains(document.activeElement);
   list.replaceChildren(...items);
   let active = 0;
-  activate(0, false);
+  activate(0, inside);
+  if (inside && !items.length) to.leave?.();
 
   function card(moment, i) {
     const hit = hitOf(moment, to.label(moment));
@@ -140,8 +144,8 @@ export function show(list, moments, to) {
     for (const item of list.children) item.refresh?.();
     activate(active, false);
   }
+  if (!list.refresh) onChange(() => list.refresh());
   list.refresh = refresh;
-  onChange(refresh);
 
   // One of them is a stop of the Tab key, with its buttons.
   function activate(i, focus = true) {
@@ -149,7 +153,7 @@ export function show(list, moments, to) {
     items.forEach((item, at) => {
       for (const button of item.querySelectorAll("button")) button.tabIndex = at === active ? 0 : -1;
     });
-    if (focus) $(".picture", items[active])?.focus();
+    if (focus && items.length) $(".picture", items[active]).focus();
   }
 
   function start(i, autoplay = false) {

@@ -5,11 +5,12 @@ const dialog = $("#player");
 const video = $("#video");
 const position = $("#position");
 const state = $("#video-state");
-let now = null; // { hit, duration, stop }
+let now = null; // { hit, beside, duration, signal, loading, live, resumes, url }
 let loading = null;
+let dragged = false;
 
 // `hit`: video, start, end, path, label. `beside`: next and previous hit, what may be done, what was asked.
-export async function play(hit, beside = {}, from = hit.start) {
+export async function play(hit, beside = {}) {
   stop();
   const stopping = new AbortController();
   loading = stopping;
@@ -31,7 +32,7 @@ export async function play(hit, beside = {}, from = hit.start) {
     position.max = duration;
     mark();
     timeline(hit, beside.asked);
-    await load(from);
+    await load(hit.start);
   } catch (error) {
     if (error.name !== "AbortError" && !stopping.signal.aborted) state.textContent = words("stream_failed", { why: error.message });
   }
@@ -39,6 +40,8 @@ export async function play(hit, beside = {}, from = hit.start) {
 
 function stop() {
   loading?.abort();
+  now?.loading?.abort();
+  dragged = false;
   video.pause();
   video.removeAttribute("src");
   video.load();
@@ -46,21 +49,24 @@ function stop() {
   now = null;
 }
 
+// From a time on; what was loading before is given up.
 async function load(at) {
-  const { hit, signal } = now;
+  const { hit } = now;
+  now.loading?.abort();
+  now.loading = new AbortController();
+  const { signal } = now.loading;
   const path = `/v1/videos/${hit.video}/stream`;
   const response = await ask(`${path}?from=${at.toFixed(3)}`, { headers: { Range: "bytes=0-0" }, signal });
   if (response.status === 206) {
     await response.arrayBuffer();
     video.src = path;
-    await ready(at);
+    await ready(at, signal);
   } else {
-    await fragments(response, at);
+    await fragments(response, at, signal);
   }
 }
 
-async function ready(at) {
-  const { signal } = now;
+async function ready(at, signal) {
   await new Promise((resolve, reject) => {
     const failed = () => reject(new Error(video.error?.message || ""));
     video.addEventListener("loadedmetadata", resolve, { once: true, signal });
@@ -72,8 +78,7 @@ async function ready(at) {
 }
 
 // MP4 that comes while it is made: its clock is put to that of the video.
-async function fragments(response, at) {
-  const { signal } = now;
+async function fragments(response, at, signal) {
   const start = Number(response.headers.get("x-video-start") ?? at);
   const end = Number(response.headers.get("x-video-end") ?? now.duration);
   const reader = response.body.getReader();
@@ -92,7 +97,7 @@ async function fragments(response, at) {
   const buffer = source.addSourceBuffer(`video/mp4; codecs="${codecs(head)}"`);
   buffer.timestampOffset = start;
   source.duration = now.duration;
-  const waiting = ready(at);
+  const waiting = ready(at, signal);
   pour(source, buffer, head, reader, signal);
   await waiting;
 }
@@ -140,14 +145,32 @@ const buffered = (at) => [...Array(video.buffered.length).keys()].some((i) => vi
 
 video.addEventListener("waiting", () => {
   const at = video.currentTime;
-  if (now?.live?.over && !buffered(at + 0.2) && at < now.duration - 0.5) play(now.hit, now.beside, at).then(flip);
+  if (now?.live?.over && !buffered(at + 0.2) && at < now.duration - 0.5) reload(at);
 });
+
+const within = (at) => Math.min(Math.max(at, 0), now.duration);
+// Whether a time is to be made first, which takes a while.
+const unmade = (at) => now?.live && !buffered(within(at));
 
 async function seek(at) {
   if (!now) return;
-  const to = Math.min(Math.max(at, 0), now.duration);
-  if (now.live && !buffered(to)) await play(now.hit, now.beside, to);
-  else video.currentTime = to;
+  if (unmade(at)) await reload(within(at));
+  else video.currentTime = within(at);
+}
+
+// Another stretch of a video that comes while it is made.
+async function reload(at) {
+  const mine = now;
+  mine.live.over = false;
+  mine.resumes ||= !video.paused;
+  state.textContent = words("loading");
+  try {
+    await load(at);
+    if (now === mine && mine.resumes) await video.play().catch(() => {});
+    mine.resumes = false;
+  } catch (error) {
+    if (error.name !== "AbortError" && now === mine) state.textContent = words("stream_failed", { why: error.message });
+  }
 }
 
 async function timeline(hit, asked) {
@@ -185,7 +208,7 @@ function tick() {
   if (!now) return;
   const at = video.currentTime;
   $("#relevance .needle").setAttribute("x", Math.min((1000 * at) / now.duration, 998));
-  if (document.activeElement !== position || !video.paused) position.value = at;
+  if (!dragged && (document.activeElement !== position || !video.paused)) position.value = at;
   $("#clock").textContent = `${clock(at)} / ${clock(now.duration)}`;
   position.setAttribute("aria-valuetext", `${clock(at)}, ${clock(now.hit.start)}–${clock(now.hit.end)}`);
 }
@@ -197,7 +220,15 @@ const step = (seconds) => seek(video.currentTime + seconds);
 for (const name of ["timeupdate", "seeked", "loadedmetadata"]) video.addEventListener(name, tick);
 for (const name of ["play", "pause", "emptied"]) video.addEventListener(name, press);
 press();
-position.addEventListener("input", () => seek(Number(position.value)));
+position.addEventListener("input", () => {
+  const at = Number(position.value);
+  dragged = Boolean(unmade(at));
+  if (!dragged) seek(at);
+});
+position.addEventListener("change", () => {
+  if (dragged) seek(Number(position.value));
+  dragged = false;
+});
 video.addEventListener("click", flip);
 $("#play").addEventListener("click", flip);
 $("#previous").addEventListener("click", () => now?.beside.previous?.());

@@ -11,6 +11,8 @@ const PARTS = ["then", "and", "without"];
 let like = null; // { video, at, name } or { file, name }
 let judged = []; // { verdict, video, start, end }
 let answered = null; // { asked, label }
+let latest = null; // What was asked last, answered or not.
+let lists = {}; // As they were filled in, until the field is edited: names may hold commas.
 let running = null;
 let grid = null;
 
@@ -35,7 +37,8 @@ function asked() {
   const text = box.value.trim();
   if (text) found.query = text;
   for (const name of LISTS) {
-    const several = form.elements[name].value.split(",").map((one) => one.trim()).filter(Boolean);
+    const { value } = form.elements[name];
+    const several = value === lists[name]?.text ? lists[name].several : value.split(",").map((one) => one.trim()).filter(Boolean);
     if (several.length) found[name] = several;
   }
   for (const name of PLAIN) if (form.elements[name].value.trim()) found[name] = form.elements[name].value.trim();
@@ -57,7 +60,11 @@ function asked() {
 // The other way round: from an address, or a saved search.
 function fill(search) {
   box.value = search.query ?? "";
-  for (const name of LISTS) form.elements[name].value = (search[name] ?? []).join(", ");
+  for (const name of LISTS) {
+    const several = search[name] ?? [];
+    lists[name] = { text: several.join(", "), several };
+    form.elements[name].value = lists[name].text;
+  }
   for (const name of PLAIN) form.elements[name].value = search[name] ?? "";
   for (const [name, usual] of Object.entries(NUMBERS)) form.elements[name].value = search[name] ?? usual;
   $("#parts").replaceChildren();
@@ -186,6 +193,14 @@ function showAnswer(answer, sent) {
   say(`${first} ${rest} ${words("hits_found", { n: answer.moments.length })}`);
 }
 
+// What was found before is no answer to what was asked now.
+function unanswered() {
+  const inside = $("#hits").contains(document.activeElement);
+  $("#hits").replaceChildren();
+  if (inside) box.focus();
+  [answered, grid] = [null, null];
+}
+
 async function search({ push = true } = {}) {
   const sent = asked();
   if (!sent.query && !sent.like && !like?.file && !sent.good) {
@@ -202,13 +217,19 @@ async function search({ push = true } = {}) {
   $("#verdict").replaceChildren();
   $("#notices").replaceChildren();
   $("#hits").classList.add("old");
+  [$("#save").hidden, $("#receipt").hidden] = [true, true];
+  latest = sent;
   [$("#go").hidden, $("#stop").hidden] = [true, false];
   say(words("asking"));
   await told(async () => {
+    let came = false;
     try {
       for await (const [name, value] of stream({ ...sent, trace: true }, stopping.signal)) {
         if (name === "turn") addTurn(value);
-        else if (name === "answer") showAnswer(value, sent);
+        else if (name === "answer") {
+          showAnswer(value, sent);
+          came = true;
+        }
         else throw new Failure(500, value.message);
       }
     } catch (error) {
@@ -218,6 +239,7 @@ async function search({ push = true } = {}) {
     } finally {
       if (running === stopping) {
         running = null;
+        if (!came) unanswered();
         $("#hits").classList.remove("old");
         [$("#go").hidden, $("#stop").hidden] = [false, true];
       }
@@ -247,7 +269,7 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   const { query } = asked();
   // What was judged belongs to what was asked.
-  if (answered && query !== answered.asked.query) judged = [];
+  if (latest && query !== latest.query) judged = [];
   chips();
   search();
 });
@@ -293,10 +315,10 @@ const early = new URLSearchParams(location.search).get("query");
 if (early !== null) history.replaceState(null, "", early ? `/#${encodeURIComponent(JSON.stringify({ query: early }))}` : "/");
 
 function fromAddress() {
-  const text = decodeURIComponent(location.hash.slice(1));
+  const text = location.hash.slice(1);
   if (!text) return box.focus();
   try {
-    fill(JSON.parse(text));
+    fill(JSON.parse(decodeURIComponent(text)));
   } catch {
     return box.focus();
   }
