@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
@@ -143,10 +144,11 @@ def test_tables_are_in_a_schema_of_their_own(server: Server) -> None:
     assert rows(url, "SELECT current_schema()::text") == [("one_1",)]
 
 
-def reindexed(url: str, other: Another) -> None:
+def reindexed(url: str, other: Another, meanwhile: Callable[[], None] = lambda: None) -> None:
     with open_store(url) as store, store.shadow_archive() as shadow:
         with shadow.open(other.bundle_id, other.dim) as successor:
             fill_up(successor, PATHS[:1], other)
+        meanwhile()
         shadow.switch()
         assert store.notices == []
 
@@ -174,19 +176,16 @@ def test_schemas_that_are_called_like_generations_are_left_alone(server: Server)
 def test_who_has_the_archive_no_longer_alone_does_not_switch_it(server: Server) -> None:
     url, other = server.url(), Another("other-test")
     fill(url, *PATHS)
-    with (
-        open_store(url) as store,
-        pytest.raises(ArchiveError, match="connection to .* broke"),
-        store.shadow_archive() as shadow,
-    ):
-        with shadow.open(other.bundle_id, other.dim) as successor:
-            fill_up(successor, PATHS, other)
+
+    def lose() -> None:
         server.run(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks"
             " WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'"
         )
         fill(url, "/v/late.mp4")
-        shadow.switch()
+
+    with pytest.raises(ArchiveError, match=r"connection to .* broke"):
+        reindexed(url, other, lose)
     with open_archive(url) as store:
         assert store.find(Path("/v/late.mp4")) is not None
         assert len(store.videos()) == len(PATHS) + 1

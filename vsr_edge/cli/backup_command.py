@@ -104,7 +104,7 @@ def restore(
         )
 
 
-def _folder(archive: Path | None) -> Path:
+def _folder(archive: str | None) -> Path:
     from vsr_edge.config import load_settings
 
     settings = load_settings({"archive": archive})
