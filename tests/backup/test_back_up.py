@@ -63,6 +63,30 @@ def test_who_may_come_in_is_for_nobody_else_to_read(tmp_path: Path) -> None:
         assert stat.S_IMODE((tmp_path / folder / "access.json").stat().st_mode) == 0o600
 
 
+def test_permissions_that_were_too_wide_are_narrowed(tmp_path: Path) -> None:
+    archive = an_archive(tmp_path / "archive")
+    (archive / "access.json").chmod(0o644)
+    backup = back_up(archive, tmp_path / "backup").folder
+    restore(backup, tmp_path / "restored")
+    for folder in (backup, tmp_path / "restored"):
+        assert (folder / "access.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_another_backup_has_just_made_is_let_alone(tmp_path: Path) -> None:
+    archive = an_archive(tmp_path / "archive")
+    empty, unlocked = (tmp_path / "backups" / f".backup-{name}.partial" for name in "ab")
+    for folder in (empty, unlocked):
+        folder.mkdir(parents=True)
+    (unlocked / "archive.lock").touch()
+    back_up(archive, tmp_path / "backups" / "first")
+    assert empty.exists()
+    assert unlocked.exists()
+    for folder in (empty, unlocked):
+        os.utime(folder, (0, 0))
+    back_up(archive, tmp_path / "backups" / "second")
+    assert {path.name for path in (tmp_path / "backups").iterdir()} == {"first", "second"}
+
+
 def test_what_is_committed_while_it_runs_is_not_in_it(tmp_path: Path) -> None:
     archive = tmp_path / "archive"
     with open_archive(archive) as store, store.writer() as writer:

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -158,6 +159,20 @@ def test_a_database_of_another_program_is_let_alone(tmp_path: Path, backup: Path
     assert (tmp_path / "other" / DATABASE_FILE).read_bytes() == before
 
 
+def test_where_the_rows_cannot_be_put_who_may_come_in_stays(tmp_path: Path, backup: Path) -> None:
+    for name, former in (("let-in", "{}"), ("open", None)):
+        folder = tmp_path / name
+        folder.mkdir()
+        if former is not None:
+            (folder / "access.json").write_text(former)
+        with closing(sqlite3.connect(folder / DATABASE_FILE)) as other:
+            other.execute("CREATE TABLE mine (id)")
+        with pytest.raises(ArchiveError, match="another program"):
+            restore(backup, folder, force=True)
+        after = tree(folder).get("access.json")
+        assert after == (None if former is None else former.encode())
+
+
 def test_nothing_is_restored_into_an_archive_that_is_written(archive: Path, backup: Path) -> None:
     with another_process(index_on_request, archive) as (_, pipe):
         assert pipe.recv() == "ready"
@@ -213,6 +228,10 @@ def test_a_damaged_backup_leaves_the_former_archive(archive: Path, backup: Path)
     }
 
 
+def of(raw: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(one for one in raw["files"] if one["name"] == name)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -227,6 +246,11 @@ def test_a_damaged_backup_leaves_the_former_archive(archive: Path, backup: Path)
         (lambda raw: raw["files"][0].update(name=7), "is damaged"),
         (lambda raw: raw.update(files=3), "is damaged"),
         (lambda raw: raw.update(videos=99), "videos"),
+        *(
+            (lambda raw, mode=mode: raw["files"][0].update(mode=mode), "permissions")
+            for mode in ("rw", None, True, 384.0, -1, 0o6777, 1 << 70)
+        ),
+        (lambda raw: of(raw, "access.json").update(mode=0o640), r"access\.json .*0o640"),
     ],
 )
 def test_a_foreign_manifest_is_refused(

@@ -16,7 +16,7 @@ from tests.media_files import number_of
 from tests.server.client import Site
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page
 
 
 @dataclass
@@ -29,6 +29,10 @@ class Desk:
     asked: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
+    def _note(self, line: ConsoleMessage) -> None:
+        if line.type in ("error", "warning"):
+            self.wrong.append(line.text)
+
     @contextmanager
     def page(self, path: str = "/", width: int = 1440, scheme: Any = "light") -> Iterator[Page]:
         context = self.browser.new_context(
@@ -40,10 +44,7 @@ class Desk:
         page.set_default_timeout(90_000)  # of a machine that is busy
         page.on("request", lambda request: self.asked.append(request.url))
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        page.on(
-            "console",
-            lambda line: self.wrong.append(line.text) if line.type in ("error", "warning") else 0,
-        )
+        page.on("console", self._note)
         try:
             page.goto(path)
             yield page
@@ -73,7 +74,7 @@ def shown_number(page: Page) -> int:
     )
     page.wait_for_timeout(150)  # until it is painted
     png = page.locator("#video").screenshot()
-    with av.open(io.BytesIO(png)) as opened:
+    with av.open(io.BytesIO(png), "r") as opened:
         pixels = next(opened.decode(video=0)).to_ndarray(format="rgb24")
     size: list[int] = page.evaluate(
         "[...document.querySelectorAll('#video')].flatMap(v => [v.videoWidth, v.videoHeight])"

@@ -8,9 +8,10 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
+import numpy as np
 import pytest
 
 from tests.evaluation.test_report import BROWSERS, QUIET
@@ -96,9 +97,9 @@ def test_a_hit_is_played_from_its_second_and_goes_by_the_basket_to_the_editor(de
         with zipfile.ZipFile(io.BytesIO(packed)) as clips:
             (clip,) = clips.namelist()
             content = clips.read(clip)
-        with av.open(io.BytesIO(content)) as opened:
+        with av.open(io.BytesIO(content), "r") as opened:
             frame = next(opened.decode(video=0)).to_ndarray(format="rgb24")
-        assert abs(number_of(frame) - start * RATE) <= 1
+        assert abs(number_of(np.asarray(frame, np.uint8)) - start * RATE) <= 1
 
 
 def test_what_no_browser_plays_is_played_from_the_right_frame_too(desk: Desk) -> None:
@@ -182,12 +183,13 @@ def test_what_is_judged_feeds_the_loop_and_more_is_found_like_a_moment(desk: Des
         assert "1 right, 1 wrong" in page.locator("#judged").inner_text()
         with page.expect_request("**/v1/search") as said:
             page.get_by_role("button", name="Search again with that").click()
-        asked = said.value.post_data_json
+        asked: Any = said.value.post_data_json
         assert (len(asked["good"]), len(asked["bad"])) == (1, 1)
         page.locator("#verdict strong").wait_for()
         with page.expect_request("**/v1/search") as said:
             page.get_by_role("button", name="More like this").first.click()
-        assert said.value.post_data_json["like"]["video"] > 0
+        like: Any = said.value.post_data_json
+        assert like["like"]["video"] > 0
         page.get_by_text("Ordered by likeness.", exact=True).wait_for()
         assert "like" in page.locator("#chips").inner_text()
         page.go_back()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.archives import open_archive
+from tests.store.archives import fill, open_archive
 from vsr_edge.store.base import Store
 
 
@@ -24,3 +24,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
 def store(place: Path | str) -> Iterator[Store]:
     with open_archive(place) as opened:
         yield opened
+
+
+@pytest.fixture
+def either(place: Path | str) -> Path | str:
+    """An archive of six videos."""
+    fill(place, *(f"/v/{number}.mp4" for number in range(6)))
+    return place

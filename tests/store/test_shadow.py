@@ -47,13 +47,6 @@ def archive(tmp_path: Path) -> Path:
     return tmp_path / "archive"
 
 
-@pytest.fixture
-def either(place: Path | str) -> Path | str:
-    """An archive of any kind."""
-    fill(place, *PATHS)
-    return place
-
-
 def next_of(archive: Path) -> Path:
     return archive / "archive.next"
 

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from io import BytesIO
 from pathlib import Path
 
 from vsr_edge.backup.contents import (
+    ACCESS,
     DATABASE,
     MANIFEST,
     Backup,
@@ -28,6 +30,8 @@ from vsr_edge.errors import ArchiveError, UsageError
 from vsr_edge.store.lock import LOCK_FILE, WriterLock
 
 _STAGING, _SUFFIX = ".backup-", ".partial"
+# Another backup may be about to take the lock of a folder that it has just made.
+_LEFT_SECONDS = 60.0
 
 
 def back_up(archive: Path, out: Path, on_progress: Progress | None = None) -> Backup:
@@ -100,6 +104,8 @@ def _beside(archive: Path, folder: Path, step: Step) -> Iterator[BackedUp]:
         if path.suffix == ".jsonl":  # the last line may be being written
             content = content[: content.rfind(b"\n") + 1]
         name = path.relative_to(archive).as_posix()
+        if name == ACCESS:
+            mode &= 0o700
         yield copied(BytesIO(content), folder, name, mode, step)
 
 
@@ -117,13 +123,16 @@ def _target(out: Path, archive: Path, begun: datetime) -> Path:
 
 @contextmanager
 def _staging(parent: Path) -> Iterator[Path]:
-    """A new folder on the disk of a backup's place; what kills have left of others is removed.
+    """A new folder on the disk of a backup's place; what kills have left of others is removed,
+    once it is a minute old.
 
     The folder around it has the lock that tells the others that it is in use.
     """
     parent.mkdir(parents=True, exist_ok=True)
     for left in parent.glob(f"{_STAGING}*{_SUFFIX}"):
         with suppress(OSError, ArchiveError):
+            if time.time() - left.stat().st_mtime < _LEFT_SECONDS:
+                continue
             if not (left / LOCK_FILE).exists():  # then it is empty, or it is let alone
                 left.rmdir()
             elif (lock := WriterLock(left)).try_acquire():

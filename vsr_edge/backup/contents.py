@@ -20,9 +20,11 @@ Progress = Callable[[int, int], object]
 
 MANIFEST, FORMAT = "backup.json", "vsr-edge/backup/1"
 DATABASE = "archive.db"
+# Who may come in: for nobody else to read.
+ACCESS = "access.json"
 # What lies in an archive's folder beside its rows and vectors, and is backed up with them.
 KEPT = (
-    "access.json",
+    ACCESS,
     "alerts-fired.jsonl",
     "alerts-standing.json",
     "alerts-unsent.json",
@@ -83,6 +85,7 @@ def read_backup(folder: Path) -> Backup:
         rest = {name: raw[name] for name in Backup.__slots__ if name not in ("folder", "files")}
         found = Backup(folder=folder, files=files, **rest)
         _check_names(path, found)
+        _check_modes(path, found)
     except (KeyError, TypeError) as error:
         raise damaged(path, f"a field is wrong: {error}") from error
     for file in files:
@@ -120,6 +123,19 @@ def _check_names(path: Path, found: Backup) -> None:
     ]
     if not all(known) or DATABASE not in names or len(set(names)) < len(names):
         raise BackupError(f"{path} names files that are no archive's: it is no backup to restore")
+
+
+def _check_modes(path: Path, found: Backup) -> None:
+    """A backup gives no file permissions that would not be taken from an archive's."""
+    for file in found.files:
+        mode: object = file.mode
+        # Not only an int, as True is one.
+        if type(mode) is not int or mode & (0o700 if file.name == ACCESS else 0o777) != mode:
+            told = f"{mode:#o}" if type(mode) is int else repr(mode)
+            raise BackupError(
+                f"{path} gives {file.name} the permissions {told}, which no backup does: it is no "
+                "backup to restore"
+            )
 
 
 def is_kept(name: str) -> bool:

@@ -1,17 +1,20 @@
 """Restore a backup: into the archive's folder under another name, every byte checked on the way;
-only then it takes the place of what was there, the rows in one transaction, so that a crash leaves
-the former or the new archive.
+only then it takes the place of what was there, the rows in one transaction. A crash amid that
+leaves the rows of the former or of the new archive, and beside them perhaps files of the other; new
+rows are never there without those who may come in to them. The same again puts all in place.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from vsr_edge.backup.contents import (
+    ACCESS,
     DATABASE,
     Backup,
     Progress,
@@ -99,7 +102,7 @@ def restore(
 
 
 def _put(found: Backup, staged: Path, archive: Path, replaced: bool) -> Restored:
-    """All that was staged, in its place: the rows first, of which an archive consists."""
+    """All that was staged, in its place: who may come in, the rows, and what else lies beside."""
     from vsr_edge.store.snapshot import is_vector_file, prepare_rows, put_rows, tidy_vectors
 
     _, dim, videos = prepare_rows(staged)
@@ -108,9 +111,10 @@ def _put(found: Backup, staged: Path, archive: Path, replaced: bool) -> Restored
     for file in found.files:
         if is_vector_file(file.name) and not (archive / file.name).exists():
             (staged / file.name).replace(archive / file.name)
-    aside = put_rows(staged, archive)
     beside = {file.name for file in found.files if is_kept(file.name)}
-    for name in sorted(beside):
+    with _guarded(staged, archive):
+        aside = put_rows(staged, archive)
+    for name in sorted(beside - {ACCESS}):
         (archive / name).parent.mkdir(exist_ok=True)
         (staged / name).replace(archive / name)
     for path in kept_files(archive):
@@ -119,6 +123,28 @@ def _put(found: Backup, staged: Path, archive: Path, replaced: bool) -> Restored
     sync_folder(archive)
     notices = tidy_vectors(archive, dim)
     return Restored(found, archive, replaced, aside, tuple(notices))
+
+
+@contextmanager
+def _guarded(staged: Path, archive: Path) -> Iterator[None]:
+    """Who may come in, put in place before the rows that they guard; the former again if those
+    cannot be. Where the backup lets nobody in, the former stay until all else is in place.
+    """
+    new, present, former = staged / ACCESS, archive / ACCESS, staged / f"{ACCESS}.former"
+    if not new.exists():
+        yield
+        return
+    if present.exists():
+        shutil.copy2(present, former)
+    new.replace(present)
+    try:
+        yield
+    except BaseException:
+        if former.exists():
+            former.replace(present)
+        else:
+            present.unlink()
+        raise
 
 
 def _stage(found: Backup, staged: Path, step: Step) -> None:

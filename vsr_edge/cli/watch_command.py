@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from vsr_edge.cli.options import ArchiveOption, DecodingOptions, argument, optio
 
 if TYPE_CHECKING:
     from vsr_edge.archive import Archive
+    from vsr_edge.document_parts import Document
     from vsr_edge.ingest.summary import IngestSummary
     from vsr_edge.types import StoredVideo
     from vsr_edge.watch.alerts import Alert
@@ -216,7 +218,7 @@ def _delivering(
         from vsr_edge.documents import AlertDocument
 
         told = [(one.id, AlertDocument.model_validate(one)) for one in fired]
-        lines = [(i, one.model_dump_json(by_alias=True)) for i, one in told]
+        lines = [(i, _json(one)) for i, one in told]
         outbox.put(lines, names)
         keep_fired(home, [text for _, text in lines])
         _print_unsent(outbox)
@@ -238,6 +240,11 @@ def _print_unsent(outbox: Outbox) -> None:
         outbox.done(STDOUT, identity)
 
 
+def _json(document: Document) -> str:
+    """Of ASCII alone: file names that are no UTF-8 are escaped."""
+    return json.dumps(document.model_dump(by_alias=True))
+
+
 def _line(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
@@ -247,7 +254,7 @@ def _report(summary: IngestSummary, as_json: bool) -> None:
     if as_json:
         from vsr_edge.documents import IndexDocument
 
-        _line(IndexDocument.model_validate(summary).model_dump_json(by_alias=True))
+        _line(_json(IndexDocument.model_validate(summary)))
     say_summary(summary)
 
 
@@ -255,7 +262,7 @@ def _forgot(videos: list[StoredVideo], as_json: bool) -> None:
     if as_json:
         from vsr_edge.documents import RemoveDocument
 
-        _line(RemoveDocument.model_validate({"removed": videos}).model_dump_json(by_alias=True))
+        _line(_json(RemoveDocument.model_validate({"removed": videos})))
     say_forgotten([stored.video.path for stored in videos])
 
 

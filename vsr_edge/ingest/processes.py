@@ -106,7 +106,10 @@ class ProcessPool:
                 )
         for ticket, order in orders:
             self.submit(ticket, order)
-        return None if fallen is None else (fallen[0], Died(_how(code)))
+        if fallen is None:
+            return None
+        self._unlink(f"{fallen[0]}-*")  # it may have told of none of them
+        return fallen[0], Died(_how(code))
 
     def _start(self) -> _Worker:
         self._started += 1
@@ -137,8 +140,11 @@ class ProcessPool:
     def drop(self) -> None:
         if any(worker.orders for worker in self._workers):
             self._end()
-            for spooled in self._folder.glob("*-*"):
-                spooled.unlink(missing_ok=True)
+        self._unlink("[0-9]*-*")
+
+    def _unlink(self, pattern: str) -> None:
+        for spooled in self._folder.glob(pattern):
+            spooled.unlink(missing_ok=True)
 
     def close(self) -> None:
         self._end()

@@ -72,6 +72,9 @@ class RayPiece:
         assert isinstance(features, FrameFeatures)
         return features
 
+    def discard(self) -> None:
+        """The object store lets go of them with the reference."""
+
 
 @dataclass(slots=True)
 class _Running:
@@ -291,8 +294,9 @@ def _no_cluster(address: str, error: Exception) -> WorkerError:
 def _keep_off_stdout() -> None:
     """Where a JSON document may be expected, Ray prints what the summary tells of lost workers."""
     inside = import_module("ray._private.worker")
-    if hasattr(inside, "print_to_stdstream"):
-        inside.print_to_stdstream = lambda *_, **__: None
+    name = "print_to_stdstream"
+    if hasattr(inside, name):
+        setattr(inside, name, lambda *_, **__: None)
 
 
 @contextmanager

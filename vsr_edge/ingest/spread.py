@@ -47,6 +47,9 @@ class Piece(Protocol):
             PieceLost: the machine that held them is gone.
         """
 
+    def discard(self) -> None:
+        """They are not needed; nothing happens where they were loaded."""
+
 
 @dataclass(frozen=True, slots=True)
 class Died:
@@ -99,6 +102,8 @@ class _Task:
     def again(self) -> None:
         self.where = self.started = None
         self.frames = 0
+        for one in self.kept:
+            _discard(one)
         self.kept.clear()
 
 
@@ -220,11 +225,18 @@ class Spread:
                 yield features
             elif isinstance(one, Ended | Failed):
                 passed_over = False
+            else:
+                _discard(one)
 
     def _note(self, task: _Task, notice: str) -> None:
         said = f"on {task.where.node}: {notice}" if task.where else notice
         if said not in self.notices:
             self.notices.append(said)
+
+
+def _discard(one: Kept) -> None:
+    if not isinstance(one, Known | SameContent | Started | Ended | Failed):
+        one.discard()
 
 
 def _unseen(task: _Task) -> str:

@@ -195,6 +195,9 @@ class Spooled:
         assert isinstance(features, FrameFeatures)
         return features
 
+    def discard(self) -> None:
+        self.path.unlink(missing_ok=True)
+
 
 def serve() -> None:
     """A process of :mod:`vsr_edge.ingest.processes`: orders come in on stdin, messages go out on

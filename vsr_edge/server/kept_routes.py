@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vsr_edge.document_hits import AlertDocument
-from vsr_edge.document_parts import Part, Text, schema
+from vsr_edge.document_parts import Document, Part, Text, schema
 from vsr_edge.document_served import RelevanceDocument, StandingAlert
-from vsr_edge.documents import Document, ReceiptDocument, SavedForgetDocument
+from vsr_edge.documents import ReceiptDocument, SavedForgetDocument
 from vsr_edge.errors import UsageError
 from vsr_edge.hits.receipt import with_receipt
 from vsr_edge.hits.saved import forget_search, save_search, saved_searches
@@ -151,8 +151,8 @@ def saved(request: Request) -> Response:
         ServedSaved(
             name=one.name,
             saved_at=one.saved_at,
-            query=one.query and one.query.shown,
-            search=one.query and _request_of(archive, one.query),
+            query=None if one.query is None else one.query.shown,
+            search=None if one.query is None else _request_of(archive, one.query),
             problem=one.problem,
         )
         for one in saved_searches(archive.settings.archive)
@@ -211,7 +211,8 @@ def alerts(request: Request) -> Response:
 
 def _request_of(archive: Archive, query: Query) -> dict[str, Any] | None:
     """A query as it is asked here; None if it names a photo, or a video that is not there."""
-    like, found = query.like, {}
+    like = query.like
+    found: dict[str, Any] = {}
     if like is not None:
         if not isinstance(like, Place) or (video := _video(archive, like)) is None:
             return None
@@ -224,7 +225,7 @@ def _request_of(archive: Archive, query: Query) -> dict[str, Any] | None:
             if video is not None
         ]
     about = {"query": query.text, "not": query.against, "weight": query.weight}
-    return {name: value for name, value in {**about, **found}.items() if value not in (None, [])}
+    return {name: value for name, value in (about | found).items() if value}
 
 
 def _video(archive: Archive, place: Place) -> StoredVideo | None:

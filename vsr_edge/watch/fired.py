@@ -22,9 +22,12 @@ def keep_fired(folder: Path, alerts: Iterable[str]) -> None:
     """Add alerts, a JSON object each, to the last ones. Where nothing can be written, none are."""
     file = folder / FIRED
     with suppress(OSError):
-        with file.open("a", encoding="utf-8") as lines:
-            lines.writelines(f"{one}\n" for one in alerts)
-        every = file.read_text("utf-8").splitlines()
+        with file.open("ab+") as lines:
+            # What a power cut left half written must not spoil these.
+            torn = lines.tell() and (lines.seek(-1, os.SEEK_END), lines.read(1))[1] != b"\n"
+            text = "\n" * bool(torn) + "".join(f"{one}\n" for one in alerts)
+            lines.write(text.encode("utf-8"))
+        every = _lines(file)
         if len(every) > 2 * KEPT:
             _put(file, "".join(f"{one}\n" for one in every[-KEPT:]))
 
@@ -32,8 +35,8 @@ def keep_fired(folder: Path, alerts: Iterable[str]) -> None:
 def last_fired(folder: Path) -> list[dict[str, Any]]:
     """The newest first, each once, however often it was told."""
     lines: list[str] = []
-    with suppress(OSError, UnicodeDecodeError):
-        lines = (folder / FIRED).read_text("utf-8").splitlines()
+    with suppress(OSError):
+        lines = _lines(folder / FIRED)
     found: dict[str, dict[str, Any]] = {}
     for line in reversed(lines):
         with suppress(ValueError, KeyError, TypeError):  # what a power cut left half written
@@ -68,6 +71,11 @@ def standing_alerts(folder: Path) -> list[dict[str, Any]]:
         found = json.loads((folder / STANDING).read_text("utf-8"))
         return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
     return []
+
+
+def _lines(file: Path) -> list[str]:
+    """Apart at line feeds alone, as JSON may hold what else Unicode ends lines with."""
+    return [one for one in file.read_text("utf-8", "replace").split("\n") if one]
 
 
 def _of_day(seconds: int) -> str:

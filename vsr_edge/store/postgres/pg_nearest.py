@@ -17,7 +17,7 @@ from vsr_edge.store.postgres.pg_writer import ServerConnection
 from vsr_edge.store.rows import CLIP_COLUMNS
 from vsr_edge.types import Vectors
 
-# So many clips are compared one by one; docs/postgres.md has what it takes.
+# So many clips are compared one by one. Not measured at that size yet, nor what the graph misses.
 EXACT_CLIPS = 200_000
 # How many places the graph's walk keeps in view: the more, the fewer it misses.
 _IN_VIEW = 400

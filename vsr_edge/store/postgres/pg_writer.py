@@ -161,14 +161,15 @@ class ServerWriter:
 
     def rename(self, video_id: int, path: Path, *, size_bytes: int, modified_ns: int) -> None:
         def change(connection: Connection) -> None:
-            where = [path_bytes(path), video_id]
-            _lock_path(connection, where[0])
+            named = path_bytes(path)
+            _lock_path(connection, named)
             connection.execute(
-                "DELETE FROM videos WHERE sha256(path) = sha256(%s) AND id <> %s", where
+                "DELETE FROM videos WHERE sha256(path) = sha256(%s) AND id <> %s",
+                [named, video_id],
             )
             connection.execute(
                 "UPDATE videos SET path = %s, size_bytes = %s, modified_ns = %s WHERE id = %s",
-                [where[0], size_bytes, modified_ns, video_id],
+                [named, size_bytes, modified_ns, video_id],
             )
             connection.execute(_NEXT_GENERATION)
 
@@ -352,7 +353,7 @@ class ServerVideoWriter(Entry):
 
 
 def _spool() -> IO[bytes]:
-    return tempfile.SpooledTemporaryFile(_IN_MEMORY)  # type: ignore[return-value]
+    return tempfile.SpooledTemporaryFile(_IN_MEMORY)
 
 
 def _copy(connection: Connection, table: str, rows: IO[bytes]) -> None:
