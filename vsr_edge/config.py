@@ -140,8 +140,9 @@ def is_database(archive: object) -> bool:
 
 def without_password(text: str) -> str:
     """A text in which addresses keep their passwords to themselves."""
-    text = re.sub(r"(://[^\s:/@?]*):[^\s/]*@", r"\1@", text)
-    return re.sub(r"(?i)([?&\s]|^)((?:ssl)?password)=[^&\s]*", r"\1\2=…", text)
+    text = re.sub(r"(?i)([?&\s]|^)((?:ssl)?password)=[^&\s]*", r"\1\2=…", text)
+    # Up to the last @, as one that is not encoded may belong to the password: better too much.
+    return re.sub(r"(://[^\s:]*):\S*@", r"\1@", text)
 
 
 def _beside(database: str) -> Path:

@@ -96,7 +96,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def serving(folder: Path, **options: Any) -> Iterator[Site]:
+def serving(folder: Path | str, **options: Any) -> Iterator[Site]:
     """A server of an archive, as the command starts it but for its process."""
     with open_archive(folder, threads=1) as archive:
         served = prepare(archive, ServeOptions(**{"port": 0, "workers": 2} | options))

@@ -14,6 +14,7 @@ import pytest
 
 from tests.media_files import constant_rate, write_video
 from tests.server.client import Site, serving
+from tests.servers import Server
 from vsr_edge import open_archive
 from vsr_edge.ingest.failures import failed_files
 from vsr_edge.server import jobs as jobs_module
@@ -73,6 +74,26 @@ def test_a_job_makes_the_archive_that_is_searched_then(empty: Site, root: Path) 
     assert empty.get("/readyz").status == 200
     assert empty.search(query="white blocks", tags=["fresh"], one_shot=True).document["moments"]
     assert [one["id"] for one in empty.get("/v1/jobs").document["jobs"]] == [done["id"]]
+
+
+def test_a_job_indexes_into_an_archive_on_a_server(
+    server: Server, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    url = server.url().replace("postgres:@", "postgres:hidden@")
+    assert "hidden" in url
+    with serving(url, roots=(root,)) as site:
+        job = site.post("/v1/index", {"paths": [str(root)], "tags": ["fresh"]}).document["id"]
+        done = until(site, job, is_over)
+        assert (done["state"], done["result"]["indexed"]) == ("done", 1), done
+        found = site.search(query="white blocks", tags=["fresh"], one_shot=True)
+        assert found.document["moments"]
+    with open_archive(url) as archive:
+        assert [one.video.path.name for one in archive.videos()] == ["new.mkv"]
+    kept = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert f"{job}.json" in {file.name for file in kept}
+    assert not any(b"hidden" in file.read_bytes() for file in kept)
 
 
 def test_a_job_that_is_cancelled_keeps_what_it_finished(own_archive: Path, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -14,9 +16,11 @@ from vsr_edge.store import open_settings_store, open_store
 from vsr_edge.store.postgres import pg_connection
 
 from .archives import (
+    Another,
     a_query,
     content,
     fill,
+    fill_up,
     footage,
     found_places,
     index,
@@ -138,3 +142,50 @@ def test_tables_are_in_a_schema_of_their_own(server: Server) -> None:
     url = server.url(schema="one")
     fill(url, *PATHS[:1])
     assert rows(url, "SELECT current_schema()::text") == [("one_1",)]
+
+
+def reindexed(url: str, other: Another, meanwhile: Callable[[], None] = lambda: None) -> None:
+    with open_store(url) as store, store.shadow_archive() as shadow:
+        with shadow.open(other.bundle_id, other.dim) as successor:
+            fill_up(successor, PATHS[:1], other)
+        meanwhile()
+        shadow.switch()
+        assert store.notices == []
+
+
+def test_schemas_that_are_called_like_generations_are_left_alone(server: Server) -> None:
+    name = f"cams{uuid4().hex[:8]}"
+    url = server.url(schema=name)
+    # One is there before the archive, one where its next rows would be, and some far from both.
+    server.run(f"CREATE SCHEMA {name}_1", f"CREATE TABLE {name}_1.kept (id int)")
+    fill(url, PATHS[0])
+    others = (f"{name}_3", f"{name}_2024", f"{name}_20240101000000")
+    for other in others:
+        server.run(f"CREATE SCHEMA {other}", f"CREATE TABLE {other}.kept (id int)")
+    for number in range(3):
+        reindexed(url, Another(f"other-{number}"))
+    found = rows(url, f"SELECT nspname::text FROM pg_namespace WHERE nspname ~ '^{name}'")
+    assert {one for (one,) in found} == {name, f"{name}_1", *others, f"{name}_6"}
+    for other in (f"{name}_1", *others):
+        assert rows(url, f"SELECT count(*) FROM {other}.kept") == [(0,)]
+    with open_store(url) as store:
+        assert len(store.videos()) == 1
+        assert store.check() == []
+
+
+def test_who_has_the_archive_no_longer_alone_does_not_switch_it(server: Server) -> None:
+    url, other = server.url(), Another("other-test")
+    fill(url, *PATHS)
+
+    def lose() -> None:
+        server.run(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks"
+            " WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'"
+        )
+        fill(url, "/v/late.mp4")
+
+    with pytest.raises(ArchiveError, match=r"connection to .* broke"):
+        reindexed(url, other, lose)
+    with open_archive(url) as store:
+        assert store.find(Path("/v/late.mp4")) is not None
+        assert len(store.videos()) == len(PATHS) + 1

@@ -57,12 +57,12 @@ def demo(
     ] = None,
     *,
     archive: Annotated[
-        Path | None,
+        str | None,
         option(
             "Keep the demo's archive here; else it is thrown away.",
             "--archive",
             "-a",
-            readable=False,
+            metavar="PATH",
         ),
     ] = None,
     page: Annotated[

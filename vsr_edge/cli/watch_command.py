@@ -172,7 +172,7 @@ def _watch(
             prune=prune,
         )
         keep_standing(home, alerts)
-        say(f"watching {', '.join(map(str, folders))} for {home}")
+        say(f"watching {', '.join(map(str, folders))} for {opened.settings.place}")
         try:
             service.run(changes)
         finally:

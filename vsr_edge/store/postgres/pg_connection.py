@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from vsr_edge.config import without_password
 from vsr_edge.errors import ArchiveDamaged, ArchiveError, ArchiveLocked, ArchiveNotFound, UsageError
@@ -34,6 +34,8 @@ _CONNECT_SECONDS = 10
 _WAIT_SECONDS = 20.0
 MOST_CONNECTIONS = 16
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,50}")
+_GENERATION = re.compile(r"_[0-9]+$")
+_PORTS = re.compile(r"[0-9,]*")
 
 # Each attempt to connect that fails would be told of, beside the error that we raise.
 logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
@@ -51,22 +53,37 @@ class Address:
     def of(cls, url: str) -> Address:
         """From ``postgresql://user@host:port/database?schema=name``; ``vsr_edge`` by default."""
         shown = without_password(url)
-        parts = urlsplit(url)
-        options = parse_qsl(parts.query)
-        names = [value for key, value in options if key == "schema"]
+        no_address = f"{shown} is no address of a PostgreSQL database"
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise UsageError(no_address) from error
+        options = [(part.partition("="), part) for part in parts.query.split("&")]
+        names = [unquote(value) for (key, _, value), _ in options if key == "schema"]
         schema = names[-1] if names else "vsr_edge"
         if not _NAME.fullmatch(schema):
             raise UsageError(
                 f"{shown}: a schema is called by small letters, digits and _, not {schema!r}"
             )
-        rest = urlencode([pair for pair in options if pair[0] != "schema"])
+        if _GENERATION.search(schema):
+            raise UsageError(
+                f"{shown}: {schema!r} ends as the schemas do that an archive's rows are in: name "
+                "one that does not end in _ and digits"
+            )
+        # As they are: libpq reads them otherwise than HTML's forms, in which a + is a space.
+        rest = "&".join(part for (key, *_), part in options if part and key != "schema")
         conninfo = urlunsplit((parts.scheme, parts.netloc, parts.path, rest, ""))
         if not parts.netloc:  # else urlunsplit leaves the slashes out
             conninfo = conninfo.replace(":/", ":///", 1).replace(":////", ":///", 1)
         try:
-            psycopg.conninfo.conninfo_to_dict(conninfo)
+            known = psycopg.conninfo.conninfo_to_dict(conninfo)
         except psycopg.ProgrammingError as error:
-            raise UsageError(f"{shown} is no address of a PostgreSQL database") from error
+            raise UsageError(no_address) from error
+        # Else the server, or an error of libpq, is told a part of the password.
+        if "#" in url or "@" in parts.path or not _PORTS.fullmatch(str(known.get("port") or "")):
+            raise UsageError(
+                f"{no_address}: in a name or password, write # as %23, / as %2F, : as %3A, @ as %40"
+            )
         return cls(conninfo, schema, shown)
 
     def generation(self, number: int) -> str:

@@ -88,13 +88,15 @@ def matcher(pattern: str) -> Any:
     name = pattern.rstrip("/").removeprefix("./")
     if not name:
         return lambda _: bool(pattern)
-    glob, itself = _expression(name), re.escape(name)
+    itself = re.escape(name)
     # Whatever brackets mean in a glob, a folder with brackets in its name means itself.
-    inside = f"(?:.*/)?{glob}/.*|" + (
-        f"{itself}/.*" if os.path.isabs(name) else f".*/{itself}/.*"  # noqa: PTH117
-    )
-    this = inside if pattern.endswith("/") else f"(?:.*/)?{glob}|{itself}|{inside}"
-    compiled = re.compile(this, re.DOTALL)
+    kept = [
+        *map(_expression, (f"{name}/*", f"*/{name}/*")),
+        f"{itself}/.*" if os.path.isabs(name) else f".*/{itself}/.*",  # noqa: PTH117
+    ]
+    if not pattern.endswith("/"):
+        kept += [_expression(name), _expression(f"*/{name}"), itself]
+    compiled = re.compile("|".join(kept), re.DOTALL)
 
     def match(path: str) -> bool:
         return compiled.fullmatch(path.replace("\\", "/") if os.name == "nt" else path) is not None
@@ -104,29 +106,45 @@ def matcher(pattern: str) -> Any:
 
 def _expression(glob: str) -> str:
     """A regular expression for what SQLite's GLOB matches."""
-    found, place = [], 0
+    parts, place = [""], 0  # between stars
     while place < len(glob):
         char = glob[place]
         place += 1
         if char == "*":
-            found.append(".*")
+            parts.append("")
         elif char == "?":
-            found.append(".")
+            parts[-1] += "."
         elif char == "[":
             start = place + glob.startswith("^", place)
             end = glob.find("]", start + 1)
             if end < 0:
                 return "(?!)"  # brackets that are not closed match nothing
-            inner = re.sub(r"([\\\[\]^&~|])", r"\\\1", glob[start:end])
-            found.append(f"[{'^' if start > place else ''}{_ranges(inner)}]")
+            parts[-1] += f"[{'^' if start > place else ''}{_set(glob[start:end])}]"
             place = end + 1
         else:
-            found.append(re.escape(char))
-    return "".join(found)
+            parts[-1] += re.escape(char)
+    if len(parts) == 1:
+        return parts[0]
+    first, *middle, last = parts
+    # The first place where a part fits is as good as any: without looking for others, which takes
+    # time that doubles with each star, none is missed.
+    return first + "".join(f"(?>.*?{part})" for part in middle if part) + f".*{last}"
 
 
-def _ranges(inner: str) -> str:
-    """Without ranges that end before they begin, which hold nothing."""
-    return re.sub(
-        r"([^\\])-([^\\])", lambda m: m[0] if m[1] <= m[2] else rf"{m[1]}", inner, flags=re.DOTALL
-    )
+def _set(inner: str) -> str:
+    """What stands between brackets, for ``re``. A range that ends before it begins holds but its
+    beginning, and neither the end of a range nor a bracket in the first place begins another.
+    """
+    found, place, begins = "", 0, ""
+    while place < len(inner):
+        char = inner[place]
+        if char == "-" and begins and place + 1 < len(inner):
+            place += 1
+            if begins <= inner[place]:
+                found += f"{re.escape(begins)}-{re.escape(inner[place])}"
+            begins = ""
+        else:
+            found += re.escape(char)
+            begins = "" if char == "]" else char
+        place += 1
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 
 import psycopg
 from psycopg import sql
@@ -61,9 +62,10 @@ def make_archive(connection: Connection, address: Address, bundle_id: str, dim: 
         _look_in(connection, address.schema)
         for statement in BASE:
             connection.execute(statement)
-        make_generation(connection, address, 1, extension, bundle_id, dim)
+        number = _free(connection, address, 0)
+        make_generation(connection, address, number, extension, bundle_id, dim)
         _look_in(connection, address.schema)
-        connection.execute("INSERT INTO archive VALUES (1, 1)")
+        connection.execute("INSERT INTO archive VALUES (1, %s)", [number])
 
 
 def make_generation(
@@ -72,10 +74,25 @@ def make_generation(
     """Make the tables of one, empty. Inside a transaction under the lock."""
     schema = address.generation(number)
     connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+    connection.execute(
+        sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(schema), _mark(address))
+    )
     _look_in(connection, schema, address.schema, extension)
     connection.execute(META)
     connection.execute("INSERT INTO meta (id, bundle_id, dim) VALUES (1, %s, %s)", [bundle, dim])
     _apply(connection, 0, dim)
+
+
+def _mark(address: Address) -> str:
+    """The comment on a generation, as a schema may be called like one and be somebody else's."""
+    return f"a generation of the vsr-edge archive {address.schema}"
+
+
+def _free(connection: Connection, address: Address, number: int) -> int:
+    """The next number after one by which no schema is called, whoever made it."""
+    rows = fetch(connection, "SELECT nspname::text FROM pg_namespace")
+    taken = {name for (name,) in rows}
+    return next(n for n in count(number + 1) if address.generation(n) not in taken)
 
 
 def pointers(connection: Connection, address: Address) -> tuple[int, int | None] | None:
@@ -189,8 +206,8 @@ class ServerShadowArchive:
                 self._forget(following)
                 following = None
         if following is None:
-            following = self._last() + 1
             with under_lock(self._connection, self._address):
+                following = _free(self._connection, self._address, present)
                 extension = extension_schema(self._connection, self._address, create=False)
                 make_generation(
                     self._connection, self._address, following, extension, bundle_id, dim
@@ -268,16 +285,15 @@ class ServerShadowArchive:
         )
 
     def _numbers(self) -> Sequence[int]:
+        """The generations that were made of this archive."""
         rows = fetch(
             self._connection,
             "SELECT substring(nspname::text FROM '[0-9]+$')::int FROM pg_namespace"
-            " WHERE nspname::text ~ ('^' || %s::text || '_[0-9]{1,9}$') ORDER BY 1",
-            [self._address.schema],
+            " WHERE nspname::text ~ ('^' || %s::text || '_[1-9][0-9]{0,8}$')"
+            " AND obj_description(oid, 'pg_namespace') = %s::text ORDER BY 1",
+            [self._address.schema, _mark(self._address)],
         )
         return [number for (number,) in rows]
-
-    def _last(self) -> int:
-        return max([*self._numbers(), self._pointers()[0]])
 
 
 def unfinished(connection: Connection, address: Address) -> UnfinishedReindex | None:

@@ -121,12 +121,8 @@ class ServerStore(ServerTexts):
                 self._address, bundle_id=bundle_id, dim=dim, create=False, generation=number
             )
 
-        with (
-            self._writing(alone=True),
-            translate_errors(self._address),
-            closing(connect(self._address)) as connection,
-        ):
-            yield ServerShadowArchive(self._address, connection, open_store, self._notices)
+        with self._writing(alone=True) as connection, translate_errors(self._address):
+            yield ServerShadowArchive(self._address, connection.locked, open_store, self._notices)
 
     @contextmanager
     def _writing(self, *, alone: bool) -> Iterator[ServerConnection]:

@@ -106,6 +106,12 @@ class ServerConnection:
         self._connection = connection
         return connection
 
+    @property
+    def locked(self) -> Connection:
+        """The connection that holds the lock: who works on it has the lock, or an error."""
+        assert self._connection is not None
+        return self._connection
+
     def run(self, change: Callable[[Connection], Made]) -> Made:
         """One transaction, made again if it fails by no fault of its own."""
         with translate_errors(self.address):
