@@ -11,6 +11,7 @@ import pytest
 
 from tests.ingest.archives import counts, footage, index
 from vsr_edge.bundle.model import Bundle
+from vsr_edge.ingest.executor import Lost, Underway
 from vsr_edge.ingest.spread import Died, Received, Spread
 from vsr_edge.ingest.worker import Finished, Order, Recipe, Spooled, _spool, encode_file, served
 from vsr_edge.types import FrameFeatures
@@ -37,6 +38,7 @@ class Here:
             elif isinstance(message, Finished) and self.mortal:
                 yield Died("killed")
             else:
+                assert not isinstance(message, Underway | Lost)
                 yield message
 
     def receive(self) -> tuple[int, Received]:
