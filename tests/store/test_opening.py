@@ -75,9 +75,9 @@ def test_looking_needs_no_bundle(tmp_path: Path) -> None:
         assert len(store.videos()) == 1
 
 
-def test_only_local_folders_can_be_opened() -> None:
+def test_no_other_addresses_can_be_opened() -> None:
     with pytest.raises(UsageError, match="local"):
-        open_store("postgresql://host/archive")
+        open_store("mysql://host/archive")
 
 
 def test_the_version_is_the_number_of_steps(tmp_path: Path) -> None:
