@@ -133,6 +133,8 @@ def check_options(words: Sequence[str], *program: str) -> None:
 
 def check(words: list[str]) -> None:
     """What a command names is there."""
+    while re.match(r"[A-Z_]+=", words[0]):
+        words = words[1:]
     program, named = words[0], words[1:]
     if program == "vsr-edge":
         depth = next((n for n, word in enumerate(named) if word.startswith("-")), len(named))
