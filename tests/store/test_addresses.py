@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -126,7 +127,8 @@ def test_an_address_is_never_a_folder(
 
 @given(SIGNS, SIGNS)
 def test_globs_match_what_those_of_sqlite_do(glob: str, name: str) -> None:
-    (expected,) = sqlite3.connect(":memory:").execute("SELECT ? GLOB ?", [name, glob]).fetchone()
+    with closing(sqlite3.connect(":memory:")) as connection:
+        (expected,) = connection.execute("SELECT ? GLOB ?", [name, glob]).fetchone()
     assert bool(re.compile(_expression(glob), re.DOTALL).fullmatch(name)) == bool(expected)
 
 
@@ -134,10 +136,10 @@ def test_globs_match_what_those_of_sqlite_do(glob: str, name: str) -> None:
     "glob", ["[a-[]", "[a-\\]", "[z-a-b]", "[]-a]", "[^]-a]", "[a-c-e]", "[-]"]
 )
 def test_brackets_hold_what_those_of_sqlite_do(glob: str) -> None:
-    connection = sqlite3.connect(":memory:")
-    for sign in map(chr, range(1, 128)):
-        (expected,) = connection.execute("SELECT ? GLOB ?", [sign, glob]).fetchone()
-        assert bool(re.fullmatch(_expression(glob), sign, re.DOTALL)) == bool(expected), sign
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for sign in map(chr, range(1, 128)):
+            (expected,) = connection.execute("SELECT ? GLOB ?", [sign, glob]).fetchone()
+            assert bool(re.fullmatch(_expression(glob), sign, re.DOTALL)) == bool(expected), sign
 
 
 def test_many_stars_take_no_time_that_doubles_with_each() -> None:
