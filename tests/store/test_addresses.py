@@ -103,6 +103,8 @@ def test_an_address_is_never_a_folder(
 ) -> None:
     if by == "environment" and command.startswith("demo"):
         pytest.skip("the demo has an archive of its own")
+    if command == "mcp":
+        pytest.importorskip("mcp")
     (tmp_path / "in").mkdir()
     here = tmp_path / "here"
     here.mkdir()
