@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from tests.servers import Server, a_server
@@ -63,6 +64,24 @@ def test_several_write_at_once_and_none_waits_for_the_archive(server: Server) ->
         assert len(reader.videos()) == 16
         assert len(reader.search(a_query(), 1000)) == 64
         assert reader.check() == []
+
+
+def test_who_has_written_is_in_nobodys_way_however_late_the_server_ends_the_session(
+    server: Server,
+) -> None:
+    url = server.url()
+    fill(url)
+    late: list[psycopg.Connection] = []
+    with open_archive(url) as store:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(psycopg.Connection, "close", lambda one: late.append(one))
+            with store.writer():
+                pass
+        assert late
+        with store.shadow_archive():
+            pass
+    for one in late:
+        one.close()
 
 
 def test_a_video_lives_through_a_server_that_restarts(tmp_path: Path) -> None:

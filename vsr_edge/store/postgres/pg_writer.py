@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -130,9 +131,13 @@ class ServerConnection:
         raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # A server ends a session, and with it its locks, some time after its client has gone.
+            with suppress(psycopg.Error):
+                connection.rollback()
+                connection.execute("SELECT pg_advisory_unlock_all()")
+            connection.close()
 
 
 class ServerWriter:
