@@ -72,7 +72,6 @@ def shown_number(page: Page) -> int:
         " return v.readyState >= 2 && !v.seeking"
         " && !document.querySelector('#video-state').textContent }"
     )
-    page.wait_for_timeout(150)  # until it is painted
     png = page.locator("#video").screenshot()
     with av.open(io.BytesIO(png), "r") as opened:
         pixels = next(opened.decode(video=0)).to_ndarray(format="rgb24")
@@ -84,6 +83,18 @@ def shown_number(page: Page) -> int:
     top, left = (height - size[1] * scale) / 2, (width - size[0] * scale) / 2
     inner = pixels[round(top) : round(height - top), round(left) : round(width - left)]
     return number_of(np.ascontiguousarray(inner))
+
+
+def shows(page: Page, number: float) -> bool:
+    """Whether the player comes to show that frame or a neighbour.
+
+    What is sought is painted later, on a busy machine seconds later, and nothing says when.
+    """
+    for _ in range(100):
+        if abs(shown_number(page) - number) <= 1:
+            return True
+        page.wait_for_timeout(100)
+    return False
 
 
 def position(page: Page) -> float:

@@ -18,7 +18,7 @@ from tests.evaluation.test_report import BROWSERS
 from tests.media_files import constant_rate, number_of, write_video
 from tests.server.client import serving
 from tests.server.conftest import BROWSER, NASTY, RATE
-from tests.server.desk import Desk, downloaded, position, search, shown_number
+from tests.server.desk import Desk, downloaded, position, search, shown_number, shows
 from vsr_edge import open_archive
 from vsr_edge.documents import AlertDocument
 from vsr_edge.hits.receipt import read_receipt
@@ -39,16 +39,16 @@ def test_a_hit_is_played_from_its_second_and_goes_by_the_basket_to_the_editor(de
         search(page, "a white square on the left", video="film.mp4")
         with page.expect_request("**/relevance"):
             page.locator(".picture:not([aria-label*=' 0:00.0 to'])").first.click()
-        number = shown_number(page)
+        shown_number(page)
         start = position(page)
         assert start > 0
-        assert abs(number - start * RATE) <= 1
+        assert shows(page, start * RATE)
         assert page.locator("#relevance .curve").get_attribute("d")
         width = float(page.locator("#relevance .moment").get_attribute("width") or 0)
         assert 0 < width < 1000
         page.keyboard.press("l")
         page.wait_for_function("t => document.querySelector('#video').currentTime > t", arg=start)
-        assert abs(shown_number(page) - (start + 5) * RATE) <= 1
+        assert shows(page, (start + 5) * RATE)
         page.keyboard.press("a")
         page.keyboard.press("Escape")
         page.locator("#open-basket").click()
@@ -75,14 +75,14 @@ def test_what_no_browser_plays_is_played_from_the_right_frame_too(desk: Desk) ->
         for name in ("numbers.mkv", "old.avi"):
             search(page, "a white square", video=name)
             page.locator(".hit .picture").first.click()
-            assert abs(shown_number(page) - position(page) * 10) <= 1
+            assert shows(page, position(page) * 10)
             before = position(page)
             for _ in range(2):
                 page.keyboard.press("ArrowRight")
             page.wait_for_function(
                 "t => document.querySelector('#video').currentTime > t + 1", arg=before
             )
-            assert abs(shown_number(page) - position(page) * 10) <= 1
+            assert shows(page, position(page) * 10)
             page.keyboard.press("Escape")
 
 
@@ -231,7 +231,7 @@ def test_a_slider_that_is_dragged_asks_once_for_what_is_not_made_yet(desk: Desk)
             " slider.dispatchEvent(new Event('change')); delete video.buffered; }"
         )
         page.wait_for_function("() => document.querySelector('#video').currentTime > 1.5")
-        assert abs(shown_number(page) - 16) <= 1
+        assert shows(page, 16)
         made = [url for url in desk.asked[before:] if not url.startswith("blob:")]
         assert [url.partition("?")[2] for url in made] == ["from=1.600"]
 
@@ -295,7 +295,7 @@ def test_alerts_that_fired_are_shown_with_their_pictures(desk: Desk) -> None:
         page.locator("#alerts .hit").wait_for()
         assert page.locator("#alerts .hit").count() == 1
         page.locator("#alerts .picture").click()
-        assert abs(shown_number(page) - 4.0 * RATE) <= 1
+        assert shows(page, 4.0 * RATE)
 
 
 @pytest.mark.parametrize("width", [390, 1440])
