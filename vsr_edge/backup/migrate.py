@@ -9,7 +9,7 @@ already, and passes over what is as it should be.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from vsr_edge.backup.contents import ACCESS, Progress, kept_files
 from vsr_edge.backup.copying import copied, on_disk, sync_folder
 from vsr_edge.config import Settings
 from vsr_edge.errors import ArchiveDamaged, ArchiveNotFound, UsageError
+from vsr_edge.store import open_settings_store
 from vsr_edge.store.corrections import FILE as CORRECTIONS
 from vsr_edge.store.transfer import (
     CLIPS_AT,
@@ -67,6 +68,7 @@ def migrate(
     *,
     restart: bool = False,
     on_progress: Progress | None = None,
+    on_sealed: Callable[[], object] = lambda: None,
 ) -> Migration:
     """Copy the archive that ``source`` names to where ``target`` names none. It is not changed, and
     nobody else may write it meanwhile.
@@ -75,6 +77,7 @@ def migrate(
         restart: throw away what a migration that did not finish has left there.
         on_progress: told how many rows of how many are copied and checked; what it raises ends the
             work, which the same call goes on with.
+        on_sealed: told when it is an archive; what only makes searching faster is made after that.
 
     Raises:
         UsageError: another archive is there, or the unfinished copy of another.
@@ -95,6 +98,10 @@ def migrate(
         except ArchiveNotFound:
             pass
         else:
+            on_sealed()
+            # Perhaps it was ended while that was made.
+            with open_settings_store(target) as store, store.writer():
+                pass
             return Migration(source.place, target.place, head, checksums, there=True)
         name = str(source.place if source.database else source.archive.resolve())
         with staging(target, head.bundle_id, head.dim, name, restart=restart) as staged:
@@ -109,6 +116,7 @@ def migrate(
             beside, left = _files(source.archive, target.archive)
             staged.seal()
             steps.finish()
+            on_sealed()
             notices = staged.bring_up()
     return Migration(
         *(source.place, target.place, head, checksums, copied_videos, passed_over),

@@ -43,14 +43,22 @@ def migrate(
     from vsr_edge.config import load_settings
 
     settings = [load_settings({"archive": place}) for place in (source, target)]
+    sealed = False
+
+    def tell() -> None:
+        nonlocal sealed
+        sealed = True
+        say(f"{settings[1].place}: all rows are there and checked; making what searching goes by")
+
     try:
         with (
             terminate_like_ctrl_c(),
             counting_progress("rows copied and checked") as progress,
         ):
-            done = move(settings[0], settings[1], restart=restart, on_progress=progress)
+            done = move(*settings, restart=restart, on_progress=progress, on_sealed=tell)
     except KeyboardInterrupt:
-        say(f"{settings[1].place}: not finished; the same command goes on where it was")
+        if not sealed:
+            say(f"{settings[1].place}: not finished; the same command goes on where it was")
         raise
     answer(json_output, lambda of: _document(of, done), lambda: _show(done))
     for name in done.left:

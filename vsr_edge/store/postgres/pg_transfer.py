@@ -18,7 +18,9 @@ from vsr_edge.store.postgres.pg_connection import (
     Connection,
     check_server,
     connect,
+    connect_again,
     extension_schema,
+    is_lost,
     names,
     read_only,
     translate_errors,
@@ -172,8 +174,15 @@ class ServerStaging:
 
     def _reading(self) -> Connection:
         """A connection to read with, anew if it broke: nobody else changes what is here."""
+        if self._read is not None:
+            try:
+                self._read.execute("SELECT 1")
+            except psycopg.Error as error:
+                if not is_lost(error):
+                    raise
+                self._read.close()
         if self._read is None or self._read.closed:
-            self._read = connect(self._address)
+            self._read = connect_again(self._address)
             self._read.execute(sql.SQL("SET search_path TO {}").format(names(*self._schemas)))
         return self._read
 
