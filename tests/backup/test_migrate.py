@@ -346,7 +346,8 @@ def test_a_copy_that_is_not_what_was_read_is_thrown_away(
 ) -> None:
     total = sum(len(all_rows(rich)[kind]) for kind in ("frames", "clips"))
     target, url = tmp_path / "b", server.url()
-    statement = "UPDATE frames SET time = time + 0.001 WHERE video_id = 2 AND number = 3"
+    last = all_rows(rich)["videos"][-1][0]  # when it is spoilt, that is not read again yet
+    statement = f"UPDATE frames SET time = time + 0.001 WHERE video_id = {last} AND number = 3"
 
     def spoil_file() -> None:
         with closing(sqlite3.connect(target / MIGRATING_FILE)) as connection:
