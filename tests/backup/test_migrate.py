@@ -9,18 +9,14 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import replace
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tests.backup.archives import an_archive
+from tests.backup.moved import CORRECTION, Place, a_rich_archive, all_rows, move, settings
 from tests.e2e.command import run
 from tests.servers import Server, a_server
 from tests.store.archives import (
@@ -35,8 +31,6 @@ from tests.store.archives import (
 )
 from tests.store.processes import another_process
 from vsr_edge.backup import migrate as migrating
-from vsr_edge.backup.migrate import Migration, migrate
-from vsr_edge.config import Settings, load_settings
 from vsr_edge.documents import MigrationDocument
 from vsr_edge.errors import (
     ArchiveDamaged,
@@ -50,12 +44,8 @@ from vsr_edge.errors import (
 from vsr_edge.store import open_store
 from vsr_edge.store.base import Texts
 from vsr_edge.store.connection import MIGRATING_FILE
-from vsr_edge.store.transfer import KINDS, LAST_ID, Checksums, Row, stored_rows
-from vsr_edge.types import Correction, Cue, FrameFeatures, Recorded
-
-Place = Path | str
-
-CORRECTION = Correction(0.5, -1.25, "2026-01-01T00:00:00+00:00", 10, 20)
+from vsr_edge.store.transfer import KINDS
+from vsr_edge.types import Cue
 
 # So that there are many of them.
 ROWS_AT_ONCE = 20
@@ -70,51 +60,8 @@ def _small_transactions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 @pytest.fixture(scope="module")
 def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An archive that has some of all there can be. It is shared: nobody writes it."""
-    folder = an_archive(tmp_path_factory.mktemp("rich") / "archive")
-    with open_archive(folder) as store, store.writer() as writer:
-        whole = footage(os.fsdecode(b"/v/\xff\xe9.mp4"))
-        still = FrameFeatures(
-            np.arange(30.0), np.repeat(whole.batches[0].vectors[:1], 30, 0),
-            np.repeat(whole.batches[0].regions[:1], 30, 0),  # type: ignore[index]
-        )  # fmt: skip
-        with writer.begin(
-            whole.video, whole.sampling, recorded=Recorded(1.7e9, "name"), tags=["dock", "night"]
-        ) as entry:
-            entry.add_frames(still)
-            first = entry.finish(whole.windows, whole.vectors, duration=0.1 + 0.2, partial="torn")
-        bare = replace(footage("/v/bare.mp4", regions=False, batches=1, clips=9))
-        second = store_footage(
-            writer, replace(bare, video=replace(bare.video, frame_rate=None, rotation=-90))
-        )
-        writer.set_texts(first, "speech", Texts("s1", (Cue(0, 2, "the fire"), Cue(2.5, 4, "door"))))
-        writer.set_texts(first, "sidecar", Texts("s2", (Cue(1, 2, "Tür, naïve 火"),)))
-        writer.set_texts(second, "ocr", Texts("nothing read", ()))
-        writer.correct("verify", CORRECTION)
-        writer.remove([store_footage(writer, footage("/v/gone.mp4"))])
-        for number in range(6):
-            store_footage(writer, footage(f"/v/{number}.mp4"))
-    return folder
-
-
-def settings(place: Place) -> Settings:
-    return load_settings({"archive": str(place)})
-
-
-def move(source: Place, target: Place, **options: Any) -> Migration:
-    return migrate(settings(source), settings(target), **options)
-
-
-def all_rows(place: Place) -> dict[str, list[Row]]:
-    """Everything that is stored, numbers included."""
-    with stored_rows(settings(place), alone=False) as rows:
-        found = {
-            kind: sorted(row for some in rows.read(kind, 0, LAST_ID) for row in some)
-            if kind != "videos"
-            else [row for some in rows.read(kind, 0, LAST_ID) for row in some]
-            for kind in KINDS
-        }
-        return {**found, "head": rows.head().rows()}
+    """It is shared: nobody writes it."""
+    return a_rich_archive(tmp_path_factory.mktemp("rich") / "archive")
 
 
 def answers(place: Place) -> Any:
@@ -380,60 +327,6 @@ def test_a_server_that_restarts_costs_nothing_or_the_same_again(rich: Path, tmp_
         is_no_archive(tmp_path / "b")
         assert move(url, tmp_path / "b").passed_over > 0
         assert content(tmp_path / "b") == content(rich)
-
-
-VALUES = st.one_of(
-    st.none(),
-    st.integers(-(2**63), 2**63 - 1),
-    st.floats(allow_nan=False),
-    st.text(),
-    st.binary(),
-)
-ROWS = st.lists(st.tuples(VALUES, VALUES, VALUES), max_size=6)
-
-
-@given(ROWS, ROWS, st.randoms())
-def test_checksums_are_those_of_rows_whatever_their_order(
-    one: list[Row], other: list[Row], chance: Any
-) -> None:
-    def counted(rows: list[Row]) -> Counter[Any]:
-        return Counter(tuple((type(v), v) for v in row) for row in rows)
-
-    sums = []
-    for rows in (one, other, chance.sample(one, len(one))):
-        sums.append(Checksums())
-        sums[-1].add("clips", rows)
-    assert sums[0] == sums[2]
-    assert (sums[0] == sums[1]) == (counted(one) == counted(other))
-    half = Checksums()
-    half.add("clips", one[: len(one) // 2])
-    rest = Checksums()
-    rest.add("clips", one[len(one) // 2 :])
-    half.merge(rest)
-    assert half == sums[0]
-
-
-def test_a_change_of_any_one_value_changes_the_checksum(rich: Path, tmp_path: Path) -> None:
-    move(rich, tmp_path / "b")
-    with stored_rows(settings(tmp_path / "b"), alone=False) as rows:
-        every = {k: [r for some in rows.read(k, 0, LAST_ID) for r in some] for k in KINDS}
-    for kind, of_kind in every.items():
-        before = Checksums()
-        before.add(kind, of_kind)
-        for number, row in enumerate(of_kind[:: max(1, len(of_kind) // 5)]):
-            for place, value in enumerate(row):
-                other: Any = {
-                    int: lambda v: v + 1,
-                    float: lambda v: np.nextafter(v, np.inf).item(),
-                    str: lambda v: v + " ",
-                    bytes: lambda v: bytes([v[0] ^ 1]) + v[1:] if v else b"\0",
-                    type(None): lambda _: 0,
-                }[type(value)](value)
-                changed = [*of_kind]
-                changed[changed.index(row)] = (*row[:place], other, *row[place + 1 :])
-                after = Checksums()
-                after.add(kind, changed)
-                assert after != before, (kind, number, place)
 
 
 def test_the_command_answers_in_json_and_tells_what_stays(

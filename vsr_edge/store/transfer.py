@@ -10,17 +10,13 @@ import hashlib
 import json
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from vsr_edge.errors import ArchiveDamaged, BundleMismatch
 from vsr_edge.store.base import Texts
 from vsr_edge.types import Correction, Cue, TextSource
-
-if TYPE_CHECKING:
-    from vsr_edge.config import Settings
 
 Kind = Literal["videos", "frames", "regions", "clips", "tags", "texts", "cues"]
 # In the order in which a store can take them.
@@ -159,7 +155,7 @@ _REAL = struct.Struct(">cd").pack
 
 def _encoded(row: Row) -> bytes:
     """A row as bytes, and no other row as the same."""
-    parts = []
+    parts: list[bytes] = []
     for value in row:
         if isinstance(value, bytes):
             parts += (_HEAD(b"b", len(value)), value)
@@ -202,41 +198,3 @@ def unfit(first: int, last: int, error: Exception) -> ArchiveDamaged:
         f"rows of the videos {first} to {last} do not belong together ({error}): `vsr-edge doctor` "
         "of the archive that is copied names all that is wrong with it"
     )
-
-
-def stored_rows(settings: Settings, *, alone: bool) -> AbstractContextManager[StoredRows]:
-    """The rows of the archive that the settings name; ``alone``: nobody may write it meanwhile.
-
-    Raises:
-        ArchiveNotFound: there is none.
-        ArchiveLocked: somebody writes it.
-    """
-    if settings.database:
-        from vsr_edge.store.postgres.pg_transfer import server_rows
-
-        return server_rows(settings.database, alone=alone)
-    from vsr_edge.store.local_transfer import local_rows
-
-    return local_rows(settings.archive, alone=alone)
-
-
-def staging(
-    settings: Settings, bundle_id: str, dim: int, came_from: str, *, restart: bool
-) -> AbstractContextManager[Staging]:
-    """Begin, or go on with, an archive where the settings name none yet.
-
-    Args:
-        restart: throw away what an earlier one has left.
-
-    Raises:
-        UsageError: an archive is there.
-        ArchiveLocked: somebody else is at it.
-        BundleMismatch: what was left is of another bundle.
-    """
-    if settings.database:
-        from vsr_edge.store.postgres.pg_transfer import server_staging
-
-        return server_staging(settings.database, bundle_id, dim, came_from, restart=restart)
-    from vsr_edge.store.local_transfer import local_staging
-
-    return local_staging(settings.archive, bundle_id, dim, came_from, restart=restart)
