@@ -14,8 +14,8 @@ from tests.store.archives import footage, open_archive, store_footage
 from vsr_edge.backup.migrate import Migration, migrate
 from vsr_edge.config import Settings, load_settings
 from vsr_edge.store.base import Texts
-from vsr_edge.store.places import stored_rows
 from vsr_edge.store.transfer import KINDS, LAST_ID, Row
+from vsr_edge.store.transfer_places import stored_rows
 from vsr_edge.types import Correction, Cue, FrameFeatures, Recorded
 
 Place = Path | str

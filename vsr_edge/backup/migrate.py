@@ -19,7 +19,6 @@ from vsr_edge.config import Settings
 from vsr_edge.errors import ArchiveDamaged, ArchiveNotFound, UsageError
 from vsr_edge.store import open_settings_store
 from vsr_edge.store.corrections import FILE as CORRECTIONS
-from vsr_edge.store.places import staging, stored_rows
 from vsr_edge.store.transfer import (
     CLIPS_AT,
     FRAMES_AT,
@@ -32,6 +31,7 @@ from vsr_edge.store.transfer import (
     Staging,
     StoredRows,
 )
+from vsr_edge.store.transfer_places import staging, stored_rows
 
 # So many frames and clips a transaction: with their regions, some tens of megabytes.
 _ROWS = 8192

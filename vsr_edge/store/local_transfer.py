@@ -112,7 +112,7 @@ class LocalRows:
 
 @contextmanager
 def local_rows(folder: Path, *, alone: bool) -> Iterator[LocalRows]:
-    """As :func:`vsr_edge.store.places.stored_rows`."""
+    """As :func:`vsr_edge.store.transfer_places.stored_rows`."""
     connection, read_only = open_archive(folder)
     with ExitStack() as stack:
         stack.enter_context(closing(connection))
@@ -222,7 +222,7 @@ class LocalStaging:
 def local_staging(
     folder: Path, bundle_id: str, dim: int, came_from: str, *, restart: bool
 ) -> Iterator[LocalStaging]:
-    """As :func:`vsr_edge.store.places.staging`."""
+    """As :func:`vsr_edge.store.transfer_places.staging`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

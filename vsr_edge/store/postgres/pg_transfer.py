@@ -136,7 +136,7 @@ class ServerRowsRead:
 
 @contextmanager
 def server_rows(url: str, *, alone: bool) -> Iterator[ServerRowsRead]:
-    """As :func:`vsr_edge.store.places.stored_rows`."""
+    """As :func:`vsr_edge.store.transfer_places.stored_rows`."""
     address = Address.of(url)
     with ExitStack() as stack:
         stack.enter_context(translate_errors(address))
@@ -262,7 +262,7 @@ class ServerStaging:
 def server_staging(
     url: str, bundle_id: str, dim: int, came_from: str, *, restart: bool
 ) -> Iterator[ServerStaging]:
-    """As :func:`vsr_edge.store.places.staging`."""
+    """As :func:`vsr_edge.store.transfer_places.staging`."""
     address = Address.of(url)
     with translate_errors(address), closing(connect(address)) as connection:
         check_server(connection, address)
