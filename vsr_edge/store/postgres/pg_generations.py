@@ -19,6 +19,7 @@ from vsr_edge.store.postgres.pg_connection import (
     Connection,
     extension_schema,
     key_of,
+    lift_limits,
     names,
     not_found,
     read_only,
@@ -44,6 +45,7 @@ class Generation:
 def under_lock(connection: Connection, address: Address) -> Iterator[None]:
     """One process at a time makes tables, in one transaction."""
     with connection.transaction():
+        lift_limits(connection, local=True)
         key = key_of("schema", address.schema)
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [key])
         yield

@@ -29,6 +29,7 @@ from vsr_edge.store.postgres.pg_connection import (
     is_lost,
     is_passing,
     key_of,
+    lift_limits,
     names,
     translate_errors,
 )
@@ -87,6 +88,7 @@ class ServerConnection:
         try:
             with translate_errors(self.address):
                 connection.execute(sql.SQL("SET search_path TO {}").format(names(*self._schemas)))
+                lift_limits(connection)
                 # Writing a video waits for another's transaction, not for ever.
                 connection.execute("SET lock_timeout = '60s'")
                 shared = "" if self._alone else "_shared"
