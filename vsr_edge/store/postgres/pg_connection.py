@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -55,7 +55,7 @@ logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
 class Address:
     """Where an archive lies: what libpq connects to, its schema, and how it is shown."""
 
-    conninfo: str
+    conninfo: str = field(repr=False)
     schema: str
     shown: str
 
@@ -95,6 +95,17 @@ class Address:
                 f"{no_address}: in a name or password, write # as %23, / as %2F, : as %3A, @ as %40"
             )
         return cls(conninfo, schema, shown)
+
+    def known_anywhere(self, connection: Connection) -> Address:
+        """The same for another machine: with what this connection took from the environment and
+        from files of this one, as its password.
+        """
+        found: dict[str, Any] = connection.info.get_parameters()
+        for of_this_machine in ("service", "servicefile", "passfile"):
+            found.pop(of_this_machine, None)
+        if connection.info.password:
+            found["password"] = connection.info.password
+        return replace(self, conninfo=psycopg.conninfo.make_conninfo("", **found))
 
     def generation(self, number: int) -> str:
         """The schema of a generation."""
