@@ -45,6 +45,7 @@ COMMANDS = (
     "serve",
     "backup",
     "restore",
+    "migrate",
     "mcp",
     "bundle",
     "receipt",
