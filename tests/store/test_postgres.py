@@ -213,9 +213,9 @@ def test_who_has_the_archive_no_longer_alone_does_not_switch_it(server: Server) 
         assert len(store.videos()) == len(PATHS) + 1
 
 
-@pytest.mark.parametrize("memory", ["4MB", "64kB"])
+@pytest.mark.parametrize(("memory", "in_view"), [("4MB", 400), ("64kB", 1)])
 def test_beyond_the_switch_the_graph_finds_what_comparing_finds(
-    server: Server, monkeypatch: pytest.MonkeyPatch, memory: str
+    server: Server, monkeypatch: pytest.MonkeyPatch, memory: str, in_view: int
 ) -> None:
     url = server.url()
     with open_archive(url) as store, store.writer() as writer:
@@ -227,12 +227,13 @@ def test_beyond_the_switch_the_graph_finds_what_comparing_finds(
         Filter(videos=("/v/3",)),
         Filter(videos=("none",)),
     ]
-    cases = [(seed, where, k) for seed in range(4) for where in filters for k in (10, 500)]
+    cases = [(seed, where, k) for seed in range(4) for where in filters for k in (10, 100)]
     with open_store(url) as store:
         compared = [
             [hit.clip.clip_id for hit in store.search(a_query(s), k, w)] for s, w, k in cases
         ]
     monkeypatch.setattr(pg_nearest, "EXACT_CLIPS", 100)
+    monkeypatch.setattr(pg_nearest, "_IN_VIEW", in_view)
     # So that no plan but the graph's seems cheap. It runs out of the lesser memory at once.
     options = f"-cenable_seqscan=off -cenable_sort=off -cwork_mem={memory}"
     with open_archive(f"{url}&options={quote(options)}") as store:
@@ -244,5 +245,5 @@ def test_beyond_the_switch_the_graph_finds_what_comparing_finds(
     assert [len(one) for one in walked] == [len(one) for one in compared]
     pairs = zip(walked, compared, strict=True)
     shared = sum(len(set(one) & set(other)) for one, other in pairs)
-    assert shared >= 0.98 * sum(map(len, compared))
+    assert shared >= (0.98 if in_view > 1 else 0.7) * sum(map(len, compared))
     assert rows(url, _SCANS)[0][0] > scanned
