@@ -67,6 +67,8 @@ class Server:
                 shutil.chown(folder, user)
             copy = [self.bin_path / "pg_basebackup", "-R", "-c", "fast", "-D", folder, "-d", source]
             subprocess.run(copy, check=True, capture_output=True, user=user)
+            for left in (".s.PGSQL.5432", ".s.PGSQL.5432.lock", ".handle_pids.json", "log"):
+                (folder / left).unlink(missing_ok=True)
             copied = Server(folder)
             try:
                 yield copied
