@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import atexit
 import os
+import shutil
+import subprocess
 import tempfile
 import uuid
 import warnings
@@ -14,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -33,15 +36,44 @@ class Server:
     """A server of its own folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._running: Any = None
         self.start()
 
     def start(self) -> None:
-        self._running = _package().PostgresServer(self._folder)
+        self._running = _package().PostgresServer(self.folder)
         self._running.start()
         # It would look for its folder when Python ends, and that is gone then.
         atexit.unregister(self._running._cleanup)
+
+    @property
+    def bin_path(self) -> Path:
+        """Where pg_dump, psql and the like are."""
+        return Path(self._running.bin_path)
+
+    def address(self, url: str) -> str:
+        """The same archive here, as of a server that this one is a replica of."""
+        (there,) = parse_qs(urlsplit(url).query)["host"]
+        (here,) = parse_qs(urlsplit(str(self._running.get_uri())).query)["host"]
+        return url.replace(there, here)
+
+    @contextmanager
+    def replica(self) -> Iterator[Server]:
+        """A server that follows this one, which only reads."""
+        source = str(self._running.get_uri())
+        with _place() as folder:
+            folder.chmod(0o700)
+            if (user := self._running.system_user) is not None:
+                shutil.chown(folder, user)
+            copy = [self.bin_path / "pg_basebackup", "-R", "-c", "fast", "-D", folder, "-d", source]
+            subprocess.run(copy, check=True, capture_output=True, user=user)
+            for left in (".s.PGSQL.5432", ".s.PGSQL.5432.lock", ".handle_pids.json", "log"):
+                (folder / left).unlink(missing_ok=True)
+            copied = Server(folder)
+            try:
+                yield copied
+            finally:
+                copied.stop()
 
     def stop(self) -> None:
         """As an administrator does: whoever is connected is cut off."""
@@ -68,13 +100,20 @@ class Server:
 
 
 @contextmanager
-def a_server() -> Iterator[Server]:
-    """A server until the block ends."""
-    _package()
+def _place() -> Iterator[Path]:
+    """An empty folder, which another user may reach."""
     with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as place:
         folder = Path(place) / "data"
         folder.mkdir()
         os.chmod(place, 0o755)  # noqa: PTH101
+        yield folder
+
+
+@contextmanager
+def a_server() -> Iterator[Server]:
+    """A server until the block ends."""
+    _package()
+    with _place() as folder:
         server = Server(folder)
         try:
             # Nothing of it need outlive a power cut.

@@ -41,6 +41,11 @@ _LIMITS = (
     "idle_session_timeout",
     "idle_in_transaction_session_timeout",
 )
+# What is said of a server that is not there, or is about to be: while connecting there is no code.
+_LOST = (
+    *("Connection refused", "No such file or directory", "closed", "terminat", "lost"),
+    *("Connection reset", "shutting down", "starting up", "in recovery mode", "not yet accepting"),
+)
 # What a server says that has no connection left; in other languages than English it is not known.
 _FULL = ("too many clients", "too many connections", "remaining connection slots")
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,50}")
@@ -244,8 +249,7 @@ def is_lost(error: BaseException | None) -> bool:
     state = error.sqlstate
     if state is None:
         said = str(error)
-        refused = ("Connection refused", "No such file or directory", "closed", "terminat", "lost")
-        return isinstance(error, psycopg.OperationalError) and any(w in said for w in refused)
+        return isinstance(error, psycopg.OperationalError) and any(w in said for w in _LOST)
     return state.startswith("08") or state in {"57P01", "57P02", "57P03", "57P05"}
 
 
