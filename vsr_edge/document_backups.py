@@ -48,3 +48,31 @@ class RestoreDocument(Document):
     set_aside: Text | None = Field(description="Where the former one is, which was damaged.")
     missing: int = Field(description="Videos that do not lie where they did.")
     notices: list[Text]
+
+
+class RowChecksum(Part):
+    """The rows of one kind: the same in the archive that was copied and in the copy."""
+
+    rows: int
+    checksum: Text = Field(
+        description="The sum of the rows' hashes (BLAKE2b, 128 bits), in hexadecimal: of the same "
+        "rows it is the same, whatever stores them and in whichever order."
+    )
+
+
+class MigrationDocument(Document):
+    """What `migrate` did."""
+
+    schema_: Literal["vsr-edge/migration/1"] = schema("vsr-edge/migration/1")
+    source: Text = Field(description="Folder, or address without its password.")
+    target: Text
+    bundle_id: Text = Field(description="Of the encoders that the vectors are of.")
+    copied: int = Field(description="Videos that this run copied.")
+    passed_over: int = Field(description="Videos that an earlier run had copied.")
+    there: bool = Field(description="Whether an archive of just these rows was there already.")
+    checksums: dict[str, RowChecksum] = Field(
+        description="By the kind of rows; `archive` is what is said of it as a whole."
+    )
+    beside: list[Text] = Field(description="Files beside the rows that came along.")
+    left: list[Text] = Field(description="Those that did not: others of that name are there.")
+    notices: list[Text]

@@ -22,6 +22,7 @@ from pydantic import Field
 from vsr_edge.bundle.locate import bundle_name, name_of_id
 from vsr_edge.document_backups import BackupDocument as BackupDocument
 from vsr_edge.document_backups import BackupParts as BackupParts
+from vsr_edge.document_backups import MigrationDocument as MigrationDocument
 from vsr_edge.document_backups import RestoreDocument as RestoreDocument
 from vsr_edge.document_bundles import BundleCompareDocument as BundleCompareDocument
 from vsr_edge.document_bundles import BundleImportDocument as BundleImportDocument

@@ -15,8 +15,11 @@ from vsr_edge.types import FrameFeatures, Sampling, Video
 FRAMES = 401
 
 
-def drifting(folder: Path, videos: int) -> int:
-    """An archive of so many videos whose vectors drift as those of real footage do; its clips."""
+def drifting(folder: Path, videos: int, *, with_regions: int = 1) -> int:
+    """An archive of so many videos whose vectors drift as those of real footage do; its clips.
+
+    One in ``with_regions`` of the videos has regions.
+    """
     random = np.random.default_rng(0)
     with open_archive(folder) as archive:
         bundle_id, dim = archive.bundle.encoders_id, archive.bundle.dim
@@ -33,11 +36,14 @@ def drifting(folder: Path, videos: int) -> int:
                 "h264", "mp4", 25.0, 0,
             )  # fmt: skip
             windows = clip_windows(times, float(FRAMES))
-            cells = np.repeat(vectors[:, None].astype(np.float32), 9, 1)
-            cells += random.normal(0, 0.05, cells.shape)
-            cells /= np.linalg.norm(cells, axis=-1, keepdims=True)
+            cells = None
+            if number % with_regions == 0:
+                noisy = np.repeat(vectors[:, None].astype(np.float32), 9, 1)
+                noisy += random.normal(0, 0.05, noisy.shape)
+                noisy /= np.linalg.norm(noisy, axis=-1, keepdims=True)
+                cells = noisy.astype(np.float16)
             with writer.begin(video, Sampling()) as target:
-                target.add_frames(FrameFeatures(times, vectors, cells.astype(np.float16)))
+                target.add_frames(FrameFeatures(times, vectors, cells))
                 target.finish(windows, vectors[[w.first for w in windows]])
     with open_store(folder) as store:
         return store.stats().clips

@@ -46,6 +46,7 @@ COMMANDS = (
     "serve",
     "backup",
     "restore",
+    "migrate",
     "mcp",
     "bundle",
     "receipt",

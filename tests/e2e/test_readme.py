@@ -62,6 +62,7 @@ COMMANDS = (
             "serve",
             "backup",
             "restore",
+            "migrate",
             "mcp",
             "stats",
         )

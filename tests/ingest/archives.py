@@ -31,7 +31,7 @@ def footage(path: Path, seconds: float = 4.0, *, first: int = 0, **how: Any) -> 
     return write_video(path, constant_rate(round(seconds * RATE), RATE), draw=draw, **how)
 
 
-def open_for(bundle: Bundle, folder: Path) -> Store:
+def open_for(bundle: Bundle, folder: Path | str) -> Store:
     return open_store(folder, bundle_id=bundle.encoders_id, dim=bundle.dim, create=True)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from vsr_edge.ingest.read import Ended
 from vsr_edge.ingest.worker import Message, Order, encode_file
 
 POISON = "poison"
@@ -43,3 +44,14 @@ def slow(order: Order) -> Iterator[Message]:
     order.file.path.with_suffix(f".{os.getpid()}").touch()
     time.sleep(0.3)
     yield from encode_file(order)
+
+
+def killed_when_stored(order: Order) -> Iterator[Message]:
+    """Each file ends its first worker when it is stored, and nothing more was said of it."""
+    mark = order.file.path.with_suffix(".stored")
+    first = not mark.exists()
+    for message in encode_file(order):
+        yield message
+        if first and isinstance(message, Ended):
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)

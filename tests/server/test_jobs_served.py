@@ -213,6 +213,7 @@ def test_what_was_not_finished_is_taken_up_again(own_archive: Path, footage: Pat
         asked = before.add([str(footage)])
         # As after a kill: it ran, and nobody wrote down how it ended.
         before._change(asked.id, state="running")
+        before.close()
         (own_archive / "jobs" / "torn.json").write_text('{"schema": ', "utf-8")
         after = Jobs(archive.settings, [footage])
         after.begin()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 from uuid import uuid4
 
 import psycopg
@@ -13,8 +14,9 @@ import pytest
 from tests.servers import Server, a_server
 from vsr_edge.config import load_settings, without_password
 from vsr_edge.errors import ArchiveError, ArchiveLocked, ArchiveNotFound
+from vsr_edge.query import Filter
 from vsr_edge.store import open_settings_store, open_store
-from vsr_edge.store.postgres import pg_connection
+from vsr_edge.store.postgres import pg_connection, pg_nearest
 
 from .archives import (
     Another,
@@ -31,6 +33,7 @@ from .archives import (
 )
 
 PATHS = [f"/v/{i}.mp4" for i in range(4)]
+_SCANS = "SELECT pg_stat_get_numscans('clips_nearest'::regclass)"
 
 
 def test_both_stores_answer_alike(server: Server, tmp_path: Path) -> None:
@@ -208,3 +211,39 @@ def test_who_has_the_archive_no_longer_alone_does_not_switch_it(server: Server) 
     with open_archive(url) as store:
         assert store.find(Path("/v/late.mp4")) is not None
         assert len(store.videos()) == len(PATHS) + 1
+
+
+@pytest.mark.parametrize(("memory", "in_view"), [("4MB", 400), ("64kB", 1)])
+def test_beyond_the_switch_the_graph_finds_what_comparing_finds(
+    server: Server, monkeypatch: pytest.MonkeyPatch, memory: str, in_view: int
+) -> None:
+    url = server.url()
+    with open_archive(url) as store, store.writer() as writer:
+        for number in range(20):
+            store_footage(writer, footage(f"/v/{number % 5}/{number}.mp4", clips=60))
+    filters = [
+        None,
+        Filter(videos=("/v/[01]",)),
+        Filter(videos=("/v/3",)),
+        Filter(videos=("none",)),
+    ]
+    cases = [(seed, where, k) for seed in range(4) for where in filters for k in (10, 100)]
+    with open_store(url) as store:
+        compared = [
+            [hit.clip.clip_id for hit in store.search(a_query(s), k, w)] for s, w, k in cases
+        ]
+    monkeypatch.setattr(pg_nearest, "EXACT_CLIPS", 100)
+    monkeypatch.setattr(pg_nearest, "_IN_VIEW", in_view)
+    # So that no plan but the graph's seems cheap. It runs out of the lesser memory at once.
+    options = f"-cenable_seqscan=off -cenable_sort=off -cwork_mem={memory}"
+    with open_archive(f"{url}&options={quote(options)}") as store:
+        with store.writer():
+            pass
+        ((scanned,),) = rows(url, _SCANS)
+        walked = [[hit.clip.clip_id for hit in store.search(a_query(s), k, w)] for s, w, k in cases]
+    assert rows(url, "SELECT to_regclass('clips_nearest') IS NOT NULL") == [(True,)]
+    assert [len(one) for one in walked] == [len(one) for one in compared]
+    pairs = zip(walked, compared, strict=True)
+    shared = sum(len(set(one) & set(other)) for one, other in pairs)
+    assert shared >= (0.98 if in_view > 1 else 0.7) * sum(map(len, compared))
+    assert rows(url, _SCANS)[0][0] > scanned

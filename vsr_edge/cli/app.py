@@ -26,6 +26,7 @@ from vsr_edge.cli.eval_commands import evaluate, evaluate_predictions
 from vsr_edge.cli.export_command import PASS_ON, export
 from vsr_edge.cli.index_commands import index, prune, reindex, remove
 from vsr_edge.cli.mcp_command import mcp
+from vsr_edge.cli.migrate_command import migrate
 from vsr_edge.cli.open_command import open_hit
 from vsr_edge.cli.options import App
 from vsr_edge.cli.receipt_commands import receipt_app
@@ -81,6 +82,7 @@ for command in (
     prune,
     backup,
     restore,
+    migrate,
     demo,
     doctor,
 ):

@@ -34,10 +34,11 @@ def complete_videos(ctx: typer.Context, incomplete: str) -> list[str]:
     return []
 
 
-def _archive(ctx: typer.Context) -> Path:
+def _archive(ctx: typer.Context) -> Path | str:
     from vsr_edge.config import load_settings
 
-    return load_settings({"archive": ctx.params.get("archive")}).archive
+    settings = load_settings({"archive": ctx.params.get("archive")})
+    return settings.database or settings.archive
 
 
 @dataclass(frozen=True, slots=True)

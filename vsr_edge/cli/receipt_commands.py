@@ -71,8 +71,7 @@ def receipt_check(
     from vsr_edge.hits.receipt import changes, read_receipt, run_again
 
     before = read_receipt(file)
-    folder = archive or Path(before["archive"]["folder"])
-    with opened_archive(folder, **asdict(models)) as opened:
+    with opened_archive(archive or before["archive"]["folder"], **asdict(models)) as opened:
         after = run_again(opened, before)
     found = changes(before, after)
     answer(

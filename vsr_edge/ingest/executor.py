@@ -32,10 +32,12 @@ from vsr_edge.ingest.read import (
     ahead,
     unexpected,
 )
+from vsr_edge.ingest.recorded import Site
 from vsr_edge.ingest.scan import FoundFile
 from vsr_edge.media.decode import FrameReader
 from vsr_edge.media.hwaccel import Device
-from vsr_edge.types import FrameBatch, FrameFeatures, Sampling
+from vsr_edge.store.base import Shared
+from vsr_edge.types import FrameBatch, FrameFeatures, Sampling, Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,29 @@ class Lost:
     """What came of this video since its ``Started`` is void: it will start again."""
 
 
-Event: TypeAlias = Known | SameContent | Started | FrameFeatures | Ended | Failed | Underway | Lost
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """A video is stored; what is to be told of it."""
+
+    file: FoundFile
+    frames: int
+    duration: Seconds
+    left_out: str | None
+    partial: str | None
+
+
+Event: TypeAlias = (
+    Known | SameContent | Started | FrameFeatures | Ended | Failed | Underway | Lost | Entered
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How videos are stored. ``shared``: where those that encode may store them themselves."""
+
+    site: Site = field(default_factory=Site)
+    tags: tuple[str, ...] = ()
+    shared: Shared | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +86,15 @@ class Job:
     known: Catalogue
     sampling: Sampling
     stream: Streams = None
+    entry: Entry = field(default_factory=Entry)
 
 
 class Executor(Protocol):
     """What decodes and encodes; close it when no more jobs come.
 
-    Frames of a video come in time order; files in any order. ``notices`` is what is to be said to
-    the user of those that did the work.
+    Frames of a video come in time order; files in any order. Of a video that was stored by whoever
+    encoded it, as ``job.entry`` allows, there comes ``Entered`` in their place. ``notices`` is what
+    is to be said to the user of those that did the work.
     """
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,9 +17,10 @@ import numpy as np
 
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.errors import VsrEdgeError
-from vsr_edge.ingest.clips import clip_vectors, cut
+from vsr_edge.ingest.clips import clip_vectors
 from vsr_edge.ingest.cues import Listener, Words
-from vsr_edge.ingest.executor import Event, Executor, Job, Local, Lost, Underway
+from vsr_edge.ingest.entering import Entering
+from vsr_edge.ingest.executor import Entered, Entry, Event, Executor, Job, Local, Lost, Underway
 from vsr_edge.ingest.read import (
     Ended,
     Failed,
@@ -42,7 +43,6 @@ from vsr_edge.types import (
     Sampling,
     Seconds,
     StoredVideo,
-    Times,
     Video,
 )
 
@@ -114,7 +114,7 @@ class Run:
     _total_bytes: int = 0
     # Of each video in hand, how many bytes of it, frames and seconds are read.
     _read: dict[Path, tuple[float, int, Seconds]] = field(default_factory=dict)
-    # One that is no video's fault: of the reader, or of who is told of progress.
+    # One that is no video's fault: of who is told of progress.
     _other_error: Exception | None = None
 
     def encode(
@@ -125,15 +125,20 @@ class Run:
         self._total_bytes = sum(file.size_bytes for _, files in work for file in files)
         with store.writer() as writer:
             words = Words(store, writer, self.listeners or ())
+            entry = Entry(self.site, tuple(self.tags), store.shared())
             try:
                 for wanted, pending in work:
                     # What the encoder does not give cannot be stored.
                     regions = wanted.regions and self.bundle.manifest.has("regions")
                     sampling = replace(wanted, regions=regions)
+                    entering = Entering(store, writer, sampling, entry)
                     while pending:
-                        job = Job(pending, Stored(store), sampling, stream)
-                        with self.executor.events(job) as events:
-                            pending = self._take(events, store, writer, sampling, words)
+                        job = Job(pending, Stored(store), sampling, stream, entry)
+                        with (
+                            self.executor.events(job) as events,
+                            closing(entering.of(events)) as stored,
+                        ):
+                            pending = self._take(stored, store, writer, sampling, words)
             except KeyboardInterrupt:
                 self.summary.interrupted = True
             self.summary.cues += words.cues
@@ -164,13 +169,14 @@ class Run:
                         continue
                 case Failed():
                     self._fail(event.file.path, event.reason)
-                case Started():
-                    if not self._store(event, events, store, writer, sampling):
-                        continue
+                case Entered():
+                    self._count(event)
                 case Underway():
                     self._tell(event.started.file.path, event.started, event.frames)
                     continue
-                case FrameFeatures() | Ended() | Lost():
+                case Lost():
+                    continue  # it comes again
+                case Started() | FrameFeatures() | Ended():
                     raise AssertionError("frames outside a video")
             self._read.pop(event.file.path, None)
             if self.listeners is not None and not isinstance(event, Failed):
@@ -180,62 +186,15 @@ class Run:
             self._tell(event.file.path)
         return again
 
-    def _store(
-        self,
-        started: Started,
-        events: Iterator[Event],
-        store: Store,
-        writer: Writer,
-        sampling: Sampling,
-    ) -> bool:
-        """Store one video, up to its end; False if it was lost and comes again."""
-        video = started.video
-        event: Event | None = None
-        with self._failing(video.path):
-            recorded = self.site.recorded(
-                video.path, video.modified_ns, video.duration, started.created
-            )
-            former = store.find(video.path)
-            if former is None or former.video.fingerprint != video.fingerprint:
-                alike = store.find_fingerprint(video.fingerprint)
-                former = next((one for one in alike if is_gone(one.video.path)), None)
-            texts = {} if former is None else store.texts(former.video_id)
-            tags = {*self.tags, *(() if former is None else former.tags)}
-            with writer.begin(video, sampling, recorded=recorded, tags=sorted(tags)) as target:
-                times: list[Times] = []
-                vectors: list[HalfVectors] = []
-                read = 0
-                while isinstance(event := self._next(events), FrameFeatures):
-                    target.add_frames(event)
-                    times.append(event.times)
-                    vectors.append(event.vectors)
-                    read += len(event)
-                    self._tell(video.path, started, read)
-                if isinstance(event, Lost):
-                    return False
-                if isinstance(event, Failed):
-                    self._fail(video.path, event.reason)
-                    return True
-                assert isinstance(event, Ended)
-                every = FrameFeatures(np.concatenate(times), np.concatenate(vectors), None)
-                windows = cut(every, video.duration, sampling)
-                clips = clip_vectors(every.vectors, windows)
-                video_id = target.finish(windows, clips, partial=event.partial)
-            # Encoded anew, it says what it said.
-            for source, read_before in texts.items():
-                writer.set_texts(video_id, source, read_before)
-            self.summary.indexed += 1
-            self.summary.frames += read
-            self.summary.hours += video.duration / 3600
-            if started.left_out:
-                self.summary.left_out.append(FileReport(video.path, started.left_out))
-            if event.partial:
-                self.summary.partial.append(FileReport(video.path, event.partial))
-            return True
-        # It failed amid its frames: the rest of them is of no use.
-        while not isinstance(event, Ended | Failed | Lost):
-            event = self._next(events)
-        return True
+    def _count(self, stored: Entered) -> None:
+        path = stored.file.path
+        self.summary.indexed += 1
+        self.summary.frames += stored.frames
+        self.summary.hours += stored.duration / 3600
+        if stored.left_out:
+            self.summary.left_out.append(FileReport(path, stored.left_out))
+        if stored.partial:
+            self.summary.partial.append(FileReport(path, stored.partial))
 
     @contextmanager
     def _failing(self, path: Path) -> Iterator[None]:
@@ -254,13 +213,6 @@ class Run:
 
     def _fail(self, path: Path, reason: str) -> None:
         self.summary.failed.append(FileReport(path, reason))
-
-    def _next(self, events: Iterator[Event]) -> Event:
-        try:
-            return next(events)
-        except Exception as error:
-            self._other_error = error
-            raise
 
     def _reuse(self, event: SameContent, store: Store, writer: Writer, sampling: Sampling) -> bool:
         """Content that is stored: a touched file, a moved one, or a copy of another.

@@ -2,7 +2,9 @@
 lost workers again, and what kills its worker no more than twice.
 
 Frames stay with the workers' pool until all of a video are there: so a long one keeps no other from
-being stored, and of one that is lost nothing was. Stored, they are loaded piece by piece.
+being stored, and of one that is lost nothing was. Stored, they are loaded piece by piece. Where the
+workers store videos themselves, no frames come: one whose worker ends between storing it and
+saying so is tried again, and found to be known.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Protocol, TypeAlias
 
 from vsr_edge import errors
 from vsr_edge.errors import MediaError, VsrEdgeError, WorkerError
-from vsr_edge.ingest.executor import Event, Job, Lost, Underway
+from vsr_edge.ingest.executor import Entered, Event, Job, Lost, Underway
 from vsr_edge.ingest.read import Ended, Failed, Known, SameContent, Started, at_once
 from vsr_edge.ingest.scan import FoundFile, is_gone
 from vsr_edge.ingest.worker import Begun, Broken, Excerpt, Finished, Order, Recipe, Said, Unseen
@@ -60,8 +62,8 @@ class Died:
 
 
 # What of a video is kept until all of it is there.
-Kept: TypeAlias = Known | SameContent | Started | Piece | Ended | Failed
-Received: TypeAlias = Kept | Begun | Unseen | Said | Broken | Finished | Died
+Kept: TypeAlias = Known | SameContent | Started | Piece | Ended | Failed | Entered
+Received: TypeAlias = Kept | Underway | Begun | Unseen | Said | Broken | Finished | Died
 
 
 class Pool(Protocol):
@@ -184,7 +186,9 @@ class Spread:
                 case Started():
                     task.started, task.frames = message, 0
                     task.kept.append(message)
-                case Known() | SameContent() | Ended() | Failed():
+                case Underway():
+                    yield message
+                case Known() | SameContent() | Ended() | Failed() | Entered():
                     task.kept.append(message)
                 case _:
                     assert task.started is not None
@@ -193,6 +197,8 @@ class Spread:
                     yield Underway(task.started, task.frames)
 
     def _order(self, file: FoundFile, job: Job) -> Order:
+        if job.entry.shared is not None:  # it looks for itself
+            return Order(self.recipe, file, job.sampling, job.stream, Excerpt(), job.entry)
         paths = [file.path]
         if job.stream is not None:
             paths += [with_stream(file.path, number) for number in range(STREAMS_ASKED)]
@@ -214,7 +220,7 @@ class Spread:
                     known = self._stored.get(size, frozenset())
                     self._stored[size] = known | {video.fingerprint}
             if not passed_over:
-                if isinstance(one, Known | SameContent | Started | Ended | Failed):
+                if isinstance(one, Known | SameContent | Started | Ended | Failed | Entered):
                     yield one
                     continue
                 try:
@@ -235,7 +241,7 @@ class Spread:
 
 
 def _discard(one: Kept) -> None:
-    if not isinstance(one, Known | SameContent | Started | Ended | Failed):
+    if not isinstance(one, Known | SameContent | Started | Ended | Failed | Entered):
         one.discard()
 
 

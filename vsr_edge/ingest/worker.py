@@ -1,6 +1,7 @@
 """What a worker does, a process beside this one or a task of a cluster: one file for each order.
 
-Of the archive it knows what the order brings, and it gives back events, never rows.
+It gives back events. Of an archive that one process writes it knows what the order brings; to one
+that many write it is led by the order, and stores there itself what it has encoded.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -22,8 +24,9 @@ import numpy as np
 
 from vsr_edge.bundle.model import load_bundle
 from vsr_edge.errors import BundleMismatch, VsrEdgeError
-from vsr_edge.ingest.executor import Event, Job, Local
-from vsr_edge.ingest.read import Streams
+from vsr_edge.ingest.entering import Entering
+from vsr_edge.ingest.executor import Entry, Event, Job, Local
+from vsr_edge.ingest.read import Catalogue, Stored, Streams
 from vsr_edge.ingest.scan import FoundFile
 from vsr_edge.media.hwaccel import Device
 from vsr_edge.media.source import split_stream
@@ -71,7 +74,8 @@ class Order:
     file: FoundFile
     sampling: Sampling
     stream: Streams
-    known: Excerpt
+    known: Catalogue
+    entry: Entry = field(default_factory=Entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +176,26 @@ def served(work: Work, order: Order, place: str = "") -> Iterator[Message]:
     """An order from its beginning to its end, whatever comes of it but the death of the process."""
     yield Begun(platform.node(), place)
     try:
-        yield from work(order)
+        yield from _entered(work, order)
     except VsrEdgeError as error:
         yield Broken(type(error).__name__, str(error))
     except Exception as error:
         yield Broken("", f"unexpected {type(error).__name__}: {error}")
     else:
         yield Finished()
+
+
+def _entered(work: Work, order: Order) -> Iterator[Message]:
+    """What comes of an order, stored where that may be done from here."""
+    shared = order.entry.shared
+    if shared is None:
+        yield from work(order)
+        return
+    with shared.writing() as (store, writer):
+        entering = Entering(store, writer, order.sampling, order.entry)
+        messages = work(replace(order, known=Stored(store)))
+        with closing(entering.of(messages)) as stored:
+            yield from stored
 
 
 @dataclass(frozen=True, slots=True)

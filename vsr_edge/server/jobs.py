@@ -1,7 +1,7 @@
 """Indexing that was asked for: one job at a time, each a process of its own, which a crash of a
 decoder or a kill ends without the server. What was asked is written down before it is answered; a
 server that was killed takes up again what was not finished, and a job that is repeated skips what
-is known.
+is known. Several servers of one archive have jobs of their own each.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from vsr_edge.documents import ErrorDocument
 from vsr_edge.errors import ArchiveError
 from vsr_edge.hits.thumbnails import put
 from vsr_edge.server.refusals import busy
+from vsr_edge.store.lock import WriterLock
 
 FOLDER = "jobs"
 # So many wait, and so many that are over are remembered.
@@ -42,6 +44,7 @@ class Jobs:
     def __init__(self, settings: Settings, roots: Sequence[Path]) -> None:
         self._settings, self._roots = settings, list(map(str, roots))
         self._folder = settings.archive / FOLDER
+        self._lock: WriterLock | None = None
         self._changed = threading.Condition()
         self._jobs: dict[str, JobDocument] = {}
         self._process: subprocess.Popen[str] | None = None
@@ -52,6 +55,8 @@ class Jobs:
     def begin(self) -> None:
         """Read what is written down, and go on with what was not finished."""
         found: list[JobDocument] = []
+        if self._folder.exists():
+            self._take_folder()
         with suppress(OSError):
             for file in self._folder.glob("*.json"):
                 with suppress(OSError, ValueError):
@@ -63,6 +68,21 @@ class Jobs:
                 self._jobs[job.id] = job
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
         self._thread.start()
+
+    def _take_folder(self) -> None:
+        """Have a folder for as long as this server runs: further servers on this machine take
+        further ones, or each would run what another runs already.
+        """
+        first = self._folder
+        with suppress(OSError, ArchiveError):  # nothing can be written here, nor asked for
+            for number in count(2):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                lock = WriterLock(self._folder)
+                if lock.try_acquire():
+                    self._lock = lock
+                    return
+                self._folder = first.with_name(f"{FOLDER}-{number}")
+        self._folder = first
 
     @property
     def unfinished(self) -> int:
@@ -96,6 +116,8 @@ class Jobs:
         with self._changed:
             if self.unfinished >= MOST_WAITING:
                 raise busy(f"{self.unfinished} jobs are waiting", RETRY_SECONDS)
+            if self._lock is None:
+                self._take_folder()
             self._write(job)
             self._jobs[job.id] = job
             self._forget()
@@ -126,6 +148,8 @@ class Jobs:
                 process.wait(ENDS_WITHIN)
             except subprocess.TimeoutExpired:
                 process.kill()
+        if self._lock is not None:
+            self._lock.release()
 
     def _run(self) -> None:
         while True:

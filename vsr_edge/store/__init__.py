@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,9 +58,12 @@ def open_settings_store(
         ArchiveError: no folder can lie there, or none that may be looked into; and all that
         ``open_store`` raises.
     """
-    if settings.database:
-        return open_store(settings.database, bundle_id=bundle_id, dim=dim, create=create)
     folder = settings.archive
+    if settings.database:
+        store = open_store(settings.database, bundle_id=bundle_id, dim=dim, create=create)
+        with suppress(OSError):  # whoever keeps something there says what is wrong with it
+            folder.mkdir(parents=True, exist_ok=True)
+        return store
     try:
         is_file = folder.is_file()
         (folder / "archive.db").exists()

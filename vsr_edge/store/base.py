@@ -74,6 +74,20 @@ class ArchiveStats:
     generation: int = 0
 
 
+class Shared(Protocol):
+    """An archive that many processes write to at once, as whoever is to write beside this one opens
+    it. It can be pickled, and holds what connecting takes, the password too, but does not show it.
+    """
+
+    def writing(self) -> AbstractContextManager[tuple[Store, Writer]]:
+        """The archive, which stays open in this process, and one of its writers.
+
+        Raises:
+            BundleMismatch: it was switched to another bundle meanwhile.
+            ArchiveError: it cannot be reached from here, or not be written.
+        """
+
+
 class VideoWriter(Protocol):
     """One video on its way in: everything or nothing of it is stored.
 
@@ -226,6 +240,9 @@ class Store(Protocol):
             ArchiveLocked: another process writes; the message names it.
             ArchiveError: the folder cannot be written.
         """
+
+    def shared(self) -> Shared | None:
+        """How others write beside this one; None where only one process writes at a time."""
 
     def shadow_archive(self) -> AbstractContextManager[ShadowArchive]:
         """Become the writer, to have the archive replaced by another bundle's; errors likewise."""

@@ -20,6 +20,8 @@ from vsr_edge.store.migrations import (
 )
 
 DATABASE_FILE = "archive.db"
+# A copy of another archive that is not whole yet: by this name nobody opens it as one.
+MIGRATING_FILE = "archive.db.migrating"
 
 # A clip's row is a little over 1 KiB at 512 dimensions: seven fit in 8 KiB, three in the default
 # 4 KiB.
@@ -39,12 +41,14 @@ def create_archive(folder: Path, bundle_id: str, dim: int, *, page_bytes: int = 
         ) from error
     if database.exists() and _is_made(folder):
         return
+    if (folder / MIGRATING_FILE).exists():
+        raise unfinished_copy(folder)
     with (
         WriterLock(folder, UPKEEP),
         translate_errors(folder),
         closing(connect(database, create=True, page_bytes=page_bytes)) as connection,
     ):
-        if _version(connection, folder) < SCHEMA_VERSION:
+        if check_version(connection, folder) < SCHEMA_VERSION:
             migrate(connection)
         with transaction(connection, write=True):
             connection.execute(
@@ -71,7 +75,7 @@ def open_archive(folder: Path) -> tuple[sqlite3.Connection, bool]:
     with translate_errors(folder):
         connection = _connect_read_only(database) if read_only else connect(database)
         try:
-            version = _version(connection, folder)
+            version = check_version(connection, folder)
             if version == 0:
                 raise not_found(folder)
             if version < SCHEMA_VERSION:
@@ -90,7 +94,7 @@ def open_to_copy(folder: Path) -> sqlite3.Connection:
     with translate_errors(folder):
         connection = _connect_read_only(database)
         try:
-            if _version(connection, folder) == 0:
+            if check_version(connection, folder) == 0:
                 raise not_found(folder)
         except BaseException:
             connection.close()
@@ -169,11 +173,11 @@ def _upgrade(connection: sqlite3.Connection, folder: Path, version: int, read_on
                 connection.execute(statement)
         return
     with WriterLock(folder, UPKEEP):
-        if _version(connection, folder) < SCHEMA_VERSION:
+        if check_version(connection, folder) < SCHEMA_VERSION:
             migrate(connection)
 
 
-def _version(connection: sqlite3.Connection, folder: Path) -> int:
+def check_version(connection: sqlite3.Connection, folder: Path) -> int:
     """The archive's schema; 0 for a file that nothing was written to yet."""
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     application = connection.execute("PRAGMA application_id").fetchone()[0]
@@ -255,9 +259,19 @@ def _translated(folder: Path, error: sqlite3.Error) -> ArchiveError:
 
 def not_found(folder: Path) -> ArchiveNotFound:
     """The error for a folder without an archive."""
+    if (folder / MIGRATING_FILE).exists():
+        return unfinished_copy(folder)
     return ArchiveNotFound(
         f"{folder} holds no archive yet: index some videos into it first with `vsr-edge index "
         "FOLDER`, or name another archive with --archive"
+    )
+
+
+def unfinished_copy(where: object) -> ArchiveNotFound:
+    """The error for what is not an archive yet, but a copy of one on its way."""
+    return ArchiveNotFound(
+        f"{where} holds a migration that has not finished, and no archive yet: run the same "
+        "`vsr-edge migrate` again, or name another archive with --archive"
     )
 
 

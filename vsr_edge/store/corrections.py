@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,22 @@ def write_correction(folder: Path, name: str, correction: Correction | None) -> 
     rows.pop(name, None)
     if correction is not None:
         rows[name] = asdict(correction)
+    _write(folder, rows)
+
+
+def read_corrections(folder: Path) -> dict[str, Correction]:
+    """All that there are, by name."""
+    found = {name: correction_of(values) for name, values in _read(folder).items()}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def write_corrections(folder: Path, corrections: Mapping[str, Correction]) -> None:
+    """Have these and no other."""
+    if corrections or (folder / FILE).exists():
+        _write(folder, {name: asdict(one) for name, one in corrections.items()})
+
+
+def _write(folder: Path, rows: Mapping[str, Any]) -> None:
     part = folder / f"{FILE}.{os.getpid()}.part"
     try:
         part.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")

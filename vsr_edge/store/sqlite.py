@@ -111,6 +111,9 @@ class LocalStore(TextTables):
         with self._writing() as connection:
             yield LocalWriter(self._folder, connection, self._dim)
 
+    def shared(self) -> None:
+        """One process writes at a time."""
+
     @contextmanager
     def shadow_archive(self) -> Iterator[LocalShadowArchive]:
         def open_store(folder: Path, bundle_id: str, dim: int) -> LocalStore:

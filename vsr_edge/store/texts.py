@@ -154,17 +154,25 @@ def write_texts(
         return
     for cue in texts.cues:
         check_span(cue.start, cue.end)
+    cues = [Cue(cue.start, cue.end, one_line(cue.text)) for cue in texts.cues]
+    put_texts(connection, video_id, source, Texts(texts.stamp, tuple(cues)))
+
+
+def put_texts(
+    connection: sqlite3.Connection, video_id: int, source: TextSource, texts: Texts
+) -> None:
+    """Store words, as they are, where there are none of that source."""
+    of_it = [video_id, source]
     connection.execute("INSERT INTO texts VALUES (?, ?, ?)", [*of_it, texts.stamp])
     (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM cues").fetchone()
-    cues = [Cue(cue.start, cue.end, one_line(cue.text)) for cue in texts.cues]
-    numbered = list(enumerate(cues, last + 1))
+    numbered = list(enumerate(texts.cues, last + 1))
     connection.executemany(
         "INSERT INTO cues VALUES (?, ?, ?, ?, ?, ?)",
         ((number, *of_it, cue.start, cue.end, cue.text) for number, cue in numbered),
     )
     connection.executemany(
         "INSERT INTO passages (rowid, text) VALUES (?, ?)",
-        zip((number for number, _ in numbered), passages_of(cues, source), strict=True),
+        zip((number for number, _ in numbered), passages_of(texts.cues, source), strict=True),
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -33,6 +34,15 @@ _CONNECT_SECONDS = 10
 # A server that restarts is back within this.
 _WAIT_SECONDS = 20.0
 MOST_CONNECTIONS = 16
+# Not every version has all of them.
+_LIMITS = (
+    "statement_timeout",
+    "transaction_timeout",
+    "idle_session_timeout",
+    "idle_in_transaction_session_timeout",
+)
+# What a server says that has no connection left; in other languages than English it is not known.
+_FULL = ("too many clients", "too many connections", "remaining connection slots")
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,50}")
 _GENERATION = re.compile(r"_[0-9]+$")
 _PORTS = re.compile(r"[0-9,]*")
@@ -45,7 +55,7 @@ logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
 class Address:
     """Where an archive lies: what libpq connects to, its schema, and how it is shown."""
 
-    conninfo: str
+    conninfo: str = field(repr=False)
     schema: str
     shown: str
 
@@ -86,6 +96,17 @@ class Address:
             )
         return cls(conninfo, schema, shown)
 
+    def known_anywhere(self, connection: Connection) -> Address:
+        """The same for another machine: with what this connection took from the environment and
+        from files of this one, as its password.
+        """
+        found: dict[str, Any] = connection.info.get_parameters()
+        for of_this_machine in ("service", "servicefile", "passfile"):
+            found.pop(of_this_machine, None)
+        if connection.info.password:
+            found["password"] = connection.info.password
+        return replace(self, conninfo=psycopg.conninfo.make_conninfo("", **found))
+
     def generation(self, number: int) -> str:
         """The schema of a generation."""
         return f"{self.schema}_{number}"
@@ -100,13 +121,20 @@ def key_of(*parts: str | bytes) -> int:
 def connect(address: Address) -> Connection:
     """A connection of its own; nothing begins or commits a transaction by itself."""
     with translate_errors(address):
-        return psycopg.connect(
-            address.conninfo,
-            autocommit=True,
-            prepare_threshold=None,
-            connect_timeout=_CONNECT_SECONDS,
-            application_name="vsr-edge",
-        )
+        return psycopg.connect(address.conninfo, **_how(address))
+
+
+def _how(address: Address) -> dict[str, Any]:
+    """What is not libpq's, and what the address and the environment leave open."""
+    how: dict[str, Any] = {
+        "autocommit": True,
+        "prepare_threshold": None,  # plans differ by what is set for a transaction
+        "fallback_application_name": "vsr-edge",
+    }
+    known = psycopg.conninfo.conninfo_to_dict(address.conninfo)
+    if "connect_timeout" not in known and "PGCONNECT_TIMEOUT" not in os.environ:
+        how["connect_timeout"] = _CONNECT_SECONDS
+    return how
 
 
 def connect_again(address: Address) -> Connection:
@@ -136,12 +164,19 @@ def pool_of(address: Address, schemas: Sequence[str]) -> ConnectionPool[Connecti
         num_workers=1,
         open=True,
         configure=configure,
-        kwargs={
-            "autocommit": True,
-            "prepare_threshold": None,  # plans differ by what is set for a transaction
-            "connect_timeout": _CONNECT_SECONDS,
-            "application_name": "vsr-edge",
-        },
+        kwargs=_how(address),
+    )
+
+
+def lift_limits(connection: Connection, *, local: bool = False) -> None:
+    """Let no statement of this connection, or of its transaction, be ended for taking long.
+
+    What a server allows is meant for searches. Who stores a video or builds a graph takes as long
+    as that takes, and who holds the archive is silent while he encodes; as pg_dump does it.
+    """
+    connection.execute(
+        "SELECT set_config(name, '0', %s) FROM pg_settings WHERE name = ANY(%s::text[])",
+        [local, list(_LIMITS)],
     )
 
 
@@ -211,7 +246,7 @@ def is_lost(error: BaseException | None) -> bool:
         said = str(error)
         refused = ("Connection refused", "No such file or directory", "closed", "terminat", "lost")
         return isinstance(error, psycopg.OperationalError) and any(w in said for w in refused)
-    return state.startswith("08") or state in {"57P01", "57P02", "57P03"}
+    return state.startswith("08") or state in {"57P01", "57P02", "57P03", "57P05"}
 
 
 def is_passing(error: BaseException) -> bool:
@@ -237,7 +272,9 @@ def _translated(address: Address, error: psycopg.Error) -> ArchiveError:
             f"{shown} gave no connection within {_WAIT_SECONDS:.0f} s: the server does not answer, "
             "or all connections are in use; try again in a moment, or allow more of them"
         )
-    if isinstance(error, errors.TooManyConnections):
+    if isinstance(error, errors.TooManyConnections) or (
+        error.sqlstate is None and any(words in why for words in _FULL)
+    ):
         return ArchiveLocked(f"{shown} takes no more connections: try again, or allow more there")
     if isinstance(error, errors.DiskFull | errors.OutOfMemory):
         return ArchiveError(
@@ -248,6 +285,11 @@ def _translated(address: Address, error: psycopg.Error) -> ArchiveError:
         return read_only(address)
     if isinstance(error, errors.LockNotAvailable | errors.DeadlockDetected):
         return ArchiveLocked(f"{shown} is busy in another process: try again in a moment")
+    if isinstance(error, errors.QueryCanceled) or error.sqlstate in {"25P03", "25P04"}:
+        return ArchiveError(
+            f"the server of {shown} ended what took longer than it allows ({why}): try again when "
+            "it is less busy, or have its administrator allow more time; nothing half done is left"
+        )
     if isinstance(error, errors.InsufficientPrivilege):
         return ArchiveError(f"{shown}: you may not do that there ({why}): ask its owner for it")
     # What is refused while connecting has no code.

@@ -12,12 +12,14 @@ from psycopg import sql
 
 from vsr_edge.errors import ArchiveDamaged, ArchiveError
 from vsr_edge.store.base import Store, UnfinishedReindex
+from vsr_edge.store.connection import unfinished_copy
 from vsr_edge.store.postgres.pg_check import check_tables
 from vsr_edge.store.postgres.pg_connection import (
     Address,
     Connection,
     extension_schema,
     key_of,
+    lift_limits,
     names,
     not_found,
     read_only,
@@ -43,6 +45,7 @@ class Generation:
 def under_lock(connection: Connection, address: Address) -> Iterator[None]:
     """One process at a time makes tables, in one transaction."""
     with connection.transaction():
+        lift_limits(connection, local=True)
         key = key_of("schema", address.schema)
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [key])
         yield
@@ -56,16 +59,41 @@ def make_archive(connection: Connection, address: Address, bundle_id: str, dim: 
         extension = extension_schema(connection, address, create=True)
         if pointers(connection, address) is not None:
             return
-        connection.execute(
-            sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(address.schema))
-        )
-        _look_in(connection, address.schema)
-        for statement in BASE:
-            connection.execute(statement)
-        number = _free(connection, address, 0)
-        make_generation(connection, address, number, extension, bundle_id, dim)
+        if copied_into(connection, address) is not None:
+            raise unfinished_copy(address.shown)
+        number = make_first(connection, address, extension, bundle_id, dim)
         _look_in(connection, address.schema)
         connection.execute("INSERT INTO archive VALUES (1, %s)", [number])
+
+
+def make_first(
+    connection: Connection, address: Address, extension: str, bundle_id: str, dim: int
+) -> int:
+    """Make the tables of an archive and its first generation, which none points to yet; returns
+    its number. Inside a transaction under the lock."""
+    connection.execute(
+        sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(address.schema))
+    )
+    _look_in(connection, address.schema)
+    for statement in BASE:
+        connection.execute(statement)
+    number = _free(connection, address, 0)
+    make_generation(connection, address, number, extension, bundle_id, dim)
+    return number
+
+
+def copied_into(connection: Connection, address: Address) -> tuple[int, str] | None:
+    """The generation that a migration which has not finished fills, and of which archive."""
+    table = "SELECT to_regclass(format('%%I.migration', %s::text))"
+    if fetch(connection, table, [address.schema])[0][0] is None:
+        return None
+    rows = fetch(
+        connection,
+        sql.SQL("SELECT generation, came_from FROM {}.migration").format(
+            sql.Identifier(address.schema)
+        ),
+    )
+    return (rows[0][0], rows[0][1]) if rows else None
 
 
 def make_generation(
@@ -118,10 +146,12 @@ def open_generation(
         ArchiveNotFound: there is no archive.
         ArchiveError: it was written by a newer version, or by an older one and cannot be changed.
     """
-    found = pointers(connection, address)
-    if found is None:
-        raise not_found(address)
-    number = found[0] if number is None else number
+    if number is None:
+        found = pointers(connection, address)
+        if found is None:
+            copied = copied_into(connection, address)
+            raise not_found(address) if copied is None else unfinished_copy(address.shown)
+        number = found[0]
     extension = extension_schema(connection, address, create=False)
     schemas = (address.generation(number), address.schema, extension)
     bundle, dim, version = _meta(connection, schemas[0])

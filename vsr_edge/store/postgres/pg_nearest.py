@@ -1,7 +1,8 @@
 """Which vectors are nearest, asked of pgvector.
 
 Every vector is compared as long as that takes less than a search may; beyond it a graph (HNSW) is
-walked, whose scan goes on until enough of what a filter lets through was found.
+walked, whose scan goes on until enough of what a filter lets through was found. pgvector ends it
+early where it runs out of memory or of tuples: then every vector is compared after all.
 """
 
 from __future__ import annotations
@@ -42,21 +43,25 @@ def nearest_rows(
         parameters = [kept.videos.tolist(), kept.clips.tolist()]
         if not parameters[0] and not parameters[1]:
             return []
-    if _count(connection, kept) > EXACT_CLIPS and _has_graph(connection):
+    clips = _count(connection, kept)
+    if clips > EXACT_CLIPS and _has_graph(connection):
         graph = True
         connection.execute("SET LOCAL hnsw.iterative_scan = strict_order")
         connection.execute("SET LOCAL hnsw.max_scan_tuples = 2000000000")
         connection.execute(f"SET LOCAL hnsw.ef_search = {min(max(_IN_VIEW, 2 * k), 1000)}")
-    # An order by a sum is no order of the graph.
-    order = "vector <#> %s::halfvec" if graph else "(vector <#> %s::halfvec) + 0"
     count = k + _SPARE
     while True:
+        # An order by a sum is no order of the graph.
+        order = "vector <#> %s::halfvec" if graph else "(vector <#> %s::halfvec) + 0"
         rows = fetch(
             connection,
             f"SELECT {CLIP_COLUMNS}, vector, vector <#> %s::halfvec AS away FROM clips {condition}"
             f" ORDER BY {order} LIMIT %s",
             [literal, *parameters, literal, count],
         )
+        if graph and len(rows) < min(count, clips):
+            graph = False
+            continue
         if graph or len(rows) < count or rows[-1][-1] > rows[k - 1][-1] + _MARGIN:
             return [row[:-1] for row in rows]
         # Among others, which were not asked for, may be some within the margin.

@@ -22,6 +22,9 @@ BASE = (
     """,
 )
 
+# A copy of another archive that is not whole yet: while there is this table, there is no archive.
+MIGRATION = "CREATE TABLE migration (generation int NOT NULL, came_from text NOT NULL)"
+
 META = """
     CREATE TABLE meta (
         id int PRIMARY KEY CHECK (id = 1), bundle_id text NOT NULL, dim int NOT NULL,

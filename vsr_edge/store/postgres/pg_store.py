@@ -38,6 +38,7 @@ from vsr_edge.store.postgres.pg_generations import (
 )
 from vsr_edge.store.postgres.pg_nearest import build_graph, nearest_rows
 from vsr_edge.store.postgres.pg_rows import VIDEO_COLUMNS, fetch, halfvecs, path_bytes
+from vsr_edge.store.postgres.pg_shared import ServerShared
 from vsr_edge.store.postgres.pg_texts import ServerTexts
 from vsr_edge.store.postgres.pg_writer import ServerConnection, ServerWriter
 from vsr_edge.store.rows import CLIP_COLUMNS, RowsDamaged, checked_query, clip, stored_video
@@ -113,6 +114,19 @@ class ServerStore(ServerTexts):
             yield ServerWriter(connection, self._dim)
             connection.run(self._check_current)
             build_graph(connection)
+
+    @contextmanager
+    def writer_beside(self) -> Iterator[ServerWriter]:
+        """A writer that leaves the upkeep of the archive to another one."""
+        with self._writing(alone=False) as connection:
+            yield ServerWriter(connection, self._dim)
+
+    def shared(self) -> ServerShared:
+        with translate_errors(self._address), closing(connect(self._address)) as connection:
+            address = self._address.known_anywhere(connection)
+        generation = self._number if self._shadow else None
+        of_it = (self._bundle_id, self._dim, self._number, generation)
+        return ServerShared(ServerStore, address, *of_it)
 
     @contextmanager
     def shadow_archive(self) -> Iterator[ServerShadowArchive]:

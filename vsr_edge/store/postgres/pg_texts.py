@@ -37,7 +37,13 @@ def write_cues(
     if texts is None:
         return
     cues = [Cue(cue.start, cue.end, one_line(cue.text)) for cue in texts.cues]
-    passages = list(passages_of(cues, source))
+    put_cues(connection, video_id, source, Texts(texts.stamp, tuple(cues)))
+
+
+def put_cues(connection: Connection, video_id: int, source: TextSource, texts: Texts) -> None:
+    """Store words, as they are, where there are none of that source."""
+    of_it = [video_id, source]
+    passages = list(passages_of(texts.cues, source))
     stems = [[stem for *_, stem in words_of(passage)] for passage in passages]
     connection.execute(
         "INSERT INTO texts VALUES (%s, %s, %s, %s, %s)",
@@ -50,7 +56,7 @@ def write_cues(
             " FROM STDIN"
         ) as copy,
     ):
-        for number, (cue, passage, of) in enumerate(zip(cues, passages, stems, strict=True)):
+        for number, (cue, passage, of) in enumerate(zip(texts.cues, passages, stems, strict=True)):
             goes_on = NEXT in passage
             copy.write_row((*of_it, number, cue.start, cue.end, cue.text, goes_on, _vector(of)))
 

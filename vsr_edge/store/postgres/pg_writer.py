@@ -29,6 +29,7 @@ from vsr_edge.store.postgres.pg_connection import (
     is_lost,
     is_passing,
     key_of,
+    lift_limits,
     names,
     translate_errors,
 )
@@ -87,6 +88,7 @@ class ServerConnection:
         try:
             with translate_errors(self.address):
                 connection.execute(sql.SQL("SET search_path TO {}").format(names(*self._schemas)))
+                lift_limits(connection)
                 # Writing a video waits for another's transaction, not for ever.
                 connection.execute("SET lock_timeout = '60s'")
                 shared = "" if self._alone else "_shared"
@@ -235,13 +237,7 @@ class ServerWriter:
         return self._connection.run(change)
 
     def correct(self, name: str, correction: Correction | None) -> None:
-        def change(connection: Connection) -> None:
-            connection.execute("DELETE FROM corrections WHERE name = %s", [name])
-            if correction is not None:
-                content = json.dumps(asdict(correction))
-                connection.execute("INSERT INTO corrections VALUES (%s, %s)", [name, content])
-
-        self._connection.run(change)
+        self._connection.run(lambda connection: write_correction(connection, name, correction))
 
     def set_texts(self, video_id: int, source: TextSource, texts: Texts | None) -> None:
         checked(texts)
@@ -355,6 +351,14 @@ class ServerVideoWriter(Entry):
     def _close(self) -> None:
         for spooled in self._spooled:
             spooled.close()
+
+
+def write_correction(connection: Connection, name: str, correction: Correction | None) -> None:
+    """As :meth:`vsr_edge.store.base.Writer.correct`, inside its transaction."""
+    connection.execute("DELETE FROM corrections WHERE name = %s", [name])
+    if correction is not None:
+        content = json.dumps(asdict(correction))
+        connection.execute("INSERT INTO corrections VALUES (%s, %s)", [name, content])
 
 
 def _spool() -> IO[bytes]:
