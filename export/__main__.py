@@ -6,7 +6,8 @@ vsr-edge export refiner CHECKPOINT … --out PARTS
 vsr-edge export bundle --base BUNDLE --parts PARTS … encoders and heads, calibrated
 vsr-edge export all RUN … --out BUNDLE               all of it, from a training run's folder
 
-In a checkout `python -m export` is the same. What the commands do is in ``export.pipeline``.
+In a checkout `python -m export` is the same. What the commands do is in ``export.pipeline``, which
+brings PyTorch: a command imports it, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -17,23 +18,22 @@ from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from export.contract import ExportError
-from export.gate_heads import Asking
-from export.pipeline import EncoderOptions, assemble, export_encoder, export_head, export_run
-from export.publish import Part, read_parts
-from export.sources import open_source
 from vsr_edge.bundle.manifest import GROUNDING, REFINER
-from vsr_edge.bundle.model import Bundle
 from vsr_edge.bundle.stage import check_target
 from vsr_edge.cli.options import App
 from vsr_edge.config import load_settings
 from vsr_edge.errors import VsrEdgeError
 from vsr_edge.evaluation.benchmarks import read_queries
 from vsr_edge.making.gate import MIN_MEAN_COSINE
+
+if TYPE_CHECKING:
+    from export.gate_heads import Asking
+    from export.publish import Part
+    from vsr_edge.bundle.model import Bundle
 
 app = App(
     add_completion=False,
@@ -146,6 +146,9 @@ def encoder(
     Example: vsr-edge export encoder openai/clip-vit-base-patch32 --out clip-b32 --photos ~/frames
     """
     with _errors_as_exit_codes():
+        from export.pipeline import EncoderOptions, export_encoder
+        from export.sources import open_source
+
         folder = Path(source).expanduser()
         check_target(out, folder if folder.is_dir() else None)
         opened = open_source(source, revision=revision, work=work)
@@ -187,6 +190,8 @@ def grounding(
     --queries val/queries.jsonl --out parts
     """
     with _errors_as_exit_codes():
+        from export.pipeline import export_head
+
         asking = _asking(archive, queries)
         _say_part(export_head(GROUNDING, checkpoint, base, asking, out, work, precision=precision))
 
@@ -210,6 +215,8 @@ def refiner(
     --queries val/queries.jsonl --out parts
     """
     with _errors_as_exit_codes():
+        from export.pipeline import export_head
+
         where = (REFINER, checkpoint, base, _asking(archive, queries), out, work)
         _say_part(export_head(*where, precision=precision, use_evidence=not without_evidence))
 
@@ -233,6 +240,9 @@ def bundle(
     --queries val/queries.jsonl --out my-loop
     """
     with _errors_as_exit_codes():
+        from export.pipeline import assemble
+        from export.publish import read_parts
+
         check_target(out)
         asking = _asking(archive, queries)
         made, calibrated = assemble(base, read_parts(parts), asking, out, work, concepts=concepts)
@@ -279,6 +289,8 @@ def export_all(
     --queries val/queries.jsonl --out my-bundle
     """
     with _errors_as_exit_codes():
+        from export.pipeline import EncoderOptions, export_run
+
         check_target(out, run)
         options = EncoderOptions(
             precision=precision,
@@ -296,6 +308,8 @@ def export_all(
 
 
 def _asking(archive: Path, queries: Path) -> Asking:
+    from export.gate_heads import Asking
+
     return Asking(load_settings({"archive": archive}), read_queries(queries, "jsonl"))
 
 
@@ -321,6 +335,8 @@ def _say_part(part: Part) -> None:
 
 @contextmanager
 def _errors_as_exit_codes() -> Iterator[None]:
+    from export.contract import ExportError
+
     try:
         yield
     except (ExportError, VsrEdgeError, OSError) as error:

@@ -42,6 +42,12 @@ IMPORTED = (
     "vsr_edge.watch.standing",
     "rich.progress",
     "rich.table",
+    "tokenizers",
+    "typer.rich_utils",
+    "vsr_edge.bundle.verify",
+    "vsr_edge.ingest.choose",
+    "vsr_edge.ingest.run",
+    "vsr_edge.store.sqlite",
 )
 # Read when they are needed, and not when something is imported.
 READ_LATE = re.compile(r"_?VSR_EDGE_\w+|XDG_\w+|PYTEST_\w+|HOME|PATH|COLUMNS|COMP_\w+")

@@ -8,6 +8,7 @@ import itertools
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,11 @@ if importlib.util.find_spec("torch") is None:
     PAGES = tuple(page for page in PAGES if not page.startswith("export"))
 
 
+@cache
+def help_of(page: str, width: int) -> str:
+    return succeed(*page.split(), "--help", environment={"COLUMNS": str(width)}).out
+
+
 def test_version_is_that_of_the_package() -> None:
     assert succeed("--version").out == f"vsr-edge {importlib.metadata.version('vsr-edge')}\n"
 
@@ -78,7 +84,7 @@ def test_help_lists_every_command() -> None:
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("command", PAGES)
 def test_each_command_explains_itself_with_an_example(command: str, width: int) -> None:
-    out = succeed(*command.split(), "--help", environment={"COLUMNS": str(width)}).out
+    out = help_of(command, width)
     assert "Example: " in out
     assert f"vsr-edge {command}".strip() in out
     for noise in ("<bool>", "BOOLEAN", "None", "python -m"):
@@ -93,7 +99,7 @@ def test_each_command_explains_itself_with_an_example(command: str, width: int) 
 def test_common_options_have_letters_that_mean_the_same_everywhere(demo_archive: Path) -> None:
     letters: dict[str, str] = {}
     for command in PAGES:
-        for line in succeed(*command.split(), "--help").out.splitlines():
+        for line in help_of(command, 120).splitlines():
             words = line.strip("│* ").split()
             if len(words) > 1 and words[0].startswith("--") and len(words[1]) == 2:
                 assert letters.setdefault(words[1], words[0]) == words[0]
