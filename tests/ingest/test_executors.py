@@ -132,8 +132,10 @@ def test_the_rows_are_the_same_whoever_encodes(
     for before, after in pairwise(seen):
         assert before.done_bytes <= after.done_bytes
         assert before.done_files <= after.done_files
-        assert before.frames <= after.frames
-        assert before.media_seconds <= after.media_seconds + 1e-9
+        # Of files alike that are encoded at once one becomes a copy, and what was read of it no more
+        # counts.
+        assert before.frames <= after.frames + 4
+        assert before.media_seconds <= after.media_seconds + 4 + 1e-9
     assert any(now.frames > 0 and now.done_files < 5 for now in seen)
     last = seen[-1]
     assert (last.done_files, last.done_bytes) == (last.total_files, last.total_bytes)

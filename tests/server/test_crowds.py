@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -95,7 +96,7 @@ def test_ten_thousand_connections_are_refused_politely(running: tuple[Process, S
     assert set(found) == {"200", "503", "closed"}
     assert sum(found.values()) == MANY
     while (files(process) - before)["socket"]:
-        pass
+        time.sleep(0.02)
     assert site.search(query="a bicycle", one_shot=True).document["moments"]
 
 
@@ -154,16 +155,16 @@ def test_who_comes_and_goes_leaves_nothing_open(running: tuple[Process, Site]) -
 
     come_and_go(site, 200, ids)
     while not idle():
-        pass
+        time.sleep(0.02)
     before, began = files(process), threads(process)
     come_and_go(site, 2000, ids)
     while not idle():
-        pass
+        time.sleep(0.02)
     # Whoever reads has a connection to the database, which is kept for the next: of two files, and
     # no more of them than may read at once.
     while (more := files(process) - before) and set(more) - {"archive.db", "archive.db-wal"}:
-        pass
+        time.sleep(0.02)
     assert all(count <= CLIENTS for count in more.values()), more
     while (threads(process) - began)["av"]:
-        pass
+        time.sleep(0.02)
     assert all(count <= CLIENTS for count in (threads(process) - began).values())

@@ -108,7 +108,7 @@ def test_a_job_that_is_cancelled_keeps_what_it_finished(own_archive: Path, tmp_p
             assert_nice(process.pid)
         assert site.ask("DELETE", f"/v1/jobs/{job['id']}").document["state"] == "cancelled"
         while site.served.jobs._process is not None:
-            pass
+            time.sleep(0.02)
         ended = site.get(f"/v1/jobs/{job['id']}").document
         assert ended["state"] == "cancelled"
         assert site.get(f"/v1/jobs/{waiting['id']}").document["state"] == "cancelled"

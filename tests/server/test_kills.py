@@ -62,7 +62,7 @@ def survives(folder: Path, archive: Path, kills: int, videos: int) -> dict[str, 
         write_video(root / f"{number:03}.mp4", constant_rate(20 + number))
     job, stored, drained, answered = "", 0, [], 0
     before: dict[str, list[dict[str, Any]]] = {}
-    for _ in range(kills):
+    for kill in range(kills):
         with command(archive, log, "--roots", root) as (process, site):
             if not job:
                 before = {query: moments(site, query) for query in QUERIES}
@@ -70,7 +70,11 @@ def survives(folder: Path, archive: Path, kills: int, videos: int) -> dict[str, 
                 asked = {"paths": [str(root)], "tags": ["new"]}
                 job = site.post("/v1/index", asked).document["id"]
             with asked_all_the_while(site) as answers:
-                while (now := site.get(f"/v1/jobs/{job}").document)["progress"] is None:
+                # However slow the machine is, before the last kill something is stored.
+                least = int(kill == kills - 1)
+                while ((now := site.get(f"/v1/jobs/{job}").document)["progress"] or {}).get(
+                    "done_files", -1
+                ) < least:
                     assert now["state"] in ("queued", "running"), now
                     time.sleep(0.02)
                 time.sleep(lots.uniform(0, 1))

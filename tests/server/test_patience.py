@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import select
 import socket
+import time
 from contextlib import ExitStack, suppress
 
 import pytest
@@ -46,9 +47,9 @@ def test_who_does_not_read_is_hung_up_on(site: Site, monkeypatch: pytest.MonkeyP
         path = f"/v1/videos/{listed[0]['id']}/stream"
         idle.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         while not site.served.streams.inside:
-            pass
+            time.sleep(0.02)
         while site.served.streams.inside:
-            pass
+            time.sleep(0.02)
 
 
 def test_many_connections_are_refused_politely(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
