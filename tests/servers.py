@@ -65,7 +65,16 @@ class Server:
             folder.chmod(0o700)
             if (user := self._running.system_user) is not None:
                 shutil.chown(folder, user)
-            copy = [self.bin_path / "pg_basebackup", "-R", "-c", "fast", "-D", folder, "-d", source]
+            copy: list[str | Path] = [
+                self.bin_path / "pg_basebackup",
+                "-R",
+                "-c",
+                "fast",
+                "-D",
+                folder,
+                "-d",
+                source,
+            ]
             subprocess.run(copy, check=True, capture_output=True, user=user)
             for left in (".s.PGSQL.5432", ".s.PGSQL.5432.lock", ".handle_pids.json", "log"):
                 (folder / left).unlink(missing_ok=True)

@@ -132,8 +132,8 @@ def test_the_rows_are_the_same_whoever_encodes(
     for before, after in pairwise(seen):
         assert before.done_bytes <= after.done_bytes
         assert before.done_files <= after.done_files
-        # Of files alike that are encoded at once one becomes a copy, and what was read of it no more
-        # counts.
+        # Of files alike that are encoded at once one becomes a copy: what was read of it counts no
+        # more.
         assert before.frames <= after.frames + 4
         assert before.media_seconds <= after.media_seconds + 4 + 1e-9
     assert any(now.frames > 0 and now.done_files < 5 for now in seen)

@@ -13,7 +13,7 @@ import queue
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -194,7 +194,8 @@ def _entered(work: Work, order: Order) -> Iterator[Message]:
     with shared.writing() as (store, writer):
         entering = Entering(store, writer, order.sampling, order.entry)
         messages = work(replace(order, known=Stored(store)))
-        with closing(entering.of(messages)) as stored:
+        stored: Generator[Message] = entering.of(messages)
+        with closing(stored):
             yield from stored
 
 
