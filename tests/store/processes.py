@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -91,6 +92,20 @@ def index_again_and_again(pipe: Connection, folder: Path | str, paths: list[str]
             for path in paths:
                 store_footage(writer, footage(path))
                 pipe.send("indexed")
+
+
+def search_all_the_while(pipe: Connection, folder: Path | str) -> None:
+    """Until something is received; tells how often, and that only whole videos were found."""
+    asked = 0
+    with open_store(folder, bundle_id=BUNDLE, dim=DIM) as store:
+        pipe.send("ready")
+        while not pipe.poll():
+            hits = store.search(a_query(asked), 1000)
+            counts = Counter(hit.clip.video_id for hit in hits)
+            assert set(counts.values()) <= {4}
+            assert {stored.clips for stored in store.videos_of(counts).values()} <= {4}
+            asked += 1
+    pipe.send(asked)
 
 
 def look_without_rights(pipe: Connection, folder: Path | str) -> None:

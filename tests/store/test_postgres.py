@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
@@ -31,6 +33,7 @@ from .archives import (
     rows,
     store_footage,
 )
+from .processes import another_process, index_videos, search_all_the_while
 
 PATHS = [f"/v/{i}.mp4" for i in range(4)]
 _SCANS = "SELECT pg_stat_get_numscans('clips_nearest'::regclass)"
@@ -67,6 +70,34 @@ def test_several_write_at_once_and_none_waits_for_the_archive(server: Server) ->
         assert len(reader.videos()) == 16
         assert len(reader.search(a_query(), 1000)) == 64
         assert reader.check() == []
+
+
+def test_ten_processes_write_while_four_search(server: Server, tmp_path: Path) -> None:
+    url = server.url()
+    fill(url)
+    names = [[f"/v/{writer}/{i}.mp4" for i in range(8)] for writer in range(10)]
+    with ExitStack() as stack:
+        searching = [
+            stack.enter_context(another_process(search_all_the_while, url))[1] for _ in range(4)
+        ]
+        assert [pipe.recv() for pipe in searching] == ["ready"] * 4
+        writing = [
+            stack.enter_context(another_process(index_videos, url, paths))[1] for paths in names
+        ]
+        for pipe in writing:
+            while pipe.recv() != "closed":
+                pass
+        for pipe in searching:
+            pipe.send("enough")
+            assert pipe.recv() > 0
+    fill(tmp_path, *chain(*names))
+    assert content(url) == content(tmp_path)
+    with open_archive(url) as there, open_archive(tmp_path) as here:
+        assert there.check() == []
+        for seed in range(5):
+            query = a_query(seed)
+            answers = [found_places(one, one.search(query, 50)) for one in (there, here)]
+            assert answers[0] == answers[1]
 
 
 def test_who_has_written_is_in_nobodys_way_however_late_the_server_ends_the_session(
