@@ -35,14 +35,16 @@ def site(tmp_path: Path, demo_clips: list[Path], monkeypatch: pytest.MonkeyPatch
     bikes, bunny, carphone = demo_clips
     for place in ("videos", "cameras/dock", "cameras/gate", "cameras/yard"):
         (tmp_path / place).mkdir(parents=True)
+    # Whenever this runs, nothing but the gate is of a morning.
+    recent = (datetime.now(UTC) - timedelta(days=2)).replace(hour=15)
     for clip in demo_clips:
-        shutil.copy(clip, tmp_path / "videos")
+        copied = shutil.copy(clip, tmp_path / "videos")
+        os.utime(copied, (recent.timestamp(), recent.timestamp()))
     shutil.copy(bikes, tmp_path / "cameras/dock/dock_20260303_221500.mp4")
     shutil.copy(bunny, tmp_path / "cameras/dock/dock_20260305_221500.mp4")
     gate = tmp_path / "cameras/gate/gate_20260304_101500.mp4"
     shutil.copy(carphone, gate)
     gate.with_suffix(".srt").write_text(SUBTITLES, "utf-8")
-    recent = datetime.now(UTC) - timedelta(days=2)
     shutil.copy(carphone, tmp_path / f"cameras/yard/yard_{recent:%Y%m%d_%H%M%S}.mp4")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VSR_EDGE_ARCHIVE", str(tmp_path / "archive"))

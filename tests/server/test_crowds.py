@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,18 +78,25 @@ def test_ten_thousand_connections_are_refused_politely(running: tuple[Process, S
     raised = f"import resource as r; r.setrlimit(r.RLIMIT_NOFILE, ({MANY + 100}, {hard}))"
     code = f"{raised}; import runpy; runpy.run_module('tests.server.crowd', run_name='__main__')"
     crowd = [sys.executable, "-c", code, str(site.port), str(MANY)]
-    with (
-        closing(http.client.HTTPConnection("127.0.0.1", site.port, timeout=TIMEOUT)) as early,
-        subprocess.Popen(crowd, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as coming,
-    ):
+    with ExitStack() as stack:
+        early = http.client.HTTPConnection("127.0.0.1", site.port, timeout=TIMEOUT)
+        stack.enter_context(closing(early))
+
+        def is_served() -> bool:
+            early.request("GET", "/healthz")
+            answer = early.getresponse()
+            return (answer.status, json.loads(answer.read()).get("ok")) == (200, True)
+
+        assert is_served()
+        coming = stack.enter_context(
+            subprocess.Popen(crowd, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        )
         assert coming.stdin is not None
         assert coming.stdout is not None
         over = False
         while not over:  # who was there before is served all the while, and then
             over = bool(select.select([coming.stdout], [], [], 0.05)[0])
-            early.request("GET", "/healthz")
-            answer = early.getresponse()
-            assert (answer.status, json.loads(answer.read())["ok"]) == (200, True)
+            assert is_served()
         found: dict[str, Any] = json.loads(coming.stdout.readline())
         coming.stdin.close()
     assert found.pop("unanswered") == 0, found
