@@ -25,8 +25,9 @@ from vsr_edge.backup.contents import (
     kept_files,
     write_manifest,
 )
-from vsr_edge.backup.copying import BackedUp, Step, copied, hashed, on_disk, sync_folder
+from vsr_edge.backup.copying import BackedUp, Step, copied, hashed, on_disk
 from vsr_edge.errors import ArchiveError, UsageError
+from vsr_edge.store.connection import sync
 from vsr_edge.store.lock import LOCK_FILE, WriterLock
 
 _STAGING, _SUFFIX = ".backup-", ".partial"
@@ -91,7 +92,7 @@ def back_up(archive: Path, out: Path, on_progress: Progress | None = None) -> Ba
             if os.path.lexists(target):
                 raise UsageError(f"{target} came to be meanwhile: name another folder") from error
             raise
-        sync_folder(target.parent)
+        sync(target.parent)
     return about
 
 

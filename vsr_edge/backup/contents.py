@@ -11,9 +11,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from vsr_edge.backup.copying import BackedUp, sync_folder
+from vsr_edge.backup.copying import BackedUp
 from vsr_edge.bundle.manifest import SEAL, digest_of
 from vsr_edge.errors import BackupError
+from vsr_edge.store.connection import sync
 from vsr_edge.store.lock import LOCK_FILE
 
 Progress = Callable[[int, int], object]
@@ -109,7 +110,7 @@ def write_manifest(folder: Path, about: Backup) -> None:
         opened.write(text + "\n")
         opened.flush()
         os.fsync(opened.fileno())
-    sync_folder(folder)
+    sync(folder)
 
 
 def _check_names(path: Path, found: Backup) -> None:

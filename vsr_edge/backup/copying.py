@@ -83,13 +83,3 @@ def on_disk(folder: Path) -> Iterator[None]:
                 "permissions, or name another folder"
             ) from error
         raise
-
-
-def sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

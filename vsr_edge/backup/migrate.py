@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsr_edge.backup.contents import ACCESS, Progress, kept_files
-from vsr_edge.backup.copying import copied, on_disk, sync_folder
+from vsr_edge.backup.copying import copied, on_disk
 from vsr_edge.config import Settings
 from vsr_edge.errors import ArchiveDamaged, ArchiveNotFound, UsageError
 from vsr_edge.store import open_settings_store
+from vsr_edge.store.connection import sync
 from vsr_edge.store.corrections import FILE as CORRECTIONS
 from vsr_edge.store.transfer import (
     CLIPS_AT,
@@ -299,7 +300,7 @@ def _files(source: Path, target: Path) -> tuple[tuple[str, ...], tuple[str, ...]
             with path.open("rb") as opened:
                 copied(opened, part.parent, part.name, mode, _nothing)
             part.replace(place)
-            sync_folder(place.parent)
+            sync(place.parent)
             came.append(name)
     return tuple(came), tuple(left)
 

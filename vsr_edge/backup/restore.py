@@ -23,8 +23,9 @@ from vsr_edge.backup.contents import (
     kept_files,
     read_backup,
 )
-from vsr_edge.backup.copying import BackedUp, Step, copied, hashed, on_disk, sync_folder
+from vsr_edge.backup.copying import BackedUp, Step, copied, hashed, on_disk
 from vsr_edge.errors import ArchiveError, UsageError
+from vsr_edge.store.connection import sync
 from vsr_edge.store.lock import LOCK_FILE, WriterLock
 
 STAGED = "archive.restore"
@@ -120,7 +121,7 @@ def _put(found: Backup, staged: Path, archive: Path, replaced: bool) -> Restored
     for path in kept_files(archive):
         if path.relative_to(archive).as_posix() not in beside:
             path.unlink(missing_ok=True)
-    sync_folder(archive)
+    sync(archive)
     notices = tidy_vectors(archive, dim)
     return Restored(found, archive, replaced, aside, tuple(notices))
 

@@ -30,15 +30,31 @@ _BUSY_SECONDS = 10.0
 _WAL_LIMIT_BYTES = 64 << 20
 
 
-def create_archive(folder: Path, bundle_id: str, dim: int, *, page_bytes: int = PAGE_BYTES) -> None:
-    """Make an empty archive where there is none, or finish making it."""
-    database = folder / DATABASE_FILE
+def make_folder(folder: Path) -> None:
+    """Make the folder of an archive, unless it is there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ArchiveError(
             f"{folder} cannot be made ({error.strerror}): choose another folder"
         ) from error
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or which entries a folder has, outlives a power cut."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def create_archive(folder: Path, bundle_id: str, dim: int, *, page_bytes: int = PAGE_BYTES) -> None:
+    """Make an empty archive where there is none, or finish making it."""
+    database = folder / DATABASE_FILE
+    make_folder(folder)
     if database.exists() and _is_made(folder):
         return
     if (folder / MIGRATING_FILE).exists():

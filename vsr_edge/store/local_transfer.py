@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
@@ -16,8 +15,10 @@ from vsr_edge.store.connection import (
     check_version,
     connect,
     encoded_with,
+    make_folder,
     not_found,
     open_archive,
+    sync,
     transaction,
     translate_errors,
 )
@@ -200,9 +201,9 @@ class LocalStaging:
             )
         if database.exists():
             raise _taken(self._folder)
-        _sync(staged)
+        sync(staged)
         staged.rename(database)
-        _sync(self._folder)
+        sync(self._folder)
         for end in ("-wal", "-shm"):
             staged.with_name(f"{staged.name}{end}").unlink(missing_ok=True)
 
@@ -223,12 +224,7 @@ def local_staging(
     folder: Path, bundle_id: str, dim: int, came_from: str, *, restart: bool
 ) -> Iterator[LocalStaging]:
     """As :func:`vsr_edge.store.transfer_places.staging`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArchiveError(
-            f"{folder} cannot be made ({error.strerror}): choose another folder"
-        ) from error
+    make_folder(folder)
     with WriterLock(folder):
         if (folder / DATABASE_FILE).exists():
             raise _taken(folder)
@@ -288,13 +284,3 @@ def _path(stored: bytes) -> str | bytes:
         return stored.decode("utf-8")
     except UnicodeDecodeError:
         return stored
-
-
-def _sync(path: Path) -> None:
-    if os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

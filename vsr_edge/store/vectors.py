@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from vsr_edge.query import Filter
-from vsr_edge.store.connection import transaction
+from vsr_edge.store.connection import sync, transaction
 from vsr_edge.store.filters import FilterCache
 from vsr_edge.store.nearest import Ids, Part, nearest, sample
 from vsr_edge.store.rows import matrix
@@ -167,7 +167,7 @@ class VectorFile:
                 opened.flush()
                 os.fsync(opened.fileno())
             if not first:
-                _sync_folder(self._folder)
+                sync(self._folder)
             with transaction(connection, write=True):
                 if not first:
                     connection.execute("DELETE FROM vector_segments")
@@ -338,13 +338,3 @@ def _others(videos: Ids, part: Part) -> Ids:
 def _ids(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any] = ()) -> Ids:
     rows = connection.execute(sql, parameters)
     return np.sort(np.fromiter((row[0] for row in rows), np.int64))
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
