@@ -24,10 +24,10 @@ from usearch.compiled import MetricKind
 from usearch.index import search
 
 # isort: on
+from vsr_edge.types import HalfVectors, Vectors
+
 # usearch brings its kernels as a package from 2.25 on.
 numkong: Any = import_module("numkong") if find_spec("numkong") else None
-
-from vsr_edge.types import HalfVectors, Vectors
 
 Ids = NDArray[np.int64]
 
