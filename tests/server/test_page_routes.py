@@ -51,6 +51,14 @@ def test_pages_hold_no_script_or_style_but_files_of_ours(site: Site) -> None:
         assert ".innerHTML" not in text
 
 
+def test_the_head_of_a_page_is_that_of_the_whole(site: Site) -> None:
+    for path in (*PAGES, "/login", "/docs", "/page/page.css", "/page/none.js"):
+        head, whole = site.ask("HEAD", path), site.get(path)
+        assert (head.status, head.body) == (whole.status, b""), path
+        assert head.header("content-type") == whole.header("content-type")
+        assert int(head.header("content-length")) == len(whole.body)
+
+
 def test_files_of_the_page_are_those_and_no_others(site: Site) -> None:
     style = site.get("/page/page.css")
     assert style.header("Content-Type").startswith("text/css")
@@ -88,6 +96,8 @@ def test_without_a_log_in_there_is_a_page_to_log_in_and_nothing_else(
         for path in PAGES:
             answer = site.get(path)
             assert (answer.status, answer.header("Location")) == (303, f"/login?next={path}")
+            head = site.ask("HEAD", path)
+            assert (head.status, head.header("Location")) == (303, f"/login?next={path}")
             assert site.get(path, Authorization=f"Bearer {token}").status == 200
         assert site.get("/login").status == 200
         assert site.get("/page/session").status == 401
