@@ -8,7 +8,7 @@ import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import av
 import numpy as np
@@ -270,6 +270,12 @@ def test_videos_alerts_and_jobs_have_their_pages(desk: Desk) -> None:
         page.locator("#name").fill("bikes*")
         page.locator("#name").press("Enter")
         page.get_by_text("1 of 1 shown").wait_for()
+        # A comma is of the name: there is none that is called so.
+        with page.expect_request("**/v1/videos?*") as narrowed:
+            page.locator("#name").fill("bikes*, film*")
+            page.locator("#name").press("Enter")
+        assert parse_qs(urlsplit(narrowed.value.url).query)["video"] == ["bikes*, film*"]
+        page.get_by_text("0 of 0 shown").wait_for()
         page.goto("/jobs")
         write_video(desk.root / "new.mp4", constant_rate(20, RATE))
         page.locator("#path").fill(str(desk.root))
