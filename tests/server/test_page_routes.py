@@ -222,18 +222,24 @@ def test_searches_are_saved_asked_and_forgotten(own: Site, own_archive: Path) ->
         "good": [{"video": video, "start": 7.0, "end": 9.0}],
     }
     search |= {"like": {"video": video, "at": 8.0}, "not": "a man"}
+    search |= {"video": ["bikes*", "old.avi"], "max_duration": "1h", "tags": ["-made"]}
     saved = own.post("/v1/saved", {"name": "bikes", "search": search})
     assert saved.status == 201, saved.body
     (row,) = own.get("/v1/saved").document["saved"]
     assert row["name"] == "bikes"
     assert row["search"] == search | {"weight": 0.5}
-    assert own.search(**row["search"]).status == 200
+    assert row["footage"] == "video bikes*, old.avi; max-duration 1h; tags -made"
+    found = own.search(**row["search"]).document
+    assert {one["video_id"] for one in found["moments"]} == {video}
     query = saved_search(own_archive, "bikes").query
     assert query is not None
     assert query.text == "a bicycle"
     for name in ("../x", "", "a/b"):
         refused = own.post("/v1/saved", {"name": name, "search": search})
         assert refused.status == 400, name
+    for wrong in ({"after": "rubbish"}, {"video": ["nowhere"]}, {"then": ["a dog"]}):
+        refused = own.post("/v1/saved", {"name": "wrong", "search": search | wrong})
+        assert refused.status == 400, wrong
     assert own.ask("DELETE", "/v1/saved/bikes").document["forgotten"] == ["bikes"]
     assert own.ask("DELETE", "/v1/saved/bikes").status == 400
     assert own.get("/v1/saved").document["saved"] == []
