@@ -129,8 +129,10 @@ def test_a_checkpoint_without_its_tokenizer_is_named(tmp_path: Path) -> None:
 def test_wide_pictures_can_be_seen_whole(tmp_path: Path) -> None:
     checkpoint = save_random_model("clip", tmp_path / "checkpoint")
     counts = ["--calibration-count", "8", "--parity-count", "8", "--precision", "fp32"]
-    folders = ["--out", tmp_path / "bundle", "--work", tmp_path / "work"]
-    done = call("encoder", checkpoint, "--fit", "stretch", *counts, *folders)
+    done = call(
+        *("encoder", checkpoint, "--fit", "stretch", *counts),
+        *("--out", tmp_path / "bundle", "--work", tmp_path / "work"),
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     wide = np.zeros((64, 192, 3), np.uint8)
     edge = wide.copy()
