@@ -222,6 +222,18 @@ def test_without_a_home_folder_only_what_lies_there_is_missed(
         bundles_folder()
 
 
+def test_what_lies_beside_a_database_lies_where_it_is_told(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    homeless(monkeypatch, None)
+    url = "postgresql://me:secret@db/footage"
+    with pytest.raises(UsageError, match="VSR_EDGE_BESIDE"):
+        load(file, archive=url)
+    found = load(file, 'beside = "/mnt/a"', {"VSR_EDGE_BESIDE": "/mnt/b"}, archive=url)
+    assert (found.archive, found.database) == (Path("/mnt/b"), url)
+    assert load(file, 'beside = "/mnt/a"', archive="here").archive == Path("here")
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot be read \(.*\): mend or remove it"):
         load_settings({}, environment={}, file=tmp_path)
