@@ -8,7 +8,6 @@ import io
 import subprocess
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
 from typing import TypeAlias
 
 from export.__main__ import app
@@ -16,7 +15,7 @@ from export.__main__ import app
 Done: TypeAlias = subprocess.CompletedProcess[str]
 
 
-def call(*arguments: str | Path) -> Done:
+def call(*arguments: object) -> Done:
     """A command to its end. Warnings are none of its errors, as in a process of its own; arguments
     that it does not know are an exception.
     """
