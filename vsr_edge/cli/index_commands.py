@@ -50,6 +50,13 @@ RetainOption = Annotated[
         metavar="TIME",
     ),
 ]
+RegionsOption = Annotated[
+    str | None,
+    option(
+        "How region vectors are stored: float16, int8, int4, binary or none. \\[default: int8]",
+        metavar="CODE",
+    ),
+]
 YesOption = Annotated[bool, option("Do not ask, however many it is.", "--yes", "-y")]
 
 
@@ -94,10 +101,8 @@ def index(
             metavar="N|all",
         ),
     ] = None,
-    regions: Annotated[
-        bool | None,
-        option("Store region features beside the global ones.", "--regions/--no-regions"),
-    ] = None,
+    regions: RegionsOption = None,
+    no_regions: Annotated[bool, option("As --regions none does.", "--no-regions")] = False,
     fold: Annotated[
         bool | None,
         option("Do not encode frames anew that look like the one before.", "--fold/--no-fold"),
@@ -129,8 +134,11 @@ def index(
 
     Example: [bold]vsr-edge index /srv/cctv ~/holiday.mp4 --exclude '*/cache/*'[/bold]
     """
+    if no_regions and regions not in {None, "none"}:
+        raise UsageError(f"--no-regions and --regions {regions} exclude one another: say one")
     clips = {"clip_seconds": clip_seconds, "clip_stride": clip_stride}
-    sampling = {"fps": fps, "granularity": granularity, **clips, "regions": regions}
+    sampling = {"fps": fps, "granularity": granularity, **clips}
+    sampling |= {"regions": "none" if no_regions else regions}
     sampling |= {"fold": fold, "keyframes": keyframes, "keyframe_seconds": keyframe_seconds}
     given = {**sampling, "include_system": include_system, **asdict(decoding)}
     with opened_archive(archive, **given) as opened, terminate_like_ctrl_c():

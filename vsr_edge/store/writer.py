@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from vsr_edge.types import (
     FrameFeatures,
     HalfVectors,
     Recorded,
+    Regions,
     Sampling,
     Seconds,
     TextSource,
@@ -54,7 +56,9 @@ class LocalWriter:
         values = video_values(video, sampling)
         if recorded is not None:
             values |= {"recorded_at": recorded.at, "recorded_from": recorded.source}
-        return LocalVideoWriter(self._folder, self._connection, self._dim, values, tags)
+        return LocalVideoWriter(
+            self._folder, self._connection, self._dim, sampling.regions, values, tags
+        )
 
     def rename(self, video_id: int, path: Path, *, size_bytes: int, modified_ns: int) -> None:
         with self._change() as connection:
@@ -125,10 +129,11 @@ class LocalVideoWriter(Entry):
         folder: Path,
         connection: sqlite3.Connection,
         dim: int,
+        code: Regions,
         values: dict[str, Any],
         tags: Iterable[str],
     ) -> None:
-        super().__init__(dim)
+        super().__init__(dim, code)
         self._folder = folder
         self._connection = connection
         # What is filled in when the video is finished; until then nobody else sees the row.
@@ -152,7 +157,7 @@ class LocalVideoWriter(Entry):
                 connection.execute("ROLLBACK")
                 raise
 
-    def _write(self, frames: FrameFeatures, full: Sequence[bool]) -> None:
+    def _write(self, frames: FrameFeatures, full: Sequence[bool], regions: Sequence[bytes]) -> None:
         numbers = range(self._frames, self._frames + len(frames))
         with translate_errors(self._folder):
             self._connection.executemany(
@@ -164,15 +169,12 @@ class LocalVideoWriter(Entry):
                     )
                 ),
             )
-            if frames.regions is not None:
+            if regions:
                 self._connection.executemany(
                     "INSERT INTO regions (video_id, number, vectors) VALUES (?, ?, ?)",
                     (
-                        (self._video_id, number, of_frame.tobytes())
-                        for number, of_frame, whole in zip(
-                            numbers, frames.regions, full, strict=True
-                        )
-                        if whole
+                        (self._video_id, number, row)
+                        for number, row in zip(compress(numbers, full), regions, strict=True)
                     ),
                 )
 

@@ -51,6 +51,7 @@ from vsr_edge.types import (
     FrameFeatures,
     HalfVectors,
     Recorded,
+    Regions,
     Sampling,
     Seconds,
     TextSource,
@@ -163,7 +164,7 @@ class ServerWriter:
         values = video_values(video, sampling) | {"path": path_bytes(video.path)}
         if recorded is not None:
             values |= {"recorded_at": recorded.at, "recorded_from": recorded.source}
-        self._entry = ServerVideoWriter(self._connection, self._dim, values, tags)
+        self._entry = ServerVideoWriter(self._connection, self._dim, sampling.regions, values, tags)
         return self._entry
 
     def rename(self, video_id: int, path: Path, *, size_bytes: int, modified_ns: int) -> None:
@@ -251,10 +252,11 @@ class ServerVideoWriter(Entry):
         self,
         connection: ServerConnection,
         dim: int,
+        code: Regions,
         values: dict[str, Any],
         tags: Iterable[str],
     ) -> None:
-        super().__init__(dim)
+        super().__init__(dim, code)
         self._connection = connection
         self._values = values
         self._tags = frozenset(tags)
@@ -268,15 +270,16 @@ class ServerVideoWriter(Entry):
         """Whether it is neither finished nor given up."""
         return self._open
 
-    def _write(self, frames: FrameFeatures, full: Sequence[bool]) -> None:
+    def _write(self, frames: FrameFeatures, full: Sequence[bool], regions: Sequence[bytes]) -> None:
         video_id = whole(self._video_id)
         in_frames, in_regions = self._spooled
+        following = iter(regions)
         for place, is_full in enumerate(full):
             number = whole(self._frames + place)
             vector = frames.vectors[place].tobytes() if is_full else b""
             in_frames.write(row_of(video_id, number, real(float(frames.times[place])), vector))
-            if is_full and frames.regions is not None:
-                in_regions.write(row_of(video_id, number, frames.regions[place].tobytes()))
+            if is_full and regions:
+                in_regions.write(row_of(video_id, number, next(following)))
 
     def _commit(
         self,
