@@ -151,7 +151,7 @@ def _turned(flat: HalfVectors, bits: int) -> tuple[NDArray[np.float16], NDArray[
     # turned = fitted * chosen, nearly
     fitted = (turned * chosen).sum(axis=1, keepdims=True) / (chosen**2).sum(axis=1, keepdims=True)
     lengths = fitted / unit
-    parts = codes.reshape(len(flat), dim * bits // _BYTE_BITS, -1) << _shifts(bits)
+    parts = codes.reshape(len(flat), dim * bits // _BYTE_BITS, _BYTE_BITS // bits) << _shifts(bits)
     packed = parts.sum(axis=2).astype(np.uint8)
     return np.concatenate([lengths.astype(np.float16), flat[:, dim:]], axis=1), packed
 
