@@ -171,3 +171,30 @@ def test_regions_where_none_are_to_be_stored_are_refused(opened: Store) -> None:
     made = replace(footage("/a.mp4"), sampling=Sampling(regions="none"))
     with opened.writer() as writer, pytest.raises(ValueError, match="none"):
         store_footage(writer, made)
+
+
+def test_a_coarser_code_takes_the_place_of_stored_ones(opened: Store, place: Path | str) -> None:
+    given = replace(footage("/a.mp4", batches=70), sampling=Sampling(regions="float16"))
+    with opened.writer() as writer:
+        video_id, beside = store_footage(writer, given), store_footage(writer, footage("/b.mp4"))
+    whole = opened.frames(video_id, regions=True).regions
+    untouched = opened.frames(beside, regions=True).regions
+    assert whole is not None
+    assert len(whole) > 256
+    for code in CODES[1:]:
+        with opened.writer() as writer:
+            writer.recode(video_id, code)
+            writer.compact()
+        assert opened.videos_of([video_id])[video_id].sampling == Sampling(regions=code)
+        found = opened.frames(video_id, regions=True).regions
+        whole = decode_regions(encode_regions(whole.astype(np.float16), code), DIM)
+        assert (found == whole).all()
+        assert opened.check() == []
+    assert (opened.frames(beside, regions=True).regions == untouched).all()
+    with opened.writer() as writer:
+        writer.recode(video_id, "none")
+        writer.recode(beside, "none")
+    assert opened.frames(video_id, regions=True).regions is None
+    assert not opened.stats().regions
+    assert rows(place, "SELECT count(*) FROM regions") == [(0,)]
+    assert opened.check() == []

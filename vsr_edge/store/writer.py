@@ -15,6 +15,7 @@ from vsr_edge.store.base import Texts
 from vsr_edge.store.connection import transaction, translate_errors
 from vsr_edge.store.corrections import write_correction
 from vsr_edge.store.entry import Entry
+from vsr_edge.store.recoding import recode
 from vsr_edge.store.rows import path_value, video_values
 from vsr_edge.store.texts import write_texts
 from vsr_edge.types import (
@@ -93,6 +94,15 @@ class LocalWriter:
                     [(video_id, tag) for tag in dropped],
                 )
             connection.execute(_NEXT_GENERATION)
+
+    def recode(self, video_id: int, code: Regions) -> None:
+        with self._change() as connection:
+            recode(connection.cursor(), "?", video_id, code, self._dim)
+            connection.execute(_NEXT_GENERATION)
+
+    def compact(self) -> None:
+        with translate_errors(self._folder):
+            self._connection.execute("VACUUM")
 
     def remove(self, video_ids: Iterable[int]) -> int:
         with self._change() as connection:

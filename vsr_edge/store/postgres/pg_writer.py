@@ -44,6 +44,7 @@ from vsr_edge.store.postgres.pg_rows import (
     whole,
 )
 from vsr_edge.store.postgres.pg_texts import checked, write_cues
+from vsr_edge.store.recoding import recode
 from vsr_edge.store.rows import video_values
 from vsr_edge.types import (
     ClipWindow,
@@ -224,6 +225,16 @@ class ServerWriter:
             connection.execute(_NEXT_GENERATION)
 
         self._connection.run(change)
+
+    def recode(self, video_id: int, code: Regions) -> None:
+        def change(connection: Connection) -> None:
+            recode(connection.cursor(), "%s", video_id, code, self._dim)
+            connection.execute(_NEXT_GENERATION)
+
+        self._connection.run(change)
+
+    def compact(self) -> None:
+        """The server does, and fills what is free by new rows."""
 
     def remove(self, video_ids: Iterable[int]) -> int:
         ids = sorted(video_ids)
