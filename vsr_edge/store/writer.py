@@ -103,6 +103,9 @@ class LocalWriter:
     def compact(self) -> None:
         with translate_errors(self._folder):
             self._connection.execute("VACUUM")
+            # All of it is in the log now. Somebody who reads an older state leaves that for later.
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def remove(self, video_ids: Iterable[int]) -> int:
         with self._change() as connection:

@@ -55,7 +55,7 @@ def check_tables(connection: Connection, dim: int) -> list[str]:
         for number, count, size, first in fetch(
             connection,
             "SELECT DISTINCT video_id, region_count, octet_length(vectors),"
-            " CASE WHEN octet_length(vectors) % 2 = 1 THEN get_byte(vectors, 0) ELSE 0 END"
+            " CASE WHEN mod(octet_length(vectors), 2) = 1 THEN get_byte(vectors, 0) ELSE 0 END"
             " FROM regions JOIN videos ON videos.id = video_id ORDER BY 1",
         )
         if regions_in(size, first, dim) != count
