@@ -216,8 +216,8 @@ def _levels(bits: int) -> NDArray[np.float64]:
 def _levels_of_bytes(bits: int) -> Vectors:
     """What each byte stands for: float32 [256, numbers a byte]."""
     codes = np.arange(256)[:, None] >> _shifts(bits) & (2**bits - 1)
-    return _levels(bits)[codes].astype(np.float32)
+    return np.asarray(_levels(bits)[codes], np.float32)
 
 
 def _shifts(bits: int) -> NDArray[np.uint8]:
-    return np.arange(0, _BYTE_BITS, bits, np.uint8)
+    return np.arange(0, _BYTE_BITS, bits, dtype=np.uint8)
