@@ -37,14 +37,13 @@ _NEED_EXTRAS = (
     "bench/test_providers.py",
     "bundle/test_golden.py",
     "bundle/test_verify.py",
-    "bundle/test_heads.py",
 )
 _missing = [name for name in _EXTRAS if find_spec(name) is None]
 collect_ignore = list(_NEED_EXTRAS) if _missing else []
 
 
 # Files whose tests take longest come first: begun last, one of them would be waited for alone.
-_LONGEST = ("models/", "export/", "making/", "e2e/", "bundle/test_heads.py", "bench/")
+_LONGEST = ("models/", "export/", "making/", "e2e/", "bench/")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -59,6 +59,7 @@ class Moment:
     ``source`` says what led to it; where words did, ``text`` are these, read in ``text_source``,
     and the score is 0 where words alone did.
     ``parts``: where each part is, in the order asked for; empty where the query was one sentence.
+    ``video_id``: as the archive that answered numbers its videos.
 
     Raises:
         ValueError: a span that ends before it starts, or starts before the video does.
@@ -78,6 +79,7 @@ class Moment:
     text: str | None = None
     text_source: TextSource | None = None
     parts: tuple[PartSpan, ...] = ()
+    video_id: int | None = field(default=None, compare=False)
 
     @property
     def shown_at(self) -> Seconds:

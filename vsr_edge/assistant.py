@@ -49,7 +49,7 @@ class FoundMoment(BaseModel):
     """A moment of a video, in seconds from its first frame."""
 
     rank: int
-    video_id: int | None = Field(description="null: it was removed meanwhile")
+    video_id: int | None = Field(description="as the archive numbers its videos")
     video: str
     start: float
     end: float
@@ -128,7 +128,6 @@ def server(archive: Archive, out: Path | None) -> MCPServer:
         found = archive.search(
             query, top_k=top_k, video=names, where=where, text=True if said else None
         )
-        ids = {one.video.path: one.video_id for one in archive.store.videos()}
         return Found(
             verdict=found.verdict.decision,
             threshold=found.verdict.threshold,
@@ -136,7 +135,7 @@ def server(archive: Archive, out: Path | None) -> MCPServer:
             moments=[
                 FoundMoment(
                     rank=one.rank,
-                    video_id=ids.get(one.video),
+                    video_id=one.video_id,
                     video=shown(one.video),
                     start=round(one.start, 3),
                     end=round(one.end, 3),

@@ -52,7 +52,8 @@ class Settings:
     deprecated: it is accepted and has no effect, as every search is exhaustive.
 
     ``archive`` may be the address of a PostgreSQL database: it is kept in ``database`` then, and
-    ``archive`` is the folder on this machine for what lies beside the rows.
+    ``archive`` is the folder for what lies beside the rows: ``beside``, or where that is empty, one
+    in the user's data folder.
     """
 
     archive: Path
@@ -73,6 +74,7 @@ class Settings:
     include_system: bool = False
     time_zone: str = ""
     recorded_pattern: tuple[str, ...] = ()
+    beside: str = ""
     database: str = field(default="", repr=False)  # it may hold a password
 
     def __post_init__(self) -> None:
@@ -151,7 +153,10 @@ def without_password(text: str) -> str:
 
 def _beside(database: str) -> Path:
     """The folder for what lies beside the rows of a database, by where that is."""
-    folder = _data_folder("there is no home folder to keep thumbnails and answers in: set HOME")
+    folder = _data_folder(
+        "there is no home folder to keep thumbnails and answers in: set HOME, or name "
+        f"one with {ENVIRONMENT_PREFIX}BESIDE"
+    )
     shown = without_password(database)
     name = re.sub(r"[^A-Za-z0-9]+", "-", shown.partition("://")[2].rpartition("@")[2])[:40]
     number = hashlib.sha256(shown.encode("utf-8", "surrogateescape")).hexdigest()[:8]
@@ -228,6 +233,9 @@ def load_settings(
     )
     if "archive" not in merged:  # else no default is looked for: there may be no home folder
         merged["archive"] = default_archive()
+    elif merged["database"]:
+        beside = Path(merged.get("beside") or _beside(merged["database"]))
+        merged["archive"] = beside.expanduser()
     return Settings(**merged)
 
 
@@ -256,7 +264,7 @@ def _converted(values: Mapping[str, Any], source: str) -> dict[str, Any]:
         if name == "archive":
             # The more specific source decides, whichever kind it names.
             changes["database"] = str(value) if is_database(value) else ""
-            value = _beside(str(value)) if is_database(value) else value
+            value = Path() if is_database(value) else value
         if name == "regions":
             value = _region_code(value)
         try:

@@ -91,6 +91,18 @@ class CutDocument(Document):
         )
 
 
+class SavedFilters(Part):
+    """Which footage a saved search is about, in the words that it was said in."""
+
+    video: list[Text] = Field(default=[], description="Patterns, of which any may match.")
+    after: Text | None = None
+    before: Text | None = None
+    between: Text | None = None
+    min_duration: Text | None = None
+    max_duration: Text | None = None
+    tags: list[Text] = Field(default=[], description="All count; -night is without it.")
+
+
 class SavedSearch(Part):
     """A query under its name."""
 
@@ -99,6 +111,7 @@ class SavedSearch(Part):
     query: Text | None = Field(description="All of it in one line; null if it cannot be read.")
     good: int = Field(description="How many liked moments it brings.")
     bad: int = Field(description="How many rejected ones.")
+    filters: SavedFilters
     problem: Text | None = Field(description="Why it cannot be run, if so.")
 
 

@@ -131,7 +131,8 @@ class SearchDocument(Document):
         more = {
             "verdict": verdict.pop("decision"),
             "moments": [
-                asdict(moment) | {"recorded_at": at_clocks(moment.recorded_at, zone)}
+                {one.name: getattr(moment, one.name) for one in fields(moment)}
+                | {"recorded_at": at_clocks(moment.recorded_at, zone)}
                 for moment in found.moments
             ],
             "turns": [turn.model_validate(one) for one in found.turns],

@@ -1,18 +1,19 @@
-"""Indexing on a Ray cluster of several machines, which are raylets of this one: the rows, what
-kills cost, and how fast it is.
+"""Indexing on a Ray cluster of several machines, which are raylets of this one, into a folder and
+into a server: the rows, what kills cost, and how fast it is.
 
 BENCH_VIDEOS names a folder of further footage, as of a composed benchmark.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,16 +23,18 @@ from typing import Any
 
 import pytest
 
+from tests.bench.conftest import Place
 from tests.bench.figures import show
-from tests.bench.sleepers import PACE, asleep
-from tests.ingest.archives import content, footage, index, open_for
+from tests.bench.sleepers import PACE, asleep, awake
+from tests.ingest.archives import footage, index, open_for
+from tests.store.archives import content, rows
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.ingest.executor import Executor, Local
 from vsr_edge.ingest.processes import ProcessPool
 from vsr_edge.ingest.ray_pool import RayPool
 from vsr_edge.ingest.spread import Pool, Spread
 from vsr_edge.ingest.summary import IngestSummary
-from vsr_edge.ingest.worker import Recipe
+from vsr_edge.ingest.worker import Recipe, Work
 
 pytestmark = [
     pytest.mark.bench,
@@ -88,7 +91,7 @@ def on(address: str, bundle: Bundle) -> Spread:
     return executor(bundle, lambda: RayPool(address))
 
 
-def indexed(by: Executor, bundle: Bundle, archive: Path, videos: list[Path]) -> IngestSummary:
+def indexed(by: Executor, bundle: Bundle, archive: Path | str, videos: list[Path]) -> IngestSummary:
     try:
         return index(bundle, archive, videos, executor=by)
     finally:
@@ -96,98 +99,137 @@ def indexed(by: Executor, bundle: Bundle, archive: Path, videos: list[Path]) -> 
 
 
 def test_two_machines_give_the_rows_of_one(
-    bundle: Bundle, benchmark_videos: list[Path], tmp_path: Path
+    bundle: Bundle, benchmark_videos: list[Path], place: Place, tmp_path: Path
 ) -> None:
     local = index(bundle, tmp_path / "local", benchmark_videos)
     with cluster(1, 1) as two:
-        spread = indexed(on(two.address, bundle), bundle, tmp_path / "ray", benchmark_videos)
+        spread = indexed(on(two.address, bundle), bundle, place("ray"), benchmark_videos)
     assert spread.failed == local.failed
-    assert content(tmp_path / "ray") == content(tmp_path / "local")
+    assert content(place("ray")) == content(tmp_path / "local")
     show("equal rows of two machines", videos=spread.indexed, frames=spread.frames)
 
 
-def workers() -> list[int]:
-    """The processes of tasks."""
+def at_work(raylet: int | None = None) -> list[int]:
+    """The processes that have a file in hand: all, or those of one machine."""
     found = []
     for folder in Path("/proc").iterdir():
         try:
-            if folder.name.isdecimal() and b"ray::run_order" in (folder / "cmdline").read_bytes():
+            working = folder.name.isdecimal() and b"ray::run_order" in named(folder)
+            if working and raylet in (None, parent(folder)):
                 found.append(int(folder.name))
         except OSError:
             continue
     return found
 
 
-def kill_worker(_: Any, struck: threading.Event) -> None:
-    """One that has a file in hand, or the next that has."""
-    for _attempt in range(400):
-        if running := workers():
-            os.kill(random.choice(running), signal.SIGKILL)
-            struck.set()
-            return
-        time.sleep(0.05)
+def named(process: Path) -> bytes:
+    return (process / "cmdline").read_bytes()
 
 
-def kill_machine(cluster: Any, struck: threading.Event) -> None:
-    """The one that is not the head."""
-    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-    struck.set()
+def parent(process: Path) -> int:
+    return int((process / "stat").read_text().rpartition(")")[2].split()[1])
 
 
-def whole(bundle: Bundle, archive: Path, expected: Any) -> None:
-    """Nothing is missing or doubled."""
-    assert content(archive) == expected
-    with open_for(bundle, archive) as store:
-        assert store.check() == []
-        assert len(store.videos()) == len(expected)
+class Struck:
+    """A run as of a command, amid which something is killed."""
+
+    def __init__(self, cluster: Any, what: str, archive: Path | str, videos: Path) -> None:
+        self.cluster, self.what, self.archive = cluster, what, archive
+        command = ["index", str(videos), "--archive", str(archive), "--json"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "vsr_edge", *command, "--ray", cluster.address],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def strike(self, after: int, wait: float) -> int | None:
+        """Kill when so many videos are stored, and something is in hand of what is killed; how many
+        were then. None if the run was over before.
+        """
+        waited = False
+        while self.process.poll() is None:
+            done, victims = stored(self.archive), self.victims()
+            if done < after or not victims:
+                time.sleep(0.02)
+            elif not waited:
+                time.sleep(wait)
+                waited = True
+            else:
+                self.kill(victims)
+                return done
+        return None
+
+    def victims(self) -> list[int]:
+        return at_work(self.raylet if self.what == "machine" else None)
+
+    @property
+    def raylet(self) -> int:
+        """Of the machine that is not the head."""
+        (node,) = self.cluster.worker_nodes
+        return int(node.all_processes["raylet"][0].process.pid)
+
+    def kill(self, victims: list[int]) -> None:
+        if self.what == "machine":
+            (node,) = self.cluster.worker_nodes
+            os.kill(self.raylet, signal.SIGKILL)
+            self.cluster.remove_node(node, allow_graceful=False)
+        else:
+            os.kill(
+                self.process.pid if self.what == "driver" else random.choice(victims),
+                signal.SIGKILL,
+            )
+
+    def outcome(self) -> int:
+        """How many files failed in the run that was struck; of a driver's death nobody tells."""
+        said, complained = self.process.communicate()
+        if self.what == "driver":
+            assert self.process.returncode == -signal.SIGKILL
+            return 0
+        assert said, complained
+        return len(json.loads(said)["failed"])
+
+
+def stored(archive: Path | str) -> int:
+    """How many videos are."""
+    return int(rows(archive, "SELECT count(*) FROM videos")[0][0])
 
 
 @pytest.mark.parametrize("what", ["worker", "machine", "driver"])
 def test_kills_lose_and_double_nothing(
-    what: str, bundle: Bundle, videos: Path, tmp_path: Path
+    what: str, bundle: Bundle, videos: Path, place: Place, tmp_path: Path
 ) -> None:
     chance = random.Random(7)
     index(bundle, tmp_path / "local", videos)
     expected = content(tmp_path / "local")
-    hit = failed = 0
+    amid: list[int] = []
+    missed = failed = 0
     with cluster(1, 1) as two:
-        started = time.monotonic()
-        indexed(on(two.address, bundle), bundle, tmp_path / "warm", [videos])
-        seconds = time.monotonic() - started
-        if what == "driver":
-            started = time.monotonic()
-            _command(tmp_path / "command", videos, two.address).wait()
-            seconds = time.monotonic() - started
-        for number in range(KILLS):
-            archive, moment = tmp_path / str(number), chance.uniform(0, 0.9) * seconds
-            if what == "driver":
-                process = _command(archive, videos, two.address)
-                time.sleep(moment)
-                process.kill()
-                hit += process.wait() == -signal.SIGKILL
-            else:
-                struck = threading.Event()
-                kill = kill_machine if what == "machine" else kill_worker
-                timer = threading.Timer(moment, kill, (two, struck))
-                timer.start()
-                summary = indexed(on(two.address, bundle), bundle, archive, [videos])
-                amid = struck.is_set()
-                timer.join()
-                hit += amid
-                failed += len(summary.failed)
-                if what == "machine":
-                    two.add_node(num_cpus=1)
-            indexed(on(two.address, bundle), bundle, archive, [videos])
-            whole(bundle, archive, expected)
-    show(f"killed: {what}", times=KILLS, amid_work=hit, failed_in_that_run=failed)
-
-
-def _command(archive: Path, videos: Path, address: str) -> subprocess.Popen[bytes]:
-    command = ["index", str(videos), "--archive", str(archive), "--ray", address]
-    return subprocess.Popen(
-        [sys.executable, "-m", "vsr_edge", *command],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        while len(amid) < KILLS:
+            archive = place(str(len(amid) + missed))
+            open_for(bundle, archive).close()
+            run = Struck(two, what, archive, videos)
+            done = run.strike(chance.randrange(len(expected) - 1), chance.uniform(0, 0.5))
+            if done is None:
+                run.process.communicate()
+                missed += 1
+                continue
+            failed += run.outcome()
+            amid.append(done)
+            left = stored(archive)
+            again = indexed(on(two.address, bundle), bundle, archive, [videos])
+            print(f"{what}: struck after {done} videos, {left} left, {again.indexed} made up for")
+            if what == "machine":
+                two.add_node(num_cpus=1)
+            assert again.failed == []
+            assert content(archive) == expected
+            with open_for(bundle, archive) as store:
+                assert store.check() == []
+                assert len(store.videos()) == len(expected)
+    show(
+        f"killed: {what}, of {len(expected)} videos so many were stored before: {sorted(amid)}",
+        times=len(amid),
+        failed_in_that_run=failed,
     )
 
 
@@ -197,8 +239,7 @@ def descendants() -> list[int]:
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             with suppress(OSError):
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                parents[int(folder.name)] = int(fields[1])
+                parents[int(folder.name)] = parent(folder)
     found = [os.getpid()]
     for one in found:
         found += [child for child, parent in parents.items() if parent == one]
@@ -215,11 +256,11 @@ def processor_seconds(processes: list[int]) -> float:
 
 
 def test_speed_beside_this_process(
-    bundle: Bundle, benchmark_videos: list[Path], tmp_path: Path
+    bundle: Bundle, benchmark_videos: list[Path], place: Place
 ) -> None:
     """On the same two processors, one after the other, again and again; all are started, and their
     models loaded. Where others use the machine, the time that processors spent says more than the
-    clock.
+    clock. What a server itself does is left out of it.
     """
     pool = ProcessPool(2)
     with cluster(1, 1) as two:
@@ -238,42 +279,83 @@ def test_speed_beside_this_process(
         for number in range(1 + ROUNDS):
             for name, one in by.items():
                 before = processor_seconds(who[name]())
-                summary = index(bundle, tmp_path / name, benchmark_videos, executor=one)
+                archive = place(f"{name}-{number}")
+                summary = index(bundle, archive, benchmark_videos, executor=one)
                 after = processor_seconds(who[name]())
-                shutil.rmtree(tmp_path / name)
                 if number:
                     clock[name].append(summary.seconds)
                     spent[name].append(after - before)
                 print(
-                    f"{number} {name}: {summary.seconds:.1f} s, {after - before:.1f} of processors"
+                    f"{number} {name}: {summary.seconds:.1f} s, {after - before:.1f} of processors,"
+                    f" load {os.getloadavg()[0]:.1f}"
                 )
         for one in by.values():
             one.close()
     for title, found in (("by the clock", clock), ("of processors", spent)):
-        best = {name: min(seconds) for name, seconds in found.items()}
-        show(f"seconds {title}, the least of {ROUNDS}, {summary.frames} frames", **best)
-        show("of local", **{name: value / best["local"] for name, value in best.items()})
+        show(
+            f"seconds {title}, the median of {ROUNDS}, {summary.frames} frames",
+            **{name: statistics.median(seconds) for name, seconds in found.items()},
+        )
+        show(
+            "of local in the same round, the median",
+            **{
+                name: statistics.median(a / b for a, b in zip(seconds, found["local"], strict=True))
+                for name, seconds in found.items()
+            },
+        )
 
 
-def test_more_machines_do_more(bundle: Bundle, demo_clips: list[Path], tmp_path: Path) -> None:
+def copies(clip: Path, folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for number in range(count):
+        shutil.copy(clip, folder / f"{number}.mp4")
+    return folder
+
+
+def on_many(address: str, bundle: Bundle, work: Work) -> Spread:
+    return executor(bundle, lambda: RayPool(address, work=work))
+
+
+def test_more_machines_do_more(
+    bundle: Bundle, demo_clips: list[Path], place: Place, tmp_path: Path
+) -> None:
     """Simulated: each worker sleeps for as long as its file would take it; the rest is real."""
     clip = min(demo_clips, key=lambda path: path.stat().st_size)
     seconds: dict[int, float] = {}
     for machines in MACHINES:
         count = sum(machines)
-        folder = tmp_path / str(count)
-        folder.mkdir()
-        for number in range(4 * count):
-            shutil.copy(clip, folder / f"{number}.mp4")
+        folder = copies(clip, tmp_path / str(count), 4 * count)
         with cluster(*machines) as many:
-            by = executor(bundle, lambda at=many.address: RayPool(at, work=asleep))  # type: ignore[misc]
-            index(bundle, tmp_path / f"warm-{count}", folder, executor=by)
-            summary = indexed(by, bundle, tmp_path / f"archive-{count}", [folder])
-        assert summary.indexed == 4 * count
-        seconds[count] = summary.seconds
-        show(f"simulated, {count} workers", seconds=summary.seconds, frames=summary.frames)
+            by = on_many(many.address, bundle, asleep)
+            index(bundle, place(f"warm-{count}"), folder, executor=by)
+            summary = indexed(by, bundle, place(f"asleep-{count}"), [folder])
+            assert summary.indexed == 4 * count
+            seconds[count] = summary.seconds
+            show(f"simulated, {count} workers", seconds=summary.seconds, frames=summary.frames)
     show(
         f"simulated, {PACE:g} frames a second, as much work for each: efficiency",
         four=seconds[1] / seconds[4],
         sixteen=seconds[1] / seconds[16],
     )
+
+
+def test_frames_that_are_made_at_once_are_stored(
+    bundle: Bundle, demo_clips: list[Path], place: Place, tmp_path: Path
+) -> None:
+    """By one worker and by sixteen: into a folder through one writer, into a server each itself."""
+    clip = min(demo_clips, key=lambda path: path.stat().st_size)
+    for machines in (MACHINES[0], MACHINES[-1]):
+        count = sum(machines)
+        folder = copies(clip, tmp_path / str(count), 64)
+        with cluster(*machines) as many:
+            by = on_many(many.address, bundle, awake)
+            index(bundle, place(f"warm-{count}"), folder, executor=by)
+            summary = indexed(by, bundle, place(f"awake-{count}"), [folder])
+        assert summary.indexed == 64
+        show(
+            f"stored, made by {count} workers at once",
+            frames=summary.frames,
+            seconds=summary.seconds,
+            a_second=summary.frames / summary.seconds,
+            load=os.getloadavg()[0],
+        )

@@ -126,6 +126,30 @@ def test_feedback_lasts(archive: Path) -> None:
     assert run("saved", "forget", "bow-tie", "-a", archive).code == 1
 
 
+def test_a_saved_search_has_its_filters(archive: Path, demo_clips: list[Path]) -> None:
+    at = ("-a", archive, "--json")
+    folder, bikes = demo_clips[0].parent, next(one for one in demo_clips if one.stem == "bikes")
+    others = next(one.name for one in demo_clips if one != bikes)
+    # A path from where it was saved means the same from elsewhere.
+    options = ("--video", bikes.name, "--max-duration", "1h", "--remember", "street")
+    first = run("search", MAN, *options, *at, cwd=folder).document
+    again = run("saved", "run", "street", *at).document
+    assert again["moments"] == first["moments"]
+    assert {one["video"] for one in again["moments"]} == {str(bikes)}
+    (listed,) = described(succeed("saved", "list", *at), "saved")["saved"]
+    assert listed["filters"]["video"] == [str(bikes)]
+    assert listed["filters"]["max_duration"] == "1h"
+    assert "max-duration 1h" in succeed("saved", "list", "-a", archive).out
+    # What is given anew counts in place of what was kept, and that alone.
+    other = run("saved", "run", "street", "--video", others, *at).document
+    assert {Path(one["video"]).name for one in other["moments"]} == {others}
+    longer = run("saved", "run", "street", "--min-duration", "30m", *at)
+    assert (longer.code, longer.document["moments"]) == (3, [])
+    receipt = archive / "receipt.json"
+    run("saved", "run", "street", "--receipt", receipt, *at)
+    assert json.loads(receipt.read_text())["searched"]["videos"] == 1
+
+
 def test_a_saved_search_outlives_reindexing(archive: Path, photo: Path) -> None:
     at = ("-a", archive, "--json")
     options = ("--like", photo.name, "--remember", "bike")

@@ -73,3 +73,15 @@ def test_a_receipt_is_written_checked_and_defended(work: Path, demo_clips: list[
     assert file.read_text("utf-8") == text
     succeed("search", QUERY, *at, "--receipt", file, "--force")
     succeed("receipt", "check", file)
+
+
+def test_a_receipt_is_of_words_and_their_parts(work: Path) -> None:
+    at, file = ("--archive", work / "archive"), work / "chain.json"
+    run("search", "a wall", "--then", "a bicycle", "--receipt", file, *at)
+    assert json.loads(file.read_text("utf-8"))["options"]["then"] == ["a bicycle"]
+    assert "nothing has changed" in succeed("receipt", "check", file).err
+    for options in (["--like", "bikes.mp4@0:07"], ["--not", "a dog"], ["--good", "1"]):
+        refused = run("search", QUERY, *options, "--receipt", work / "none.json", *at)
+        assert refused.code == 2
+        assert "a receipt is of words alone" in refused.err
+    assert not (work / "none.json").exists()

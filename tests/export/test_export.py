@@ -18,7 +18,6 @@ from onnx import TensorProto, helper, numpy_helper
 from export.compare import compare_to_torch
 from export.contract import Source
 from export.feeds import image_feeds, load_pictures, text_feeds
-from export.graphs import example_tokens, export_image_encoder, export_text_encoder
 from export.sources import open_lite
 from models.minilm import HIDDEN
 from vsr_edge.bundle.model import load_bundle
@@ -39,48 +38,6 @@ def source() -> Source:
 
 
 @pytest.fixture(scope="module")
-def text_graph(source: Source, tmp_path_factory: pytest.TempPathFactory) -> ort.InferenceSession:
-    path = tmp_path_factory.mktemp("text") / "text.onnx"
-    example = tuple(torch.from_numpy(array) for array in example_tokens(source, 2, 3))
-    export_text_encoder(source.text, path, example)
-    return ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-
-
-@pytest.mark.parametrize("soft", [0, 8])
-@pytest.mark.parametrize("batch", [1, 7])
-@pytest.mark.parametrize("length", [3, 64])
-def test_the_text_graph_equals_pytorch(
-    source: Source,
-    text_graph: ort.InferenceSession,
-    soft: int,
-    batch: int,
-    length: int,
-) -> None:
-    random = np.random.default_rng(0)
-    ids = random.integers(1000, 30000, (batch, length))
-    mask = np.ones_like(ids)
-    mask[0, length // 2 + 1 :] = 0
-    tokens = random.normal(0, 0.05, (batch, soft, HIDDEN)).astype(np.float32)
-    feed = {"input_ids": ids, "attention_mask": mask, "soft_tokens": tokens}
-    found = text_graph.run(None, feed)
-    with torch.no_grad():
-        expected = source.text(*(torch.from_numpy(array) for array in feed.values()))
-    for a, b in zip(found, expected, strict=True):
-        assert np.abs(a - b.numpy()).max() <= TOLERANCE
-
-
-def test_the_image_graph_equals_pytorch(source: Source, tmp_path: Path) -> None:
-    export_image_encoder(source.image, tmp_path / "image.onnx", source.side)
-    session = ort.InferenceSession(str(tmp_path / "image.onnx"), providers=["CPUExecutionProvider"])
-    side = source.side
-    pixels = np.random.default_rng(0).uniform(-1, 1, (3, 3, side, side)).astype(np.float32)
-    with torch.no_grad():
-        expected = source.image(torch.from_numpy(pixels))
-    for a, b in zip(session.run(None, {"pixels": pixels}), expected, strict=True):
-        assert np.abs(a - b.numpy()).max() <= TOLERANCE
-
-
-@pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """What the command makes of the checkpoint, calibrated on the demo's footage as anyone can."""
     folder = tmp_path_factory.mktemp("export")
@@ -93,6 +50,46 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
         command, cwd=PROJECT, capture_output=True, text=True, check=True, timeout=550
     )
     return folder, json.loads(done.stdout)
+
+
+def fp32(exported: tuple[Path, dict[str, Any]], name: str) -> ort.InferenceSession:
+    path = exported[0] / "work" / "fp32" / name
+    return ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("soft", [0, 8])
+@pytest.mark.parametrize("batch", [1, 7])
+@pytest.mark.parametrize("length", [3, 64])
+def test_the_text_graph_equals_pytorch(
+    source: Source,
+    exported: tuple[Path, dict[str, Any]],
+    soft: int,
+    batch: int,
+    length: int,
+) -> None:
+    random = np.random.default_rng(0)
+    ids = random.integers(1000, 30000, (batch, length))
+    mask = np.ones_like(ids)
+    mask[0, length // 2 + 1 :] = 0
+    tokens = random.normal(0, 0.05, (batch, soft, HIDDEN)).astype(np.float32)
+    feed = {"input_ids": ids, "attention_mask": mask, "soft_tokens": tokens}
+    found = fp32(exported, "text.onnx").run(None, feed)
+    with torch.no_grad():
+        expected = source.text(*(torch.from_numpy(array) for array in feed.values()))
+    for a, b in zip(found, expected, strict=True):
+        assert np.abs(a - b.numpy()).max() <= TOLERANCE
+
+
+def test_the_image_graph_equals_pytorch(
+    source: Source, exported: tuple[Path, dict[str, Any]]
+) -> None:
+    session = fp32(exported, "image.onnx")
+    side = source.side
+    pixels = np.random.default_rng(0).uniform(-1, 1, (3, 3, side, side)).astype(np.float32)
+    with torch.no_grad():
+        expected = source.image(torch.from_numpy(pixels))
+    for a, b in zip(session.run(None, {"pixels": pixels}), expected, strict=True):
+        assert np.abs(a - b.numpy()).max() <= TOLERANCE
 
 
 def test_the_command_turns_the_checkpoint_into_a_bundle(

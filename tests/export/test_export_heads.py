@@ -1,4 +1,6 @@
-"""From a checkpoint of the loop to a bundle that verifies, on the demo's real footage."""
+"""From a checkpoint of the loop to graphs that equal PyTorch, for any number of pairs, words and
+frames, and to a bundle that verifies, on the demo's real footage.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +8,21 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
+import torch
+from torch import Tensor, nn
 
 from export.contract import ExportError
 from export.gate_heads import compare_grounding, compare_refiner, head_feeds
 from export.publish import read_parts
+from models.checkpoint import load_heads
+from tests.export.in_process import Done, call
+from tests.models.test_heads import pairs
 from vsr_edge import open_archive
 from vsr_edge.bundle.manifest import CONCEPTS, GROUNDING, REFINER
 from vsr_edge.bundle.model import load_bundle
@@ -29,26 +37,18 @@ PROJECT = Path(__file__).parents[2]
 CHECKPOINTS = PROJECT / "models" / "checkpoints"
 ABSENT = ("an elephant in a river", "a page of printed text", "a rocket on its launch pad")
 
-LOOP = str(CHECKPOINTS / "loop.safetensors")
-Done: TypeAlias = subprocess.CompletedProcess[str]
+LOOP = CHECKPOINTS / "loop.safetensors"
+TOLERANCE = 1e-3  # of logits near 10
 
 pytestmark = pytest.mark.timeout(600)
 
 
-def export(command: str, archive: Path, folder: Path, *options: str) -> Done:
+def export(command: str, archive: Path, folder: Path, *options: str | Path) -> Done:
     """A command, for the queries in a folder, with parts and bundle in the same folder."""
-    arguments = [
-        *(command, "--archive", str(archive), "--queries", str(folder / "queries.jsonl")),
-        *("--out", str(folder / ("bundle" if command == "bundle" else "parts"))),
-        *("--work", str(folder / "work"), *options),
-    ]
-    return subprocess.run(
-        [sys.executable, "-m", "export", *arguments],
-        check=False,
-        timeout=500,
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
+    return call(
+        *(command, "--archive", archive, "--queries", folder / "queries.jsonl"),
+        *("--out", folder / ("bundle" if command == "bundle" else "parts")),
+        *("--work", folder / "work", *options),
     )
 
 
@@ -66,8 +66,8 @@ def exported(
     for head in (GROUNDING, REFINER):
         done = export(head, demo_archive, folder, LOOP)
         assert done.returncode == 0, done.stderr[-2000:]
-    concepts = ("--concepts", str(CHECKPOINTS / "concepts.txt"))
-    done = export("bundle", demo_archive, folder, "--parts", str(folder / "parts"), *concepts)
+    concepts = ("--concepts", CHECKPOINTS / "concepts.txt")
+    done = export("bundle", demo_archive, folder, "--parts", folder / "parts", *concepts)
     assert done.returncode == 0, done.stderr[-2000:]
     return folder, json.loads(done.stdout)
 
@@ -90,6 +90,52 @@ def test_the_bundle_has_its_heads_and_searches_the_same_archive(
         result = archive.search(QUERIES[0])
         assert result.verdict.decision in {"match", "no_match"}
         assert result.bundle == document["id"]
+
+
+def agree(module: nn.Module, session: ort.InferenceSession, inputs: list[Tensor]) -> None:
+    names = [tensor.name for tensor in session.get_inputs()]
+    found = session.run(None, {name: x.numpy() for name, x in zip(names, inputs, strict=True)})
+    with torch.no_grad():
+        expected = module(*inputs)
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    for one, other in zip(expected, found, strict=True):
+        assert np.allclose(one.numpy(), other, atol=TOLERANCE, rtol=1e-4)
+
+
+def fp32(exported: tuple[Path, dict[str, Any]], role: str) -> ort.InferenceSession:
+    path = exported[0] / "work" / "fp32" / f"{role}.onnx"
+    return ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize(("batch", "words", "frames"), [(1, 3, 1), (7, 20, 25), (2, 64, 512)])
+def test_the_grounding_graph_equals_pytorch(
+    exported: tuple[Path, dict[str, Any]], batch: int, words: int, frames: int
+) -> None:
+    inputs = pairs(batch, words, frames)
+    inputs[5][0, frames // 2 + 1 :] = 0
+    inputs[1][0, words // 2 + 1 :] = 0
+    agree(load_heads(LOOP)[0].eval(), fp32(exported, GROUNDING), inputs)
+
+
+@pytest.mark.parametrize(("batch", "words", "evidence"), [(1, 3, 1), (7, 20, 3), (2, 64, 16)])
+def test_the_refiner_graph_equals_pytorch(
+    exported: tuple[Path, dict[str, Any]], batch: int, words: int, evidence: int
+) -> None:
+    refiner = load_heads(LOOP)[1]
+    assert refiner is not None
+    session = fp32(exported, REFINER)
+    states, mask, query, frames, regions, present = pairs(batch, words, evidence)
+    about = torch.rand(batch, evidence, 2)
+    for there in (present, torch.zeros_like(present)):
+        agree(refiner.eval(), session, [states, mask, query, frames, regions, about, there])
+
+
+def test_a_graph_says_nothing_of_the_machine_it_was_made_on(
+    exported: tuple[Path, dict[str, Any]],
+) -> None:
+    for role in (GROUNDING, REFINER):
+        graph = exported[0] / "work" / "fp32" / f"{role}.onnx"
+        assert str(PROJECT).encode() not in graph.read_bytes()
 
 
 def test_the_gate_and_the_calibration_are_recorded(exported: tuple[Path, dict[str, Any]]) -> None:
@@ -142,21 +188,10 @@ def test_what_cannot_be_calibrated_on_is_an_error(
 ) -> None:
     absent = [Query(number, query, None, ()) for number, query in enumerate(ABSENT)]
     write_queries(tmp_path / "queries.jsonl", absent, "jsonl")
-    done = export("bundle", demo_archive, tmp_path, "--parts", str(exported[0] / "parts"))
+    done = export("bundle", demo_archive, tmp_path, "--parts", exported[0] / "parts")
     assert done.returncode == 1
     assert "all right or all wrong" in done.stderr
     assert not (tmp_path / "bundle").exists()
-
-
-def export_all(run: Path, out: Path, *options: str) -> Done:
-    return subprocess.run(
-        [sys.executable, "-m", "export", "all", str(run), "--out", str(out), *options],
-        check=False,
-        timeout=500,
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-    )
 
 
 def test_a_run_becomes_a_bundle_in_one_command(
@@ -173,7 +208,14 @@ def test_a_run_becomes_a_bundle_in_one_command(
             (folder / file.name).symlink_to(file)
     asked = ("--videos", str(videos), "--queries", str(exported[0] / "queries.jsonl"))
     others = ("--work", str(tmp_path / "work"), "--precision", "fp32")
-    done = export_all(run, tmp_path / "bundle", *asked, *others)
+    done = subprocess.run(
+        [sys.executable, "-m", "export", "all", run, "--out", tmp_path / "bundle", *asked, *others],
+        check=False,
+        timeout=500,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     document = json.loads(done.stdout)
     with load_bundle(tmp_path / "bundle") as bundle, load_bundle("lite") as lite:
@@ -191,11 +233,11 @@ def test_a_run_becomes_a_bundle_in_one_command(
 
 
 def test_a_run_that_cannot_be_exported_says_what_is_missing(tmp_path: Path) -> None:
-    done = export_all(tmp_path, tmp_path / "out")
+    done = call("all", tmp_path, "--out", tmp_path / "out")
     assert done.returncode == 1
     assert "neither encoder.safetensors nor loop.safetensors" in done.stderr
     (tmp_path / "loop.safetensors").symlink_to(CHECKPOINTS / "loop.safetensors")
-    done = export_all(tmp_path, tmp_path / "out")
+    done = call("all", tmp_path, "--out", tmp_path / "out")
     assert done.returncode == 1
     assert "needs --videos and --queries" in done.stderr
     assert not (tmp_path / "out").exists()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,10 @@ from export.contract import ExportError
 from export.families import cells_of
 from export.pipeline import EncoderOptions, export_encoder
 from export.sources import open_source
+from tests.export.in_process import call
 from tests.export.random_models import save_random_model
 from vsr_edge import load_bundle
 from vsr_edge.errors import ParityError
-
-PROJECT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -131,11 +128,10 @@ def test_a_checkpoint_without_its_tokenizer_is_named(tmp_path: Path) -> None:
 
 def test_wide_pictures_can_be_seen_whole(tmp_path: Path) -> None:
     checkpoint = save_random_model("clip", tmp_path / "checkpoint")
-    command = [sys.executable, "-m", "export", "encoder", str(checkpoint), "--fit", "stretch"]
     counts = ["--calibration-count", "8", "--parity-count", "8", "--precision", "fp32"]
-    folders = ["--out", str(tmp_path / "bundle"), "--work", str(tmp_path / "work")]
-    done = subprocess.run(
-        [*command, *counts, *folders], cwd=PROJECT, capture_output=True, text=True, check=False
+    done = call(
+        *("encoder", checkpoint, "--fit", "stretch", *counts),
+        *("--out", tmp_path / "bundle", "--work", tmp_path / "work"),
     )
     assert done.returncode == 0, done.stderr[-2000:]
     wide = np.zeros((64, 192, 3), np.uint8)
@@ -158,8 +154,7 @@ def test_a_checkpoint_or_something_else_is_not_overwritten_by_its_bundle(tmp_pat
         (tmp_path / "app", "is no bundle's"),
         (tmp_path / "app" / "manifest.json", "is a file"),
     ):
-        command = [sys.executable, "-m", "export", "encoder", str(checkpoint), "--out", str(out)]
-        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+        done = call("encoder", checkpoint, "--out", out)
         assert (done.returncode, said in done.stderr) == (1, True), done.stderr
     after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert after == before

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vsr_edge import open_archive
 from vsr_edge.errors import UsageError
 from vsr_edge.hits.asked import query_document, query_of
-from vsr_edge.hits.saved import forget_search, save_search, saved_search, saved_searches
+from vsr_edge.hits.saved import (
+    filters_of,
+    forget_search,
+    save_search,
+    saved_search,
+    saved_searches,
+    where_of,
+)
 from vsr_edge.query import Place, Query
 
 SENTENCES = st.text(min_size=1).filter(lambda s: s.strip() and s.isprintable())
@@ -105,8 +114,42 @@ def test_a_name_that_is_no_plain_file_name_saves_nothing(name: str, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_filters_are_kept_as_they_were_said(tmp_path: Path, demo_archive: Path) -> None:
+    with open_archive(demo_archive) as archive:
+        bikes = next(one.video.path for one in archive.videos() if one.video.path.stem == "bikes")
+        said = {"video": [str(bikes), "*.mp4"], "after": "2d", "tags": None, "between": ""}
+        kept = filters_of(archive, said)
+        assert kept == {"video": [str(bikes), "*.mp4"], "after": "2d"}
+        for wrong in ({"after": "rubbish"}, {"video": ["nowhere"]}, {"min_duration": "long"}):
+            with pytest.raises(UsageError):
+                filters_of(archive, wrong)
+        save_search(tmp_path, "bikes", Query("a bicycle"), kept)
+        found = saved_search(tmp_path, "bikes")
+        assert found.filters == kept
+        assert found.footage == f"video {bikes}, *.mp4; after 2d"
+        where = where_of(archive, found.filters)
+        assert where is not None
+        assert where.videos == (str(bikes), "*.mp4")
+        assert where.after == pytest.approx(time.time() - 2 * 86400, abs=3600)
+        assert where_of(archive, {}) is None
+    # Without any it is as versions wrote it that knew none.
+    save_search(tmp_path, "plain", Query("a bicycle"))
+    assert json.loads((tmp_path / "saved" / "plain.json").read_text())["format"] == 1
+    assert saved_search(tmp_path, "plain").filters == {}
+
+
+QUERY = json.dumps(query_document(Query("a")))
+
+
 @pytest.mark.parametrize(
-    "content", ["", "{}", "[]", '{"format": 9}', '{"format": 1, "saved_at": ""}']
+    "content",
+    [
+        *("", "{}", "[]", '{"format": 9}', '{"format": 1, "saved_at": ""}'),
+        *(
+            f'{{"format": 2, "saved_at": "", "query": {QUERY}, "filters": {filters}}}'
+            for filters in ("[]", '{"colour": "red"}', '{"after": 5}', '{"tags": "x"}')
+        ),
+    ],
 )
 def test_a_damaged_one_is_named_and_hinders_no_other(content: str, tmp_path: Path) -> None:
     save_search(tmp_path, "sound", Query("a"))

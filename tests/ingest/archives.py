@@ -37,7 +37,7 @@ def open_for(bundle: Bundle, folder: Path | str) -> Store:
 
 def index(
     bundle: Bundle,
-    folder: Path,
+    folder: Path | str,
     paths: Path | Iterable[Path],
     sampling: Sampling | None = None,
     **options: Any,

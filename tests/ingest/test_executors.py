@@ -29,7 +29,8 @@ from vsr_edge.ingest.executor import Executor, Local
 from vsr_edge.ingest.processes import ProcessPool
 from vsr_edge.ingest.spread import Pool, Spread
 from vsr_edge.ingest.summary import Progress
-from vsr_edge.ingest.worker import PIECE_FRAMES, Recipe, Work, encode_file
+from vsr_edge.ingest.worker import PIECE_FRAMES, Excerpt, Recipe, Work, encode_file, in_lines
+from vsr_edge.types import Sampling
 
 HAS_RAY = find_spec("ray") is not None
 EVERY = ("local", "processes", *(["ray"] if HAS_RAY else []))
@@ -271,6 +272,16 @@ def test_only_so_many_files_are_in_hand(make: Make, bundle: Bundle, tmp_path: Pa
     assert isinstance(executor, Spread)
     assert executor._pool is not None
     assert max(in_hand) <= executor._pool.room == 2 * WORKERS
+
+
+def test_a_content_is_known_by_all_of_its_fingerprint() -> None:
+    contents = in_lines(["ab", "cd#1"])
+    contents += b"ef\n"
+    excerpt = Excerpt((), bytes(contents))
+    asked = ("ab", "cd#1", "ef", "a", "b", "cd", "f", "", "#1")
+    assert [one for one in asked if excerpt.holds(one, Sampling())] == ["ab", "cd#1", "ef"]
+    assert excerpt.of_size(1, Sampling()) == {"ab", "cd#1", "ef"}
+    assert not Excerpt().holds("ab", Sampling())
 
 
 def test_nothing_is_started_where_all_is_known(

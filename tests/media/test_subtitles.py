@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -153,9 +154,25 @@ def test_no_text_is_an_error(text: str, head: str) -> None:
     ],
 )
 def test_a_video_has_the_files_of_its_name(name: str, beside: list[str], its: int) -> None:
-    found = sidecars_of(Path("/v") / name, [name, *beside])
+    found = sidecars_of(Path("/v") / name, sorted([name, *beside]))
     assert len(found) == its
     assert all(path.parent == Path("/v") for path in found)
+
+
+class Looked(list[str]):
+    """Names that count how many of them were looked at."""
+
+    looks = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        self.looks += 1
+        return super().__getitem__(place)
+
+
+def test_in_a_large_folder_few_names_are_looked_at() -> None:
+    names = Looked(sorted(f"{n}.{end}" for n in range(1000, 3000) for end in ("mp4", "srt")))
+    assert sidecars_of(Path("/v/2345.mp4"), names) == [Path("/v/2345.srt")]
+    assert names.looks < 30
 
 
 STREAMS = {"a.mkv": "subrip", "b.mkv": "ass", "a.mp4": "mov_text", "a.webm": "webvtt"}

@@ -8,7 +8,7 @@ import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import av
 import numpy as np
@@ -245,18 +245,22 @@ def test_whoever_is_faster_than_the_script_is_answered_too(desk: Desk) -> None:
 
 def test_searches_are_kept_and_receipts_hold(desk: Desk, tmp_path: Path) -> None:
     with desk.page() as page:
-        search(page, BICYCLE)
+        search(page, BICYCLE, video="bikes*", max_duration="1h")
         name, receipt = downloaded(page, "Receipt")
         assert name == "receipt.json"
         (tmp_path / name).write_bytes(receipt)
-        assert read_receipt(tmp_path / name)["query"] == BICYCLE
+        held = read_receipt(tmp_path / name)
+        assert (held["query"], held["searched"]["videos"]) == (BICYCLE, 1)
         page.once("dialog", lambda dialog: dialog.accept("bicycle"))
         page.get_by_role("button", name="Save").click()
         page.locator("#notice").get_by_text("Saved as bicycle").wait_for()
         page.goto("/standing")
+        page.get_by_text("video bikes*; max-duration 1h").wait_for()
         page.get_by_role("link", name="Run").click()
         page.locator("#verdict strong").wait_for()
         assert page.locator("#query").input_value() == BICYCLE
+        assert page.locator("[name=video]").input_value() == "bikes*"
+        assert page.locator("[name=max_duration]").input_value() == "1h"
         page.goto("/standing")
         page.once("dialog", lambda dialog: dialog.accept())
         page.get_by_role("button", name="Forget: bicycle").click()
@@ -270,6 +274,12 @@ def test_videos_alerts_and_jobs_have_their_pages(desk: Desk) -> None:
         page.locator("#name").fill("bikes*")
         page.locator("#name").press("Enter")
         page.get_by_text("1 of 1 shown").wait_for()
+        # A comma is of the name: there is none that is called so.
+        with page.expect_request("**/v1/videos?*") as narrowed:
+            page.locator("#name").fill("bikes*, film*")
+            page.locator("#name").press("Enter")
+        assert parse_qs(urlsplit(narrowed.value.url).query)["video"] == ["bikes*, film*"]
+        page.get_by_text("0 of 0 shown").wait_for()
         page.goto("/jobs")
         write_video(desk.root / "new.mp4", constant_rate(20, RATE))
         page.locator("#path").fill(str(desk.root))

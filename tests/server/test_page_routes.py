@@ -51,6 +51,14 @@ def test_pages_hold_no_script_or_style_but_files_of_ours(site: Site) -> None:
         assert ".innerHTML" not in text
 
 
+def test_the_head_of_a_page_is_that_of_the_whole(site: Site) -> None:
+    for path in (*PAGES, "/login", "/docs", "/page/page.css", "/page/none.js"):
+        head, whole = site.ask("HEAD", path), site.get(path)
+        assert (head.status, head.body) == (whole.status, b""), path
+        assert head.header("content-type") == whole.header("content-type")
+        assert int(head.header("content-length")) == len(whole.body)
+
+
 def test_files_of_the_page_are_those_and_no_others(site: Site) -> None:
     style = site.get("/page/page.css")
     assert style.header("Content-Type").startswith("text/css")
@@ -88,6 +96,8 @@ def test_without_a_log_in_there_is_a_page_to_log_in_and_nothing_else(
         for path in PAGES:
             answer = site.get(path)
             assert (answer.status, answer.header("Location")) == (303, f"/login?next={path}")
+            head = site.ask("HEAD", path)
+            assert (head.status, head.header("Location")) == (303, f"/login?next={path}")
             assert site.get(path, Authorization=f"Bearer {token}").status == 200
         assert site.get("/login").status == 200
         assert site.get("/page/session").status == 401
@@ -212,18 +222,24 @@ def test_searches_are_saved_asked_and_forgotten(own: Site, own_archive: Path) ->
         "good": [{"video": video, "start": 7.0, "end": 9.0}],
     }
     search |= {"like": {"video": video, "at": 8.0}, "not": "a man"}
+    search |= {"video": ["bikes*", "old.avi"], "max_duration": "1h", "tags": ["-made"]}
     saved = own.post("/v1/saved", {"name": "bikes", "search": search})
     assert saved.status == 201, saved.body
     (row,) = own.get("/v1/saved").document["saved"]
     assert row["name"] == "bikes"
     assert row["search"] == search | {"weight": 0.5}
-    assert own.search(**row["search"]).status == 200
+    assert row["footage"] == "video bikes*, old.avi; max-duration 1h; tags -made"
+    found = own.search(**row["search"]).document
+    assert {one["video_id"] for one in found["moments"]} == {video}
     query = saved_search(own_archive, "bikes").query
     assert query is not None
     assert query.text == "a bicycle"
     for name in ("../x", "", "a/b"):
         refused = own.post("/v1/saved", {"name": name, "search": search})
         assert refused.status == 400, name
+    for wrong in ({"after": "rubbish"}, {"video": ["nowhere"]}, {"then": ["a dog"]}):
+        refused = own.post("/v1/saved", {"name": "wrong", "search": search | wrong})
+        assert refused.status == 400, wrong
     assert own.ask("DELETE", "/v1/saved/bikes").document["forgotten"] == ["bikes"]
     assert own.ask("DELETE", "/v1/saved/bikes").status == 400
     assert own.get("/v1/saved").document["saved"] == []

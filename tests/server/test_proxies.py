@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import shutil
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,16 +24,15 @@ NAME = "video.example"
 pytestmark = pytest.mark.skipif(not (NGINX and OPENSSL), reason="nginx or openssl is not here")
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 @contextmanager
 def proxied(folder: Path, port: int) -> Iterator[int]:
-    """nginx with the example, as it is but for ports and files; yields its port for TLS."""
-    tls = free_port()
+    """nginx with the example, as it is but for ports and files; yields its port for TLS.
+
+    It is handed the sockets that it listens at, as it hands them to a newer release of itself: no
+    other program can take their ports meanwhile.
+    """
+    plain, secure = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
+    tls = secure.getsockname()[1]
     pem, key = folder / "site.pem", folder / "site.key"
     subprocess.run(
         [
@@ -49,7 +48,7 @@ def proxied(folder: Path, port: int) -> Iterator[int]:
         ("127.0.0.1:8200", f"127.0.0.1:{port}"),
         ("listen [::]:80;", ""),
         ("listen [::]:443 ssl;", ""),
-        ("listen 80;", f"listen 127.0.0.1:{free_port()};"),
+        ("listen 80;", f"listen 127.0.0.1:{plain.getsockname()[1]};"),
         ("listen 443 ssl;", f"listen 127.0.0.1:{tls} ssl;"),
         (f"/etc/ssl/certs/{NAME}.pem", str(pem)),
         (f"/etc/ssl/private/{NAME}.key", str(key)),
@@ -69,16 +68,17 @@ def proxied(folder: Path, port: int) -> Iterator[int]:
     checked = subprocess.run([*command, "-t"], capture_output=True, text=True, timeout=TIMEOUT)
     assert checked.returncode == 0, checked.stderr
     assert not re.search(r"\[(warn|error|emerg)\]", checked.stderr), checked.stderr
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+    held = plain.fileno(), secure.fileno()
+    environment = os.environ | {"NGINX": "".join(f"{one};" for one in held)}
+    with plain, secure:
+        plain.setblocking(False)
+        secure.setblocking(False)
+        process = subprocess.Popen(
+            command, stderr=subprocess.DEVNULL, pass_fds=held, env=environment
+        )
+    with process:
         try:
-            while True:
-                try:
-                    socket.create_connection(("127.0.0.1", tls)).close()
-                    break
-                except ConnectionRefusedError:
-                    assert process.poll() is None
-                    time.sleep(0.02)
-            yield tls
+            yield tls  # who comes before it is ready waits
         finally:
             process.terminate()
 

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.servers import Server
 from vsr_edge.query import Filter
 from vsr_edge.store.base import Store
 
-from .archives import BUNDLE, DIM, change, fill, index, open_archive, vector_file, vectors_of
+from .archives import (
+    BUNDLE,
+    DIM,
+    change,
+    fill,
+    footage,
+    index,
+    open_archive,
+    store_footage,
+    vector_file,
+    vectors_of,
+)
 
 PATHS = [f"/v/{number}.mp4" for number in range(10)]
 
@@ -81,3 +94,49 @@ def test_a_filter_is_sampled_as_if_it_were_the_archive(place: Path | str) -> Non
         assert len(store.sample(3, some)) == 3
         assert store.sample(100).tolist() == stored
         assert store.sample(100, Filter(("nowhere",))).shape == (0, DIM)
+
+
+def test_numbers_that_writers_mixed_change_nothing(server: Server) -> None:
+    """As those of earlier versions did, several at once."""
+    url = server.url()
+    fill(url, *PATHS)
+    # Of the third and fourth video alternately, and the fifth's with a gap.
+    change(
+        url,
+        "UPDATE clips SET id = 100 + 2 * ((id - 1) % 4) + (id - 1) / 4 WHERE id BETWEEN 9 AND 16",
+        "UPDATE clips SET id = id + 50 WHERE id IN (19, 20)",
+    )
+    stored = every(url).tolist()
+    assert [clip for clip, _ in vectors_of(url)][-10:] == [69, 70, *range(102, 110)]
+    with open_archive(url) as store:
+        for count in (7, 20, 39, 40):
+            assert sampled(store, count) == [stored[i * 40 // count] for i in range(count)]
+        some = Filter((PATHS[2], PATHS[4]))
+        mine = [v.tolist() for _, v in vectors_of(url, "video_id IN (3, 5)")]
+        assert store.sample(5, some).tolist() == [mine[i * 8 // 5] for i in range(5)]
+
+
+def test_of_clips_on_a_server_those_alone_are_read_that_are_chosen(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vsr_edge.store.postgres import pg_sample
+
+    url, read, fetch = server.url(), [], pg_sample.fetch
+
+    def counted(*asked: Any) -> list[Any]:
+        rows = fetch(*asked)
+        read.append(len(rows))
+        return rows
+
+    with open_archive(url) as store:
+        with store.writer() as writer:
+            for number in range(3):
+                store_footage(writer, footage(f"/v/{number}.mp4", clips=200))
+        monkeypatch.setattr(pg_sample, "fetch", counted)
+        assert len(store.sample(5)) == 5
+        assert read == [3, 5]  # videos, and what is chosen
+        where = Filter(("/v/1.mp4",))
+        first = store.sample(4, where)
+        assert store.sample(4, where) is first
+        assert len(store.sample(5)) == 5
+        assert read == [3, 5, 4]

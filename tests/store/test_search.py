@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.servers import Server
 from vsr_edge.query import Filter
+from vsr_edge.store import nearest
 
 from .archives import (
     DIM,
@@ -26,6 +28,7 @@ from .archives import (
 
 PATTERNS = [None, "*", "*.mp4", "cam1/*", "cam[12]/?.mp4", "none*", "/v/cam1/0.mp4"]
 
+COMPARED = [nearest.by_usearch] + ([] if nearest.numkong is None else [nearest.by_kernel])
 
 CASES = st.fixed_dictionaries(
     {
@@ -38,6 +41,7 @@ CASES = st.fixed_dictionaries(
         "spare": st.sampled_from([0, 32]),
         "block": st.sampled_from([1, 7, 8192]),
         "few": st.sampled_from([1, 30, 256]),
+        "compare": st.sampled_from(COMPARED),
     }
 )
 
@@ -69,6 +73,7 @@ def assert_found(
     spare: int,
     block: int,
     few: int,
+    compare: Callable[..., Any],
 ) -> None:
     rng = np.random.default_rng(seed)
     queries = unit_vectors(rng, 3, DIM).astype(np.float32)
@@ -76,11 +81,13 @@ def assert_found(
         pytest.MonkeyPatch.context() as patch,
         open_archive(place) as store,
     ):
-        patch.setattr("vsr_edge.store.nearest._SPARE", spare)
+        patch.setattr(nearest, "COMPARE", compare)
+        patch.setattr(nearest, "_MANY", 4)
+        patch.setattr(nearest, "_SPARE", spare)
         patch.setattr("vsr_edge.store.postgres.pg_nearest._SPARE", spare)
-        patch.setattr("vsr_edge.store.nearest.BLOCK", block)
+        patch.setattr(nearest, "BLOCK", block)
         patch.setattr("vsr_edge.store.vectors._BATCH", block)
-        patch.setattr("vsr_edge.store.nearest._FEW", few)
+        patch.setattr(nearest, "_FEW", few)
         with store.writer() as writer:
             ids = []
             for number, size in enumerate(sizes):

@@ -131,13 +131,21 @@ def test_damage_while_the_store_is_open_changes_nothing(archive: Path) -> None:
         assert answers(store) == expected
 
 
-def test_a_writer_repairs_a_damaged_cache(archive: Path) -> None:
-    flip(0.5)(vector_file(archive))
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_cache_that_was_damaged_before_more_was_written_is_repaired_by_who_searches(
+    archive: Path, damage: str
+) -> None:
+    do, word = DAMAGES[damage]
+    do(vector_file(archive))
     with open_archive(archive) as store:
         with store.writer() as writer:
             store_footage(writer, footage("/v/more.mp4"))
-        assert "damaged" in store.notices[0]
+        found = answers(store)
+        assert word in store.notices[0]
         assert store.check() == []
+    vector_file(archive).unlink()
+    with open_archive(archive) as store:
+        assert answers(store) == found
 
 
 def test_clips_that_the_file_lacks_are_found_and_added_without_alarm(archive: Path) -> None:

@@ -81,6 +81,11 @@ class FilterOptions:
         ),
     ]
 
+    def said(self) -> dict[str, Any]:
+        """What was typed, by the names of :class:`vsr_edge.query.FilterWords`, and ``video``."""
+        typed = {name: getattr(self, name) for name in self.__slots__ if name != "tag"}
+        return {name: value for name, value in (typed | {"tags": self.tag}).items() if value}
+
     def where(self, archive: Archive) -> Filter | None:
         """The filter that was typed, but for its videos; None if nothing was.
 

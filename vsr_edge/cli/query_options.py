@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from vsr_edge.cli.console import say
 from vsr_edge.cli.options import option
@@ -44,7 +44,7 @@ class QueryOptions:
     ]
     remember: Annotated[
         str | None,
-        option("Save the query with all that was liked and rejected.", metavar="NAME"),
+        option("Save the query with its filters and all that was judged.", metavar="NAME"),
     ]
     queries: Annotated[
         Path | None,
@@ -83,11 +83,12 @@ def asked_query(archive: Archive, words: Sequence[str] | None, options: QueryOpt
     return query or Query(against=options.against)
 
 
-def remember(archive: Archive, name: str, query: Query) -> None:
-    """Save a query that was asked."""
-    from vsr_edge.hits.saved import save_search
+def remember(archive: Archive, name: str, query: Query, said: Mapping[str, Any]) -> None:
+    """Save a query that was asked, with what was ``said`` of footage."""
+    from vsr_edge.hits.saved import filters_of, save_search
 
-    did = "saved anew" if save_search(archive.settings.archive, name, query) else "saved"
+    replaced = save_search(archive.settings.archive, name, query, filters_of(archive, said))
+    did = "saved anew" if replaced else "saved"
     say(f"{did} as {name}: vsr-edge saved run {name}")
 
 

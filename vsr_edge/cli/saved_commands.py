@@ -91,15 +91,18 @@ def _row(one: SavedSearch) -> dict[str, object]:
     query = one.query
     counts = {"good": len(query.good) if query else 0, "bad": len(query.bad) if query else 0}
     about = {"name": one.name, "saved_at": one.saved_at, "problem": one.problem}
-    return {**about, **counts, "query": query and query.shown}
+    return {**about, **counts, "query": query and query.shown, "filters": one.filters}
 
 
 def _saved(found: list[SavedSearch]) -> Table:
-    columns = Column("name"), Column("saved"), Column("query", "text")
+    columns = [Column("name"), Column("saved"), Column("query", "text")]
     rows = [
-        (one.name, one.saved_at[:10], one.query.shown if one.query else f"{one.problem}")
+        [one.name, one.saved_at[:10], one.query.shown if one.query else f"{one.problem}"]
         for one in found
     ]
+    if any(one.filters for one in found):
+        columns.append(Column("filters", "text"))
+        rows = [[*row, one.footage] for row, one in zip(rows, found, strict=True)]
     return Table(columns, rows)
 
 
@@ -118,18 +121,25 @@ def saved_run(
 ) -> None:
     """Ask a saved search again, of what the archive holds now.
 
+    It has the filters that it was saved with, but for those that are given anew.
+
     Example: [bold]vsr-edge saved run red-vans --top-k 5[/bold]
     """
-    from vsr_edge.hits.saved import saved_search
+    from vsr_edge.hits.saved import saved_search, where_of
 
     output.check(json_output)
     with opened_archive(archive, **asdict(models)) as opened:
-        query = saved_search(opened.settings.archive, name).query
-        assert query is not None
+        found = saved_search(opened.settings.archive, name)
+        assert found.query is not None
+        footage = {**found.filters, **filters.said()}
         options = how_to_search(
-            top_k=top_k, min_score=min_score, **filters.changes(opened), **asdict(loop)
+            top_k=top_k,
+            min_score=min_score,
+            video=filters.video or None,
+            where=where_of(opened, footage),
+            **asdict(loop),
         )
-        answer_query(opened, query, options, output, json_output)
+        answer_query(opened, found.query, options, output, json_output)
 
 
 @saved_app.command("forget")

@@ -77,10 +77,13 @@ def search(
         if asked.queries is not None:
             answer_queries(opened, query, asked, options, output)
         if asked.remember is not None and (options.text or parts.given()):
-            raise UsageError("--remember keeps one sentence, with pictures and feedback, no more")
+            raise UsageError(
+                "--remember keeps one sentence, with pictures, feedback and filters, no more"
+            )
         say_first_time(opened, options)
         what = asked_query(opened, query, asked)
-        answer_query(opened, what, options, output, json_output, asked.remember)
+        kept = None if asked.remember is None else (asked.remember, filters.said())
+        answer_query(opened, what, options, output, json_output, kept)
 
 
 def say_first_time(archive: Archive, options: SearchOptions) -> None:
@@ -106,17 +109,19 @@ def answer_query(
     options: SearchOptions,
     output: OutputOptions,
     as_json: bool,
-    name: str | None = None,
+    kept: tuple[str, dict[str, Any]] | None = None,
 ) -> None:
-    """Search, keep the answer as the last one and the query under a name, if there is one; show it,
-    and exit with 3 where nothing matched.
+    """Search, keep the answer as the last one, show it, and exit with 3 where nothing matched.
+
+    ``kept``: a name to keep the query under, and what was said of footage.
     """
     from vsr_edge.hits.last import keep_last
 
     found = search_on_record(archive, query, options, output)
     keep_last(archive.settings.archive, found, query)
-    if name is not None:
-        remember(archive, name, query)
+    if kept is not None:
+        name, said = kept
+        remember(archive, name, query, said)
     for notice in found.notices:
         say(notice)
     output.put_list(found, archive, force=output.force)

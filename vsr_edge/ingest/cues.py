@@ -105,7 +105,7 @@ class Words:
 
     def _names(self, folder: Path) -> list[str]:
         if folder not in self._folders:
-            self._folders[folder] = os.listdir(folder)  # noqa: PTH208 — names are all that is asked
+            self._folders[folder] = sorted(os.listdir(folder))  # noqa: PTH208 — names are enough
         return self._folders[folder]
 
     def _embedded(self, stored: StoredVideo) -> tuple[tuple[Cue, ...], ...]:

@@ -20,7 +20,17 @@ from vsr_edge.errors import MediaError, VsrEdgeError, WorkerError
 from vsr_edge.ingest.executor import Entered, Event, Job, Lost, Underway
 from vsr_edge.ingest.read import Ended, Failed, Known, SameContent, Started, at_once
 from vsr_edge.ingest.scan import FoundFile, is_gone
-from vsr_edge.ingest.worker import Begun, Broken, Excerpt, Finished, Order, Recipe, Said, Unseen
+from vsr_edge.ingest.worker import (
+    Begun,
+    Broken,
+    Excerpt,
+    Finished,
+    Order,
+    Recipe,
+    Said,
+    Unseen,
+    in_lines,
+)
 from vsr_edge.media.source import with_stream
 from vsr_edge.types import FrameFeatures
 
@@ -118,8 +128,8 @@ class Spread:
     notices: list[str] = field(default_factory=list)
     _pool: Pool | None = None
     _tickets: int = 0
-    # Contents that came in since the job began, by size.
-    _stored: dict[int, frozenset[str]] = field(default_factory=dict)
+    # Contents by size: those of before, and that came in since the job began.
+    _contents: dict[int, bytearray] = field(default_factory=dict)
 
     @contextmanager
     def events(self, job: Job) -> Iterator[Iterator[Event]]:
@@ -137,7 +147,7 @@ class Spread:
     def _events(self, job: Job) -> Iterator[Event]:
         files, again = iter(job.files), deque[_Task]()
         running: dict[int, _Task] = {}
-        self._stored.clear()
+        self._contents.clear()
         # Whatever lies at a path with streams, a worker has to open it.
         known = job.known if job.stream is None else Excerpt()
         while True:
@@ -203,9 +213,14 @@ class Spread:
         if job.stream is not None:
             paths += [with_stream(file.path, number) for number in range(STREAMS_ASKED)]
         stored = tuple(one for path in paths if (one := job.known.find(path)) is not None)
-        contents = job.known.of_size(file.size_bytes, job.sampling)
-        contents |= self._stored.get(file.size_bytes, frozenset())
-        return Order(self.recipe, file, job.sampling, job.stream, Excerpt(stored, contents))
+        known = Excerpt(stored, bytes(self._of_size(file.size_bytes, job)))
+        return Order(self.recipe, file, job.sampling, job.stream, known)
+
+    def _of_size(self, size_bytes: int, job: Job) -> bytearray:
+        if size_bytes not in self._contents:
+            before = job.known.of_size(size_bytes, job.sampling)
+            self._contents[size_bytes] = in_lines(before)
+        return self._contents[size_bytes]
 
     def _delivered(self, task: _Task, job: Job) -> Iterator[Event]:
         """A file's events in order; of content that was stored meanwhile, only that it was."""
@@ -217,8 +232,7 @@ class Spread:
                 if passed_over:
                     yield SameContent(one.file, video.fingerprint, video.modified_ns)
                 else:
-                    known = self._stored.get(size, frozenset())
-                    self._stored[size] = known | {video.fingerprint}
+                    self._of_size(size, job).extend(f"{video.fingerprint}\n".encode())
             if not passed_over:
                 if isinstance(one, Known | SameContent | Started | Ended | Failed | Entered):
                     yield one

@@ -13,7 +13,7 @@ import queue
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -50,20 +50,26 @@ class Recipe:
 @dataclass(frozen=True, slots=True)
 class Excerpt:
     """What a worker needs of the catalogue for one file: the videos that are stored for its path,
-    and the contents of its size, with the sampling that is asked for.
+    and the contents of its size, with the sampling that is asked for: their fingerprints, each in a
+    line (:func:`in_lines`), as recorders that cut files of one size have many of them.
     """
 
     videos: tuple[StoredVideo, ...] = ()
-    contents: frozenset[str] = frozenset()
+    contents: bytes = b""
 
     def find(self, path: Path) -> StoredVideo | None:
         return next((one for one in self.videos if one.video.path == path), None)
 
     def holds(self, fingerprint: str, sampling: Sampling) -> bool:  # noqa: ARG002 — it is that one
-        return fingerprint in self.contents
+        return f"\n{fingerprint}\n".encode() in self.contents
 
     def of_size(self, size_bytes: int, sampling: Sampling) -> frozenset[str]:  # noqa: ARG002
-        return self.contents
+        return frozenset(self.contents.decode().split())
+
+
+def in_lines(fingerprints: Iterable[str]) -> bytearray:
+    """The contents of an :class:`Excerpt`; more are added as they are, each with a line's end."""
+    return bytearray("\n" + "".join(f"{one}\n" for one in fingerprints), "utf-8")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ rest is counted. Loads no FFmpeg.
 
 from __future__ import annotations
 
+import bisect
 import codecs
 import html
 import os
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -62,15 +63,19 @@ class ReadTexts:
         return tuple(chain.from_iterable(self.tracks))
 
 
-def sidecars_of(video: Path, names: Iterable[str]) -> list[Path]:
-    """Of the ``names`` in a video's folder, its subtitle files, by name.
+def sidecars_of(video: Path, names: Sequence[str]) -> list[Path]:
+    """Of the sorted ``names`` in a video's folder, its subtitle files, by name.
 
     ``film.srt``, ``film.en.srt`` and ``film.mp4.srt`` are those of ``film.mp4``; but if there is a
     ``film.part2.mp4``, then ``film.part2.srt`` is not.
     """
     stems = {video.name, video.stem}
     found, others = [], set()
-    for name in names:
+    # Only what begins like the video counts: every video of a large folder asks.
+    for place in range(bisect.bisect_left(names, video.stem), len(names)):
+        name = names[place]
+        if not name.startswith(video.stem):
+            break
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 — faster, for whole folders
         if suffix.lower() in SIDECAR_SUFFIXES:
             if any(stem.startswith(one) and _INFIX.fullmatch(stem[len(one) :]) for one in stems):

@@ -22,7 +22,7 @@ from vsr_edge.search.spans import ScoredFrames, Window, moments
 from vsr_edge.search.verifier import SAMPLE, Verifier, verifier_of
 from vsr_edge.search.video_names import named
 from vsr_edge.store.base import Store
-from vsr_edge.types import FrameFeatures, StoredVideo, Vectors, stretch
+from vsr_edge.types import ClipHit, FrameFeatures, StoredVideo, Vectors, stretch
 
 # Enough clips that overlapping ones, which merge, still leave the moments or candidates wanted.
 CLIPS_PER_MOMENT = 8
@@ -105,15 +105,16 @@ class Asked:
         """The clips nearest to a query float32 [D], best first, enough for so many moments."""
         with self.clock.stage("retrieve"):
             spare = sum(one.last + 1 - one.first for one in self.left_out)
-            found = self._nearest(vector, wanted * CLIPS_PER_MOMENT + spare)
+            few, many = (wanted * each + spare for each in (CLIPS_PER_MOMENT, FRAMES_IN_REACH))
+            # To compare all of them twice takes longer than to ask for more at once.
+            hits = self.store.search(vector, many, self.where)
+            found, self.exhausted = self._windows(hits[:few]), len(hits) < few
             if not self.exhausted and sum(1 for _ in _apart(found)) < wanted:
-                found = self._nearest(vector, wanted * FRAMES_IN_REACH + spare)
+                found, self.exhausted = self._windows(hits), len(hits) < many
             least = self.options.min_score
             return [one for one in found if least is None or one.score >= least]
 
-    def _nearest(self, vector: Vectors, count: int) -> list[Window]:
-        hits = self.store.search(vector, count, self.where)
-        self.exhausted = len(hits) < count
+    def _windows(self, hits: Sequence[ClipHit]) -> list[Window]:
         unknown = {hit.clip.video_id for hit in hits} - self._videos.keys()
         if unknown:
             self._videos |= self.store.videos_of(unknown)

@@ -205,4 +205,5 @@ def _moment(rank: int, hit: TextHit, stored: StoredVideo) -> Moment:
         source=source,
         text=hit.text,
         text_source=hit.source,
+        video_id=stored.video_id,
     )

@@ -181,6 +181,7 @@ def _moment(rank: int, chain: Chain, parts: Parts) -> Moment:
         recorded_at=None if video.recorded_at is None else video.recorded_at + start,
         recorded_from=video.recorded_from,
         parts=spans,
+        video_id=video.video_id,
     )
 
 

@@ -113,6 +113,7 @@ class Window:
             recorded_at=None if recorded_at is None else recorded_at + one.start,
             recorded_from=self.video.recorded_from,
             best=self.peak,
+            video_id=self.video.video_id,
         )
 
 

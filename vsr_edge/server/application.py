@@ -84,6 +84,7 @@ def _describe(app: FastAPI) -> None:
         """This description of the routes."""
         return JsonDocument(described())
 
+    @app.head("/docs", include_in_schema=False, **needs(None))
     @app.get("/docs", response_class=HTMLResponse, tags=["server"], **needs(None))
     async def docs(_: Request) -> Response:
         """The same, for people."""

@@ -57,12 +57,7 @@ def with_body(route: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
 
 def session_of(request: Request) -> Session | None:
     """The log-in that a request belongs to, if its user is still known with that password."""
-    served = served_by(request)
-    session = served.sessions.find(request.cookies.get(COOKIE, ""))
-    if session is None:
-        return None
-    known = served.access.entries().get(session.entry.name)
-    return session if known == session.entry else None
+    return served_by(request).sessions.find(request.cookies.get(COOKIE, ""))
 
 
 def is_known(request: Request) -> bool:

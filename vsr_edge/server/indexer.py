@@ -133,7 +133,7 @@ class Inside:
         if folder not in self._folders:
             self._folders[folder] = []
             with suppress(OSError):
-                self._folders[folder] = os.listdir(folder)  # noqa: PTH208 — as for words
+                self._folders[folder] = sorted(os.listdir(folder))  # noqa: PTH208 — as for words
         return sidecars_of(video, self._folders[folder])
 
 

@@ -1,7 +1,10 @@
 """Indexing that was asked for: one job at a time, each a process of its own, which a crash of a
 decoder or a kill ends without the server. What was asked is written down before it is answered; a
 server that was killed takes up again what was not finished, and a job that is repeated skips what
-is known. Several servers of one archive have jobs of their own each.
+is known.
+
+Several servers of one archive have a folder each, locked as long as they run. Any of them tells of
+the jobs of all, ends any, and takes over what one that is gone has left.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import secrets
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -25,6 +29,7 @@ from vsr_edge.document_served import JobDocument, JobProgress
 from vsr_edge.documents import ErrorDocument
 from vsr_edge.errors import ArchiveError
 from vsr_edge.hits.thumbnails import put
+from vsr_edge.server.indexer import is_below
 from vsr_edge.server.refusals import busy
 from vsr_edge.store.lock import WriterLock
 
@@ -32,7 +37,12 @@ FOLDER = "jobs"
 # So many wait, and so many that are over are remembered.
 MOST_WAITING, MOST_KEPT = 32, 200
 ENDS_WITHIN, RETRY_SECONDS = 2.0, 30.0
+# So often a server looks for what others ask of it or have left, and says how far its job is.
+LOOKS_EVERY, TELLS_EVERY = 0.5, 1.0
+# Beside a job: whoever found this server's job at another one wants it ended.
+_CANCEL = ".cancel"
 _ID = re.compile(r"[0-9a-f]{16}")
+_NAMED = re.compile(rf"{FOLDER}(-\d+)?")
 
 
 class Jobs:
@@ -43,35 +53,44 @@ class Jobs:
 
     def __init__(self, settings: Settings, roots: Sequence[Path]) -> None:
         self._settings, self._roots = settings, list(map(str, roots))
-        self._folder = settings.archive / FOLDER
+        self._home = settings.archive
+        self._folder = self._home / FOLDER
         self._lock: WriterLock | None = None
         self._changed = threading.Condition()
         self._jobs: dict[str, JobDocument] = {}
         self._process: subprocess.Popen[str] | None = None
         self._running: str | None = None
         self._stopping = False
-        self._thread: threading.Thread | None = None
+        self._told_at = 0.0
 
     def begin(self) -> None:
         """Read what is written down, and go on with what was not finished."""
-        found: list[JobDocument] = []
         if self._folder.exists():
             self._take_folder()
-        with suppress(OSError):
-            for file in self._folder.glob("*.json"):
-                with suppress(OSError, ValueError):
-                    found.append(JobDocument.model_validate_json(file.read_bytes()))
+        self._take_up(self._folder)
+        for name, work in (("jobs", self._run), ("others' jobs", self._look)):
+            thread = threading.Thread(target=work, name=name, daemon=True)
+            thread.start()
+
+    def _take_up(self, folder: Path) -> None:
+        """Have the jobs that are written down in a folder, as those of this server."""
         with self._changed:
-            for job in sorted(found, key=lambda one: (one.made_at, one.id)):
+            for job in sorted(_kept(folder), key=lambda one: (one.made_at, one.id)):
                 if job.state == "running":
                     job = job.model_copy(update={"state": "queued", "progress": None})
                 self._jobs[job.id] = job
-        self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
-        self._thread.start()
+                asked = folder / f"{job.id}{_CANCEL}"
+                with suppress(OSError, ArchiveError):
+                    if folder != self._folder or asked.exists():
+                        self._write(job)
+                        asked.unlink(missing_ok=True)
+                    if folder != self._folder:
+                        (folder / f"{job.id}.json").unlink()
+            self._changed.notify_all()
 
     def _take_folder(self) -> None:
-        """Have a folder for as long as this server runs: further servers on this machine take
-        further ones, or each would run what another runs already.
+        """Have a folder for as long as this server runs: further servers take further ones, or
+        each would run what another runs already.
         """
         first = self._folder
         with suppress(OSError, ArchiveError):  # nothing can be written here, nor asked for
@@ -85,17 +104,42 @@ class Jobs:
         self._folder = first
 
     @property
+    def _others(self) -> Sequence[Path]:
+        """The folders of other servers, those that are gone included."""
+        own = None if self._lock is None else self._folder
+        with suppress(OSError):
+            return [
+                folder
+                for folder in self._home.iterdir()
+                if _NAMED.fullmatch(folder.name) and folder != own and folder.is_dir()
+            ]
+        return []
+
+    @property
     def unfinished(self) -> int:
         return sum(job.state in ("queued", "running") for job in list(self._jobs.values()))
 
     def list(self) -> list[JobDocument]:
         """The newest first."""
         with self._changed:
-            return list(reversed(self._jobs.values()))
+            found = {job.id: job for job in reversed(self._jobs.values())}
+        for folder in self._others:
+            for job in _kept(folder):
+                found.setdefault(job.id, job)
+        return sorted(found.values(), key=lambda job: job.made_at, reverse=True)
 
     def find(self, job_id: str) -> JobDocument | None:
         with self._changed:
-            return self._jobs.get(job_id)
+            job = self._jobs.get(job_id)
+        return self._of_another(job_id)[1] if job is None else job
+
+    def _of_another(self, job_id: str) -> tuple[Path, JobDocument | None]:
+        """A job of another server, and its file."""
+        for folder in self._others:
+            file = folder / f"{job_id}.json"
+            if (job := _read(file)) is not None:
+                return file, job
+        return self._home, None
 
     def add(
         self,
@@ -128,13 +172,58 @@ class Jobs:
         """End a job; what it has finished stays. None if there is no such job."""
         with self._changed:
             job = self._jobs.get(job_id)
-            if job is None or job.state not in ("queued", "running"):
+            if job is None:
+                return self._have_cancelled(job_id)
+            if job.state not in ("queued", "running"):
                 return job
             job = self._change(job_id, state="cancelled", ended_at=_now())
             process = self._process if self._running == job_id else None
         if process is not None:
             _end(process)
         return job
+
+    def _have_cancelled(self, job_id: str) -> JobDocument | None:
+        """Have another server end its job."""
+        file, job = self._of_another(job_id)
+        if job is None or job.state not in ("queued", "running"):
+            return job
+        try:
+            file.with_suffix(_CANCEL).touch()
+        except OSError as error:
+            raise _unwritable(file.parent, error) from error
+        return job.model_copy(update={"state": "cancelled", "ended_at": _now()})
+
+    def _look(self) -> None:
+        """Do what other servers ask, and what those have left that are gone."""
+        while True:
+            with self._changed:
+                if self._changed.wait_for(lambda: self._stopping, LOOKS_EVERY):
+                    return
+            if self._lock is not None:
+                with suppress(OSError):
+                    for asked in self._folder.glob(f"*{_CANCEL}"):
+                        self.cancel(asked.stem)
+                        asked.unlink(missing_ok=True)
+            for folder in self._others:
+                with suppress(OSError, RuntimeError, ArchiveError):
+                    self._take_over(folder)
+
+    def _take_over(self, folder: Path) -> None:
+        """Have the jobs of a server that is gone, if all that they name may be indexed here."""
+        lock = WriterLock(folder)
+        if next(folder.glob("*.json"), None) is None or not lock.try_acquire():
+            return
+        with lock, self._changed:
+            roots = [Path(root) for root in self._roots]
+            left = (job for job in _kept(folder) if job.state in ("queued", "running"))
+            if self._stopping or not all(
+                is_below(Path(p), roots) for job in left for p in job.paths
+            ):
+                return
+            if self._lock is None:
+                self._take_folder()
+            if self._lock is not None:
+                self._take_up(folder)
 
     def close(self) -> None:
         """End the job that runs: the next server goes on with it."""
@@ -216,7 +305,12 @@ class Jobs:
         if "progress" in line:
             with self._changed:
                 progress = JobProgress.model_validate(line["progress"])
-                self._jobs[job_id] = self._jobs[job_id].model_copy(update={"progress": progress})
+                job = self._jobs[job_id].model_copy(update={"progress": progress})
+                self._jobs[job_id] = job
+                if time.monotonic() - self._told_at >= TELLS_EVERY:
+                    self._told_at = time.monotonic()
+                    with suppress(ArchiveError):
+                        self._write(job)
         else:
             self._over(job_id, result=line.get("result"), error=line.get("error"))
 
@@ -243,10 +337,7 @@ class Jobs:
             self._folder.mkdir(parents=True, exist_ok=True)
             put(self._folder / f"{job.id}.json", json.dumps(job.model_dump(by_alias=True)).encode())
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise ArchiveError(
-                f"{self._folder} cannot be written ({reason}): change its permissions"
-            ) from error
+            raise _unwritable(self._folder, error) from error
 
     def _forget(self) -> None:
         over = [job for job in self._jobs.values() if job.state not in ("queued", "running")]
@@ -254,6 +345,31 @@ class Jobs:
             del self._jobs[job.id]
             if _ID.fullmatch(job.id):
                 (self._folder / f"{job.id}.json").unlink(missing_ok=True)
+
+
+def _kept(folder: Path) -> list[JobDocument]:
+    """The jobs that are written down in a folder."""
+    with suppress(OSError):
+        return [job for file in folder.glob("*.json") if (job := _read(file)) is not None]
+    return []
+
+
+def _read(file: Path) -> JobDocument | None:
+    """The job of a file, as it will be: one that is to be ended counts as ended. None where there
+    is none that is whole.
+    """
+    try:
+        job = JobDocument.model_validate_json(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+    if job.state in ("queued", "running") and file.with_suffix(_CANCEL).exists():
+        job = job.model_copy(update={"state": "cancelled", "ended_at": job.ended_at or _now()})
+    return job
+
+
+def _unwritable(folder: Path, error: OSError) -> ArchiveError:
+    reason = error.strerror or str(error)
+    return ArchiveError(f"{folder} cannot be written ({reason}): change its permissions")
 
 
 def _end(process: subprocess.Popen[str]) -> None:

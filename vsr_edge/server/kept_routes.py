@@ -23,7 +23,13 @@ from vsr_edge.document_served import RelevanceDocument, StandingAlert
 from vsr_edge.documents import ReceiptDocument, SavedForgetDocument
 from vsr_edge.errors import UsageError
 from vsr_edge.hits.receipt import with_receipt
-from vsr_edge.hits.saved import forget_search, save_search, saved_searches
+from vsr_edge.hits.saved import (
+    Filters,
+    filters_of,
+    forget_search,
+    save_search,
+    saved_searches,
+)
 from vsr_edge.query import Place, Query, SearchOptions
 from vsr_edge.search.candidates import Asked
 from vsr_edge.server.asking import Body, Search, SearchRequest, described, read_body
@@ -45,7 +51,9 @@ Kept = TypeVar("Kept", bound=BaseModel)
 
 
 class SaveRequest(Body):
-    """A search to keep, under a name; of its body what is asked counts, not the filters."""
+    """A search to keep, under a name: what is asked, and of which footage; how it is searched and
+    how much is shown is said anew each time.
+    """
 
     name: Annotated[str, Field(max_length=200)]
     search: SearchRequest
@@ -60,6 +68,7 @@ class ServedSaved(Part):
     name: Text
     saved_at: Text
     query: Text | None
+    footage: Text = Field(description="The filters in one line; empty without any.")
     search: dict[str, Any] | None = Field(description="For /v1/search.")
     problem: Text | None
 
@@ -171,7 +180,8 @@ def saved(request: Request) -> Response:
             name=one.name,
             saved_at=one.saved_at,
             query=None if one.query is None else one.query.shown,
-            search=None if one.query is None else _request_of(archive, one.query),
+            footage=one.footage,
+            search=None if one.query is None else _request_of(archive, one.query, one.filters),
             problem=one.problem,
         )
         for one in saved_searches(archive.settings.archive)
@@ -190,9 +200,15 @@ async def save(request: Request) -> Response:
     asked = await read_body(request, SaveRequest)
 
     def work() -> Response:
-        archive = served_by(request).opened()
-        query = Search(asked.search, None).query(archive)
-        save_search(archive.settings.archive, asked.name, query)
+        archive, what = served_by(request).opened(), asked.search
+        query = Search(what, None).query(archive)
+        if what.text or what.then or what.and_ or what.without:
+            raise UsageError(
+                "a search that is saved is one sentence, with pictures, feedback and filters: "
+                "leave out its parts, and text"
+            )
+        filters = filters_of(archive, what.model_dump())
+        save_search(archive.settings.archive, asked.name, query, filters)
         return saved(request)
 
     response = await run_in_threadpool(work)
@@ -232,10 +248,10 @@ def _known(kind: type[Kept], kept: Iterable[dict[str, Any]]) -> list[Kept]:
     return found
 
 
-def _request_of(archive: Archive, query: Query) -> dict[str, Any] | None:
-    """A query as it is asked here; None if it names a photo, or a video that is not there."""
+def _request_of(archive: Archive, query: Query, filters: Filters) -> dict[str, Any] | None:
+    """As it is asked here; None if it names a photo, or a video that is not there."""
     like = query.like
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = dict(filters)
     if like is not None:
         if not isinstance(like, Place) or (video := _video(archive, like)) is None:
             return None

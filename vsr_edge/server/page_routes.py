@@ -33,6 +33,7 @@ _KINDS = {
 
 
 def _page_at(path: str, name: str) -> None:
+    @router.head(path, **open_to_all())
     @router.get(path, response_class=HTMLResponse, **open_to_all())
     def page(request: Request) -> Response:
         if not is_known(request):
@@ -44,6 +45,7 @@ for _path, _name in PAGES.items():
     _page_at(_path, _name)
 
 
+@router.head("/login", **open_to_all())
 @router.get("/login", response_class=HTMLResponse, **open_to_all())
 def login_page() -> Response:
     return _shown("login")
@@ -57,6 +59,7 @@ def page_session(request: Request) -> Response:
     return JsonDocument({"session": found}, headers={"Cache-Control": "no-store"})
 
 
+@router.head("/page/{name}", **open_to_all())
 @router.get("/page/{name}", response_class=Response, **open_to_all())
 def page_file(request: Request, name: str) -> Response:
     """A script, the style, or the icon."""

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -14,8 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from vsr_edge import document_parts as parts
-from vsr_edge.answer import SearchResult, Turn
-from vsr_edge.archive import Archive
+from vsr_edge.answer import Turn
 from vsr_edge.documents import SearchDocument
 from vsr_edge.server.asking import FORM, SEARCH_FORM, Search, SearchRequest, described
 from vsr_edge.server.caller import needs, served_by, with_body
@@ -29,27 +28,13 @@ EVENTS = "text/event-stream"
 class ServedMoment(parts.Moment):
     """A moment, and by which id its video is asked for."""
 
-    video_id: int | None = Field(
-        default=None, description="As /v1/videos lists it; null where it was just forgotten."
-    )
+    video_id: int = Field(description="As /v1/videos lists it.")
 
 
 class ServedAnswer(SearchDocument):
     """The answer of `search`, each moment with the id of its video."""
 
     moments: list[ServedMoment]  # type: ignore[assignment]
-
-    @classmethod
-    def with_ids(cls, found: SearchResult, archive: Archive, trace: bool) -> Self:
-        answer = cls.of(found, archive, trace=trace)
-        ids: dict[Any, int | None] = {}
-        with archive.store.reading():
-            for told, moment in zip(answer.moments, found.moments, strict=True):
-                if moment.video not in ids:
-                    stored = archive.store.find(moment.video)
-                    ids[moment.video] = None if stored is None else stored.video_id
-                told.video_id = ids[moment.video]
-        return answer
 
 
 @router.post(
@@ -84,7 +69,7 @@ async def search(request: Request) -> Response:
 
         found = archive.search(query, options, on_turn=tell)
         served.metrics.verdicts.labels(found.verdict.decision).inc()
-        return ServedAnswer.with_ids(found, archive, wanted.asked.trace)
+        return ServedAnswer.of(found, archive, trace=wanted.asked.trace)
 
     running = served.searches.submit(work)
     if not streams:

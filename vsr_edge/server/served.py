@@ -51,7 +51,6 @@ class Served:
     options: ServeOptions
     locked: bool
     metrics: Metrics = field(default_factory=Metrics)
-    sessions: Sessions = field(default_factory=Sessions)
     failures: Failures = field(default_factory=Failures)
     stopping: bool = False
     _opening: threading.Lock = field(default_factory=threading.Lock)
@@ -61,6 +60,7 @@ class Served:
         options, folder = self.options, self.archive.settings.archive
         workers = options.workers or usable_threads()
         self.access = AccessFile(folder)
+        self.sessions = Sessions(self.access)
         self.searches = Pool("search", workers, options.queue, options.max_seconds)
         self.pictures = Pool("picture", PICTURES, WAITING_PICTURES, PICTURE_SECONDS)
         # A container of PyAV and its streams hold one another, and with them the threads and

@@ -17,7 +17,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -125,10 +125,15 @@ class VectorFile:
         return None if state.problem is None else f"{state.file} {state.problem}"
 
     def save(self, connection: sqlite3.Connection) -> None:
-        """Append what the file lacks, or write it anew. The caller holds the writer's lock."""
+        """Append what the file lacks, or write it anew. The caller holds the writer's lock.
+
+        Whether what the file has is whole, those who search in it look.
+        """
         started = time.perf_counter()
         with transaction(connection, write=False), self._guard:
-            state = self._present(connection)
+            state = self._state
+            if state is None or state.key != self._key(connection):
+                state = self._as_told(connection, self._file_alone)
             removed = state.rows - int(state.part.runs[:, 2].sum())
             file, first, videos = state.file or "", state.rows, state.missing
             anew = not first or state.problem is not None or 3 * removed > first
@@ -184,12 +189,24 @@ class VectorFile:
 
     def _present(self, connection: sqlite3.Connection) -> _State:
         """The state of the present transaction; its file is verified when it was changed."""
-        key = connection.execute(
+        state = self._state
+        if state is None or state.key != self._key(connection) or self._changed(state):
+            state = self._state = self._as_told(connection, self._mapped)
+        return state
+
+    def _key(self, connection: sqlite3.Connection) -> tuple[int, int]:
+        """What the state of the present transaction goes by."""
+        key: tuple[int, int] = connection.execute(
             "SELECT generation, (SELECT coalesce(max(id), 0) FROM vector_segments) FROM meta"
         ).fetchone()
-        former = self._state
-        if former is not None and former.key == key and not self._changed(former):
-            return former
+        return key
+
+    def _as_told(
+        self,
+        connection: sqlite3.Connection,
+        opened: Callable[[str, Sequence[Any]], tuple[tuple[int, ...], Part]],
+    ) -> _State:
+        """The state of the present transaction, its file ``opened`` as the segments say."""
         segments = connection.execute(
             "SELECT file, rows, CAST(clips AS BLOB), checksum FROM vector_segments ORDER BY id"
         ).fetchall()
@@ -198,7 +215,7 @@ class VectorFile:
         stamp, part, problem = None, self._nothing, None
         if file is not None:
             try:
-                stamp, part = self._mapped(file, segments, former)
+                stamp, part = opened(file, segments)
             except FileNotFoundError:
                 problem = "was missing"
             except OSError as error:
@@ -207,8 +224,18 @@ class VectorFile:
                 problem = str(error)
         live = _ids(connection, "SELECT id FROM videos")
         missing = _others(live, part)
-        self._state = _State(key, file, stamp, rows, part.of(live), missing, problem)
-        return self._state
+        key = self._key(connection)
+        return _State(key, file, stamp, rows, part.of(live), missing, problem)
+
+    def _file_alone(self, file: str, segments: Sequence[Any]) -> tuple[tuple[int, ...], Part]:
+        """The file with its stamp, which is as long as it should be; its content is not read.
+
+        Raises:
+            OSError, ValueError: as :meth:`_mapped`.
+        """
+        status = (self._folder / file).stat()
+        _check_size(status, segments, self._dim)
+        return _stamp(status), Part(self._nothing.vectors, _with_rows(_runs(segments), 0))
 
     def _changed(self, state: _State) -> bool:
         """Whether the file is no longer what was verified.
@@ -222,21 +249,17 @@ class VectorFile:
         except OSError:
             return False
 
-    def _mapped(
-        self, file: str, segments: Sequence[Any], former: _State | None
-    ) -> tuple[tuple[int, ...], Part]:
+    def _mapped(self, file: str, segments: Sequence[Any]) -> tuple[tuple[int, ...], Part]:
         """The file with its stamp, verified unless the former state has verified just this.
 
         Raises:
             OSError: it cannot be read.
             ValueError: it is damaged; the error says how.
         """
-        rows = [segment[1] for segment in segments]
-        size = 2 * self._dim * sum(rows)
+        rows, former = [segment[1] for segment in segments], self._state
         with (self._folder / file).open("rb") as opened:
             status = os.fstat(opened.fileno())
-            if status.st_size < size:
-                raise ValueError(f"was damaged ({'truncated' if status.st_size else 'empty'})")
+            size = _check_size(status, segments, self._dim)
             vectors, stamp = self._nothing.vectors, _stamp(status)
             if former and (former.file, former.stamp, former.rows) == (file, stamp, sum(rows)):
                 vectors = former.part.vectors
@@ -253,8 +276,7 @@ class VectorFile:
                     sums = list(pool.map(_checksum, parts, [segment[2] for segment in segments]))
                 if sums != [segment[3] for segment in segments]:
                     raise ValueError("was damaged or belongs to another archive (checksum differs)")
-        runs = np.frombuffer(b"".join(segment[2] for segment in segments), np.int64).reshape(-1, 3)
-        return stamp, Part(vectors, _with_rows(runs, 0))
+        return stamp, Part(vectors, _with_rows(_runs(segments), 0))
 
     def _lacking(self, connection: sqlite3.Connection, state: _State) -> Part:
         """What the file lacks: read from SQLite once, and kept as long as the file lacks it."""
@@ -310,6 +332,23 @@ def _stored(
         yield np.concatenate(runs), matrix(blobs, dim)
 
 
+def _runs(segments: Sequence[Any]) -> Ids:
+    """The runs of all segments, int64 [m, 3]."""
+    return np.frombuffer(b"".join(segment[2] for segment in segments), np.int64).reshape(-1, 3)
+
+
+def _check_size(status: os.stat_result, segments: Sequence[Any], dim: int) -> int:
+    """How many bytes of a file count.
+
+    Raises:
+        ValueError: it has fewer.
+    """
+    size: int = 2 * dim * sum(segment[1] for segment in segments)
+    if status.st_size < size:
+        raise ValueError(f"was damaged ({'truncated' if status.st_size else 'empty'})")
+    return size
+
+
 def _with_rows(runs: Ids, first: int) -> Ids:
     """Runs with the rows in which their vectors lie, one after the other."""
     return np.column_stack([runs, first + np.cumsum(runs[:, 2]) - runs[:, 2]])
@@ -331,8 +370,8 @@ def _stamp(status: os.stat_result) -> tuple[int, ...]:
 
 def _others(videos: Ids, part: Part) -> Ids:
     """Those of the videos, ascending, that a part knows nothing of."""
-    # NumPy's sets of numbers import its masked arrays, which takes longer than this.
-    return np.array(sorted(set(videos.tolist()).difference(part.runs[:, 0].tolist())), np.int64)
+    # NumPy's differences of sets import its masked arrays, which takes longer.
+    return videos[~np.isin(videos, part.runs[:, 0])]
 
 
 def _ids(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any] = ()) -> Ids:

@@ -28,8 +28,10 @@ async function alerts() {
 async function saved() {
   const { saved: some } = await get("/v1/saved");
   if (!some.length) return none($("#saved"), "no_saved");
-  $("#saved").replaceChildren(...some.map(({ name, query, search, saved_at: at, problem }) =>
-    el("li", {}, el("div", { className: "about" }, el("strong", {}, name), el("span", {}, shown(query ?? problem ?? "")), el("span", { className: "soft numbers" }, at.slice(0, 10)),
+  $("#saved").replaceChildren(...some.map(({ name, query, footage, search, saved_at: at, problem }) =>
+    el("li", {}, el("div", { className: "about" }, el("strong", {}, name), el("span", {}, shown(query ?? problem ?? "")),
+      footage ? el("span", { className: "soft" }, shown(footage)) : null,
+      el("span", { className: "soft numbers" }, at.slice(0, 10)),
       search ? null : el("span", { className: "soft" }, words("cannot_run"))),
       search ? el("a", { className: "button", href: `/#${encodeURIComponent(JSON.stringify(search))}` }, words("run")) : null,
       el("button", { type: "button", className: "quiet", "aria-label": `${words("forget")}: ${name}`, onclick: () => forget(name) }, words("forget")))));

@@ -25,8 +25,8 @@ function card({ id, video, duration, width, height, codec, recorded_at: at, reco
 }
 
 async function load(offset) {
-  const names = $("#name").value.split(",").map((one) => one.trim()).filter(Boolean);
-  const asked = new URLSearchParams([...names.map((name) => ["video", name]), ["offset", offset], ["limit", PAGE]]);
+  const name = $("#name").value.trim(); // One, for names may hold commas.
+  const asked = new URLSearchParams([...(name ? [["video", name]] : []), ["offset", offset], ["limit", PAGE]]);
   const response = await ask(`/v1/videos?${asked}`);
   const all = Number(response.headers.get("x-total-count"));
   const { videos } = await response.json();

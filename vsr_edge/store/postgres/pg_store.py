@@ -38,6 +38,7 @@ from vsr_edge.store.postgres.pg_generations import (
 )
 from vsr_edge.store.postgres.pg_nearest import build_graph, nearest_rows
 from vsr_edge.store.postgres.pg_rows import VIDEO_COLUMNS, fetch, halfvecs, path_bytes
+from vsr_edge.store.postgres.pg_sample import Samples
 from vsr_edge.store.postgres.pg_shared import ServerShared
 from vsr_edge.store.postgres.pg_texts import ServerTexts
 from vsr_edge.store.postgres.pg_writer import ServerConnection, ServerWriter
@@ -88,7 +89,7 @@ class ServerStore(ServerTexts):
         self._notices: list[str] = []
         self._of_thread = threading.local()
         self._filters = KeptCache()
-        self._sampled: tuple[Any, HalfVectors] | None = None
+        self._samples = Samples(self._dim)
         self._pool = pool_of(self._address, self._schemas)
 
     @property
@@ -200,30 +201,10 @@ class ServerStore(ServerTexts):
         if count < 1:
             raise ValueError(f"count must be at least 1, not {count}")
         with self._reading() as connection:
-            key = (self._of_thread.state, count, where)
-            if (known := self._sampled) is not None and known[0] == key:
-                return known[1]
-            condition, parameters = "true", []
-            if where is not None:
-                kept = self._kept(connection, where)
-                condition = "video_id = ANY(%s::bigint[]) OR id = ANY(%s::bigint[])"
-                parameters = [kept.videos.tolist(), kept.clips.tolist()]
-            ids = [
-                row[0]
-                for row in fetch(
-                    connection, f"SELECT id FROM clips WHERE {condition} ORDER BY id", parameters
-                )
-            ]
-            some = min(count, len(ids))
-            chosen = [ids[i * len(ids) // some] for i in range(some)]
-            rows = fetch(
-                connection,
-                "SELECT vector FROM clips WHERE id = ANY(%s::bigint[]) ORDER BY id",
-                [chosen],
-            )
-        vectors = halfvecs([row[0] for row in rows], self._dim)
-        self._sampled = key, vectors
-        return vectors
+            if where == Filter():
+                where = None
+            kept = None if where is None else self._kept(connection, where)
+            return self._samples.of(connection, self._of_thread.state, count, where, kept)
 
     def frames(
         self,

@@ -309,7 +309,10 @@ class ServerVideoWriter(Entry):
         }
         if duration is not None:
             values["duration"] = duration
-        self._connection.run(lambda connection: self._store(connection, values, clips, vectors))
+        ids = self._connection.run(lambda connection: _clip_ids(connection, len(clips)))
+        self._connection.run(
+            lambda connection: self._store(connection, values, ids, clips, vectors)
+        )
         self._close()
         return self._video_id
 
@@ -317,6 +320,7 @@ class ServerVideoWriter(Entry):
         self,
         connection: Connection,
         values: Mapping[str, Any],
+        ids: Sequence[int],
         clips: Sequence[ClipWindow],
         vectors: HalfVectors,
     ) -> None:
@@ -339,13 +343,8 @@ class ServerVideoWriter(Entry):
         _copy(connection, "frames (video_id, number, time, vector)", in_frames)
         if self._region_count:
             _copy(connection, "regions (video_id, number, vectors)", in_regions)
-        ids = fetch(
-            connection,
-            "SELECT nextval('clip_ids') FROM generate_series(1, %s::bigint)",
-            [len(clips)],
-        )
         with _spool() as spooled:
-            for (clip_id,), w, v in zip(sorted(ids), clips, vectors, strict=True):
+            for clip_id, w, v in zip(ids, clips, vectors, strict=True):
                 spooled.write(
                     row_of(
                         *(whole(clip_id), whole(self._video_id), real(w.start), real(w.end)),
@@ -389,6 +388,17 @@ def _copy(connection: Connection, table: str, rows: IO[bytes]) -> None:
         while chunk := rows.read(_CHUNK):
             copy.write(chunk)
         copy.write(TRAILER)
+
+
+def _clip_ids(connection: Connection, count: int) -> list[int]:
+    """So many numbers one after the other, which no other writer takes some of in between: what is
+    where in the archive is known then from the first of each video. In a transaction of its own.
+    """
+    connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended(current_schema(), %s))", [key_of("clips")]
+    )
+    given = "SELECT nextval('clip_ids') FROM generate_series(1, %s::bigint)"
+    return sorted(one for (one,) in fetch(connection, given, [count]))
 
 
 def _lock_path(connection: Connection, path: bytes) -> None:
