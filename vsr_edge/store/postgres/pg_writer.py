@@ -34,8 +34,7 @@ from vsr_edge.store.postgres.pg_connection import (
     translate_errors,
 )
 from vsr_edge.store.postgres.pg_rows import (
-    HEADER,
-    TRAILER,
+    copy_rows,
     fetch,
     halfvec,
     path_bytes,
@@ -64,7 +63,6 @@ Made = TypeVar("Made")
 _TRIES = 4
 # A video on its way in is kept in memory up to this.
 _IN_MEMORY = 16 << 20
-_CHUNK = 1 << 20
 # So that open readers know that clips, or what filters ask of videos, have changed. Every writer
 # changes this row: last, so that none waits long for another.
 _NEXT_GENERATION = "UPDATE meta SET generation = generation + 1"
@@ -340,9 +338,9 @@ class ServerVideoWriter(Entry):
             list(values.values()),
         )
         in_frames, in_regions = self._spooled
-        _copy(connection, "frames (video_id, number, time, vector)", in_frames)
+        copy_rows(connection, "frames (video_id, number, time, vector)", in_frames)
         if self._region_count:
-            _copy(connection, "regions (video_id, number, vectors)", in_regions)
+            copy_rows(connection, "regions (video_id, number, vectors)", in_regions)
         with _spool() as spooled:
             for clip_id, w, v in zip(ids, clips, vectors, strict=True):
                 spooled.write(
@@ -352,7 +350,7 @@ class ServerVideoWriter(Entry):
                     )
                 )
             columns = "id, video_id, start_time, end_time, first_frame, last_frame, vector"
-            _copy(connection, f"clips ({columns})", spooled)
+            copy_rows(connection, f"clips ({columns})", spooled)
         with connection.cursor() as cursor:
             every = {*(tag for (tag,) in former), *self._tags}
             cursor.executemany(_TAG, [(self._video_id, tag) for tag in sorted(every)])
@@ -376,18 +374,6 @@ def write_correction(connection: Connection, name: str, correction: Correction |
 
 def _spool() -> IO[bytes]:
     return tempfile.SpooledTemporaryFile(_IN_MEMORY)
-
-
-def _copy(connection: Connection, table: str, rows: IO[bytes]) -> None:
-    rows.seek(0)
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(f"COPY {table} FROM STDIN (FORMAT BINARY)") as copy,
-    ):
-        copy.write(HEADER)
-        while chunk := rows.read(_CHUNK):
-            copy.write(chunk)
-        copy.write(TRAILER)
 
 
 def _clip_ids(connection: Connection, count: int) -> list[int]:
