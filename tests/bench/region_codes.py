@@ -16,7 +16,7 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import numpy as np
 
@@ -33,8 +33,10 @@ CANDIDATES, FRAMES, TRIES = 16, 11, 20
 
 
 def copy(source: Store, folder: Path, code: Regions) -> None:
-    archive = {"bundle_id": source.bundle_id, "dim": source.dim, "create": True}
-    with open_store(folder, **archive) as store, store.writer() as writer:
+    with (
+        open_store(folder, bundle_id=source.bundle_id, dim=source.dim, create=True) as store,
+        store.writer() as writer,
+    ):
         for one in source.videos():
             frames = source.frames(one.video_id, regions=code != "none")
             windows = [clip.window for clip in source.clips(one.video_id)]
@@ -68,12 +70,10 @@ def reading_ms(store: Store) -> float:
     return min(spent) * 1000
 
 
-def main(
-    archive: Path, queries: Path, out: Path, part: str = "1/0", heads: HeadsChoice = "auto"
-) -> None:
+def main(archive: Path, queries: Path, out: Path, part: str = "1/0", heads: str = "auto") -> None:
     step, start = map(int, part.split("/"))
     asked = read_queries(queries, "jsonl")[start::step]
-    options = SearchOptions().changed(top_k=10, heads=heads)
+    options = SearchOptions().changed(top_k=10, heads=cast("HeadsChoice", heads))
     out.mkdir(parents=True, exist_ok=True)
     for code in get_args(Regions):
         folder = out / code
@@ -94,4 +94,4 @@ def main(
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]), *sys.argv[4:])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:])

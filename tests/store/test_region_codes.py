@@ -188,9 +188,9 @@ def test_a_coarser_code_takes_the_place_of_stored_ones(opened: Store, place: Pat
         assert opened.videos_of([video_id])[video_id].sampling == Sampling(regions=code)
         found = opened.frames(video_id, regions=True).regions
         whole = decode_regions(encode_regions(whole.astype(np.float16), code), DIM)
-        assert (found == whole).all()
+        np.testing.assert_array_equal(found, whole)
         assert opened.check() == []
-    assert (opened.frames(beside, regions=True).regions == untouched).all()
+    np.testing.assert_array_equal(opened.frames(beside, regions=True).regions, untouched)
     with opened.writer() as writer:
         writer.recode(video_id, "none")
         writer.recode(beside, "none")

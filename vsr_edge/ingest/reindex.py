@@ -149,8 +149,8 @@ def _replace(
     stored = store.videos()
     work: dict[Sampling, list[FoundFile]] = {}
     for one in stored:
-        wanted = replace(one.sampling, regions=regions or one.sampling.regions)
-        work.setdefault(wanted, []).append(_file(one.video.path))
+        sampling = replace(one.sampling, regions=regions or one.sampling.regions)
+        work.setdefault(sampling, []).append(_file(one.video.path))
     with shadow.open(run.bundle.encoders_id, run.bundle.dim) as successor:
         run.encode(successor, list(work.items()))
         codes = {one.sampling.regions for one in successor.videos()}
