@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import io
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
+import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from functools import cache
 from html import unescape
 from itertools import pairwise
@@ -109,17 +113,19 @@ def is_run(words: list[str]) -> bool:
 def options_of(*program: str) -> set[str]:
     if program[0] == "vsr_edge":
         return named_in(succeed(*program[1:], "--help", environment={"COLUMNS": "200"}).out)
-    done = subprocess.run(
-        [sys.executable, "-m", *program, "--help"],
-        cwd=PROJECT,
-        env=os.environ | {"COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    assert done.returncode == 0, (program, done.stderr[-2000:])
-    return named_in(done.stdout)
+    # As `python -m` does it, but in this process: each of those would import PyTorch.
+    with (
+        redirect_stdout(io.StringIO()) as page,
+        pytest.MonkeyPatch.context() as patch,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", RuntimeWarning)  # it was imported before
+        patch.setattr(sys, "argv", [*program, "--help"])
+        patch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module(program[0], run_name="__main__", alter_sys=True)
+    assert not ended.value.code, program
+    return named_in(page.getvalue())
 
 
 def named_in(page: str) -> set[str]:

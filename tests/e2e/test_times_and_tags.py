@@ -183,7 +183,7 @@ def test_what_filters_choose_is_removed(archive: Path) -> None:
     assert len(asked(archive, "videos", "--json").document["videos"]) == 1
 
 
-def completed(archive: Path, line: str) -> list[str]:
+def completed(archive: Path | str, line: str) -> list[str]:
     words = line.split(" ")
     ended = run(
         environment={
