@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import io
 import subprocess
+import warnings
 from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
 from typing import TypeAlias
 
 from export.__main__ import app
@@ -15,9 +15,16 @@ from export.__main__ import app
 Done: TypeAlias = subprocess.CompletedProcess[str]
 
 
-def call(*arguments: str | Path) -> Done:
-    """A command to its end; arguments that it does not know are an exception."""
+def call(*arguments: object) -> Done:
+    """A command to its end. Warnings are none of its errors, as in a process of its own; arguments
+    that it does not know are an exception.
+    """
     words = [str(argument) for argument in arguments]
-    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+    with (
+        redirect_stdout(io.StringIO()) as out,
+        redirect_stderr(io.StringIO()) as err,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("default")
         code = app(words, standalone_mode=False)
     return Done(words, code or 0, out.getvalue(), err.getvalue())
