@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -17,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.server.client import TIMEOUT, serving
+from tests.server.nginx import NGINX, listener, nginx
 
-NGINX, OPENSSL = shutil.which("nginx"), shutil.which("openssl")
+OPENSSL = shutil.which("openssl")
 CONF = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 NAME = "video.example"
 pytestmark = pytest.mark.skipif(not (NGINX and OPENSSL), reason="nginx or openssl is not here")
@@ -26,13 +25,8 @@ pytestmark = pytest.mark.skipif(not (NGINX and OPENSSL), reason="nginx or openss
 
 @contextmanager
 def proxied(folder: Path, port: int) -> Iterator[int]:
-    """nginx with the example, as it is but for ports and files; yields its port for TLS.
-
-    It is handed the sockets that it listens at, as it hands them to a newer release of itself: no
-    other program can take their ports meanwhile.
-    """
-    plain, secure = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
-    tls = secure.getsockname()[1]
+    """nginx with the example, as it is but for ports and files; yields its port for TLS."""
+    (plain, http), (secure, tls) = listener(), listener()
     pem, key = folder / "site.pem", folder / "site.key"
     subprocess.run(
         [
@@ -48,39 +42,15 @@ def proxied(folder: Path, port: int) -> Iterator[int]:
         ("127.0.0.1:8200", f"127.0.0.1:{port}"),
         ("listen [::]:80;", ""),
         ("listen [::]:443 ssl;", ""),
-        ("listen 80;", f"listen 127.0.0.1:{plain.getsockname()[1]};"),
+        ("listen 80;", f"listen 127.0.0.1:{http};"),
         ("listen 443 ssl;", f"listen 127.0.0.1:{tls} ssl;"),
         (f"/etc/ssl/certs/{NAME}.pem", str(pem)),
         (f"/etc/ssl/private/{NAME}.key", str(key)),
     ):
         assert before in site
         site = site.replace(before, after)
-    temporary = " ".join(
-        f"{kind}_temp_path {folder / kind};"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    whole = (
-        f"daemon off; pid {folder / 'pid'}; error_log stderr; worker_processes 1;\n"
-        f"events {{}}\nhttp {{ access_log off; {temporary}\n{site}\n}}\n"
-    )
-    (folder / "nginx.conf").write_text(whole, "utf-8")
-    command = [str(NGINX), "-p", str(folder), "-c", str(folder / "nginx.conf")]
-    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, timeout=TIMEOUT)
-    assert checked.returncode == 0, checked.stderr
-    assert not re.search(r"\[(warn|error|emerg)\]", checked.stderr), checked.stderr
-    held = plain.fileno(), secure.fileno()
-    environment = os.environ | {"NGINX": "".join(f"{one};" for one in held)}
-    with plain, secure:
-        plain.setblocking(False)
-        secure.setblocking(False)
-        process = subprocess.Popen(
-            command, stderr=subprocess.DEVNULL, pass_fds=held, env=environment
-        )
-    with process:
-        try:
-            yield tls  # who comes before it is ready waits
-        finally:
-            process.terminate()
+    with nginx(folder, site, plain, secure):
+        yield tls
 
 
 def test_everything_works_through_nginx(served_archive: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import threading
 import time
@@ -15,10 +14,10 @@ from typing import Any
 import pytest
 
 from tests.server.client import TIMEOUT, Answer, Site
+from tests.server.nginx import NGINX, listener, nginx
 from tests.server.test_access import PASSWORD, cookie_of, log_in
 from tests.server.test_jobs_served import is_over, until
 from tests.server.test_process import command
-from tests.server.test_proxies import free_port
 from tests.servers import Server
 from vsr_edge.backup.migrate import migrate
 from vsr_edge.config import load_settings
@@ -27,7 +26,6 @@ from vsr_edge.server.sessions import CSRF_HEADER, FOLDER
 from vsr_edge.store import open_store
 
 QUERIES = ("a bicycle leaning against a wall", "white blocks", "a man with a bow tie in a car")
-NGINX = shutil.which("nginx")
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
@@ -150,38 +148,16 @@ def test_any_tells_of_a_job_and_ends_it(
 def balanced(folder: Path, ports: list[int]) -> Iterator[int]:
     """nginx with the example's site, of several servers and without TLS; yields its port."""
     site = (DEPLOY / "nginx.conf").read_text("utf-8")
-    port = free_port()
+    held, port = listener()
     upstream, _, rest = site.partition("server {")
     rest = rest.partition("server {")[2]
     rest = rest[rest.index("# A photo") :]
     one = "    server 127.0.0.1:8200;\n"
     assert one in upstream
     several = "".join(one.replace("8200", str(port)) for port in ports)
-    temporary = " ".join(
-        f"{kind}_temp_path {folder / kind};"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    (folder / "nginx.conf").write_text(
-        f"daemon off; pid {folder / 'pid'}; error_log stderr; worker_processes 1;\n"
-        f"events {{}}\nhttp {{ access_log off; {temporary}\n{upstream.replace(one, several)}"
-        f"server {{ listen 127.0.0.1:{port}; {rest}\n}}\n",
-        "utf-8",
-    )
-    command = [str(NGINX), "-p", str(folder), "-c", str(folder / "nginx.conf")]
-    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, timeout=TIMEOUT)
-    assert checked.returncode == 0, checked.stderr
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        try:
-            while True:
-                try:
-                    Site(None, port).get("/healthz")  # type: ignore[arg-type]
-                    break
-                except ConnectionRefusedError:
-                    assert process.poll() is None
-                    time.sleep(0.02)
-            yield port
-        finally:
-            process.terminate()
+    balancing = f"{upstream.replace(one, several)}server {{ listen 127.0.0.1:{port}; {rest}"
+    with nginx(folder, balancing, held):
+        yield port
 
 
 def test_one_is_killed_and_the_others_go_on_with_its_searches_and_its_jobs(
