@@ -47,14 +47,14 @@ def test_an_option_beats_the_environment_beats_the_file_beats_the_default(file: 
 
 
 def test_an_option_or_variable_without_a_value_was_not_given(file: Path) -> None:
-    settings = load(file, "fps = 2", {"VSR_EDGE_FPS": ""}, fps=None, regions=None)
+    settings = load(file, "fps = 2", {"VSR_EDGE_FPS": ""}, fps=None, fold=None)
     assert settings.fps == 2.0
-    assert settings.regions is True
+    assert settings.fold is True
 
 
 def test_false_and_zero_are_values(file: Path) -> None:
-    settings = load(file, "threads = 3", {"VSR_EDGE_MIN_FRAMES": "0"}, threads=0, regions=False)
-    assert (settings.threads, settings.min_frames, settings.regions) == (0, 0, False)
+    settings = load(file, "threads = 3", {"VSR_EDGE_MIN_FRAMES": "0"}, threads=0, fold=False)
+    assert (settings.threads, settings.min_frames, settings.fold) == (0, 0, False)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,14 @@ def test_false_and_zero_are_values(file: Path) -> None:
     ],
 )
 def test_yes_and_no_in_words(word: str, meaning: bool, file: Path) -> None:
-    assert load(file, "", {"VSR_EDGE_REGIONS": word}).regions is meaning
+    assert load(file, "", {"VSR_EDGE_FOLD": word}).fold is meaning
+    # Before there were codes, regions either were or not.
+    assert load(file, "", {"VSR_EDGE_REGIONS": word}).sampling.has_regions is meaning
+
+
+@pytest.mark.parametrize("code", ["float16", "int8", "int4", "binary", "none"])
+def test_regions_have_a_code(code: str, file: Path) -> None:
+    assert load(file, f'regions = "{code}"').sampling.regions == code
 
 
 @pytest.mark.parametrize(
@@ -73,7 +80,7 @@ def test_yes_and_no_in_words(word: str, meaning: bool, file: Path) -> None:
     [
         ("FPS", "often", "a number"),
         ("THREADS", "2.5", "a whole number"),
-        ("REGIONS", "maybe", "yes or no"),
+        ("FOLD", "maybe", "yes or no"),
         ("ARCHIVE", "~nobody-of-that-name/x", "a path"),
     ],
 )
@@ -92,7 +99,7 @@ def test_what_the_environment_says_wrongly_is_named(
         ("fps = true", "a number"),
         ("threads = 2.5", "a whole number"),
         ("threads = true", "a whole number"),
-        ("regions = 1", "yes or no"),
+        ("regions = 1", "text"),
         ("bundle = 5", "text"),
         ("archive = 5", "a path"),
         ("provider = ['cpu']", "text"),
@@ -220,6 +227,18 @@ def test_without_a_home_folder_only_what_lies_there_is_missed(
         load_settings({}, environment={})
     with pytest.raises(UsageError, match="no home folder to install bundles in"):
         bundles_folder()
+
+
+def test_what_lies_beside_a_database_lies_where_it_is_told(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    homeless(monkeypatch, None)
+    url = "postgresql://me:secret@db/footage"
+    with pytest.raises(UsageError, match="VSR_EDGE_BESIDE"):
+        load(file, archive=url)
+    found = load(file, 'beside = "/mnt/a"', {"VSR_EDGE_BESIDE": "/mnt/b"}, archive=url)
+    assert (found.archive, found.database) == (Path("/mnt/b"), url)
+    assert load(file, 'beside = "/mnt/a"', archive="here").archive == Path("here")
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from vsr_edge.search.video_names import named
 from vsr_edge.store import open_settings_store
 from vsr_edge.store.base import ArchiveStats, Store
 from vsr_edge.times import filter_of, tag_of
-from vsr_edge.types import Pixels, Seconds, StoredVideo
+from vsr_edge.types import Pixels, Regions, Seconds, StoredVideo
 
 if TYPE_CHECKING:
     from vsr_edge.bundle.model import Bundle
@@ -127,6 +127,7 @@ class Archive:
         self,
         *,
         drop_missing: bool = False,
+        regions: Regions | None = None,
         processes: int | None = None,
         ray: str | None = None,
         on_progress: Callable[[Progress], None] | None = None,
@@ -138,6 +139,7 @@ class Archive:
 
         Args:
             drop_missing: change over even if some videos cannot be read any more, without them.
+            regions: the code that all region vectors are to have; None: each video its own.
             processes, ray: who decodes and encodes, as in :meth:`index`.
 
         Raises:
@@ -156,6 +158,7 @@ class Archive:
                     bundle,
                     executor=executor,
                     drop_missing=drop_missing,
+                    regions=regions,
                     site=self._site(),
                     on_progress=on_progress,
                 )

@@ -17,7 +17,7 @@ import platformdirs
 
 from vsr_edge.errors import UsageError
 from vsr_edge.times import zone_of
-from vsr_edge.types import Granularity, Keyframes, Sampling
+from vsr_edge.types import Granularity, Keyframes, Regions, Sampling
 
 APPLICATION = "vsr-edge"
 ENVIRONMENT_PREFIX = "VSR_EDGE_"
@@ -32,7 +32,11 @@ MAX_SECONDS = 1e9
 MAX_OVERLAP = 100
 DEFAULT_SAMPLING = Sampling()
 # The settings that are one of a few words.
-CHOICES = {"granularity": get_args(Granularity), "keyframes": get_args(Keyframes)}
+CHOICES = {
+    "granularity": get_args(Granularity),
+    "keyframes": get_args(Keyframes),
+    "regions": get_args(Regions),
+}
 _LENGTHS = ("clip_seconds", "clip_stride", "keyframe_seconds")
 CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
@@ -61,7 +65,7 @@ class Settings:
     min_frames: int = DEFAULT_SAMPLING.min_frames
     clip_seconds: float = DEFAULT_SAMPLING.clip_seconds
     clip_stride: float = DEFAULT_SAMPLING.clip_stride
-    regions: bool = DEFAULT_SAMPLING.regions
+    regions: str = DEFAULT_SAMPLING.regions
     granularity: str = DEFAULT_SAMPLING.granularity
     fold: bool = DEFAULT_SAMPLING.fold
     keyframes: str = DEFAULT_SAMPLING.keyframes
@@ -261,6 +265,8 @@ def _converted(values: Mapping[str, Any], source: str) -> dict[str, Any]:
             # The more specific source decides, whichever kind it names.
             changes["database"] = str(value) if is_database(value) else ""
             value = Path() if is_database(value) else value
+        if name == "regions":
+            value = _region_code(value)
         try:
             changes[name] = _convert(value, _KNOWN[name])
             _check(name, changes[name])
@@ -270,6 +276,14 @@ def _converted(values: Mapping[str, Any], source: str) -> dict[str, Any]:
         except UsageError as error:
             raise UsageError(f"{source}: {error}") from error
     return changes
+
+
+def _region_code(value: Any) -> Any:
+    """Before there were codes, regions either were or not, and files still say so."""
+    given = _WORDS.get(value.strip().lower(), value) if isinstance(value, str) else value
+    if isinstance(given, bool):
+        return DEFAULT_SAMPLING.regions if given else "none"
+    return given
 
 
 def _check(name: str, value: Any) -> None:

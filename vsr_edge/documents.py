@@ -181,6 +181,7 @@ class ReindexDocument(_IndexCounts):
     up_to_date: bool
     waiting: Text | None = Field(description="Encoders that an unfinished run had begun with.")
     dropped: list[FileReport] = Field(description="What it was switched without.")
+    recoded: int = Field(description="Videos whose stored regions are in a coarser code now.")
 
 
 class VideosDocument(Document):

@@ -8,7 +8,7 @@ float16 on disk, ``[n, D]``.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -28,6 +28,8 @@ Heads: TypeAlias = Literal["dedicated", "universal"]
 RefinementMethod: TypeAlias = Literal["soft tokens", "guide", "rocchio"]
 # A video's time of recording is the container's, or in the file's name, or that of its last change.
 RecordedFrom: TypeAlias = Literal["container", "name", "file"]
+# How region vectors are stored, most bytes first (:mod:`vsr_edge.store.region_codes`).
+Regions: TypeAlias = Literal["float16", "int8", "int4", "binary", "none"]
 Granularity: TypeAlias = Literal["frame", "clip", "scene", "video"]
 # Where words were read: in a file beside the video, in a stream of it, on its pictures, or heard.
 TextSource: TypeAlias = Literal["sidecar", "embedded", "ocr", "speech"]
@@ -198,7 +200,8 @@ class StoredVideo:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a video is turned into frames and clips; a change of it means encoding again.
+    """How a video is turned into frames and clips; a change of it means encoding again, but for how
+    its ``regions`` are stored: "none", or in which code.
 
     ``granularity`` says what one clip, the unit of retrieval, stands for: a frame, windows of
     ``clip_seconds`` every ``clip_stride`` (which count only then), a scene, or the video.
@@ -211,22 +214,31 @@ class Sampling:
     min_frames: int = 4
     clip_seconds: Seconds = 4.0
     clip_stride: Seconds = 2.0
-    regions: bool = True
+    regions: Regions = "int8"
     granularity: Granularity = "frame"
     fold: bool = True
     keyframes: Keyframes = "off"
     keyframe_seconds: Seconds = 2.0
 
+    @property
+    def has_regions(self) -> bool:
+        return self.regions != "none"
+
+    @property
+    def encoded(self) -> Sampling:
+        """What counts of it for what is encoded: the same whatever the code of the regions is."""
+        return replace(self, regions="float16") if self.has_regions else self
+
 
 @dataclass(frozen=True, slots=True)
 class FrameFeatures:
-    """Encoded frames: ``times`` float64 [n], ``vectors`` float16 [n, D], ``regions`` float16 [n, R,
-    D].
+    """Encoded frames: ``times`` float64 [n], ``vectors`` float16 [n, D], ``regions`` [n, R,
+    D], float16, or float32 as read where they are coded.
     """
 
     times: Times
     vectors: HalfVectors
-    regions: HalfVectors | None
+    regions: HalfVectors | Vectors | None
 
     def __len__(self) -> int:
         return len(self.times)

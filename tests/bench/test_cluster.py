@@ -46,6 +46,8 @@ pytestmark = [
 
 KILLS = int(os.environ.get("BENCH_KILLS", "10"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+# Videos whose frames are made at once.
+MADE = 32
 MACHINES = ((1,), (4,), (4, 4, 4, 4))
 
 
@@ -346,12 +348,13 @@ def test_frames_that_are_made_at_once_are_stored(
     clip = min(demo_clips, key=lambda path: path.stat().st_size)
     for machines in (MACHINES[0], MACHINES[-1]):
         count = sum(machines)
-        folder = copies(clip, tmp_path / str(count), 64)
+        first = copies(clip, tmp_path / f"first-{count}", count)
+        folder = copies(clip, tmp_path / str(count), MADE)
         with cluster(*machines) as many:
             by = on_many(many.address, bundle, awake)
-            index(bundle, place(f"warm-{count}"), folder, executor=by)
+            index(bundle, place(f"warm-{count}"), first, executor=by)
             summary = indexed(by, bundle, place(f"awake-{count}"), [folder])
-        assert summary.indexed == 64
+        assert summary.indexed == MADE
         show(
             f"stored, made by {count} workers at once",
             frames=summary.frames,

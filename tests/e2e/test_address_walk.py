@@ -67,9 +67,9 @@ WALKS = {
     "serve add-token": walk("serve add-token door", says="vsr_"),
     "serve revoke": walk("serve revoke door", says="knows no 'door'", code=2),
     "serve access": walk("serve add-token door", "serve access", says="door"),
-    "saved list": walk("saved list", says="no ", code=3),
+    "saved list": walk("saved list", says="no search is saved here yet"),
     "saved run": walk(f"search {BICYCLE} --remember mine", "saved run mine", says=r"bikes\.mp4"),
-    "saved forget": walk("saved forget mine", says="no search is saved as", code=2),
+    "saved forget": walk("saved forget mine", says="no search is saved as", code=1),
     "bundle compare": walk("bundle compare lite lite --queries QUERIES", says="same", code=2),
     "receipt check": walk(
         f"search {BICYCLE} --receipt OUT", "receipt check OUT", says="holds|unchanged|nothing"
@@ -128,12 +128,11 @@ def test_every_command_takes_an_address(
             passed = json.loads(process.stdout.readline())
             process.send_signal(signal.SIGTERM)
             ended = finish(process)
-        assert passed["indexed"] == 1
+        assert (ended.code, passed["indexed"]) == (0, 1)
     for line in steps.lines:
         words = [places.get(word, word) for word in shlex.split(line)]
         ended = run(*words, "--archive", url)
-        assert ended.code in (0, steps.code if line == steps.lines[-1] else 0), ended
-    assert ended.code == steps.code, ended
+        assert ended.code == (steps.code if line == steps.lines[-1] else 0), ended
     said = ended.out + ended.err
     assert re.search(steps.says, said), said
     assert "hidden" not in said

@@ -81,6 +81,7 @@ def test_the_archive_is_changed_over_and_searched_with_the_new_bundle(
         "passed_over",
         "cues",
         "text_problems",
+        "recoded",
     }
     assert (document["indexed"], document["switched"]) == (len(demo_clips), True)
     assert document["bundle_id"] == ENCODERS
@@ -103,6 +104,21 @@ def test_the_archive_is_changed_over_and_searched_with_the_new_bundle(
     assert (again.document["up_to_date"], again.document["switched"]) == (True, False)
     assert "nothing to do" in again.err
     assert former != ENCODERS
+
+
+def test_regions_become_coarser_from_what_is_stored(copied: Path, demo_clips: list[Path]) -> None:
+    refused = run("reindex", "--archive", copied, "--regions", "pq")
+    assert (refused.code, "float16, int8, int4, binary or none" in refused.err) == (2, True)
+    both = ("--regions", "int4", "--no-regions")
+    refused = run("index", demo_clips[0], "--archive", copied, *both)
+    assert (refused.code, "exclude one another" in refused.err) == (2, True)
+    ended = succeed("reindex", "--archive", copied, "--regions", "binary", "--json")
+    assert (ended.document["recoded"], ended.document["indexed"]) == (len(demo_clips), 0)
+    assert f"{len(demo_clips)} videos have their regions as binary now" in ended.err
+    found = succeed("search", QUERY, "--archive", copied, "--json").document
+    assert found["moments"][0]["match_probability"] > 0.5
+    known = succeed("index", *demo_clips, "--archive", copied, "--json").document
+    assert (known["skipped"], known["indexed"]) == (len(demo_clips), 0)
 
 
 def test_where_nothing_was_indexed_there_is_nothing_to_change(tmp_path: Path) -> None:

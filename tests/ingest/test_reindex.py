@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,14 @@ from tests.ingest.test_interruption import InterruptAt
 from tests.media_files import truncated
 from tests.other_bundle import ENCODERS, other_bundle
 from vsr_edge.bundle.model import Bundle, load_bundle
-from vsr_edge.ingest.reindex import ReindexSummary, reindex
+from vsr_edge.ingest.reindex import ReindexSummary, recode, reindex
 from vsr_edge.ingest.summary import Progress
 from vsr_edge.store import open_store
 from vsr_edge.store.base import Texts, UnfinishedReindex
 from vsr_edge.store.shadow import LocalShadowArchive
 from vsr_edge.types import Cue, Sampling
 
-OFTEN, SELDOM = Sampling(fps=2), Sampling(fps=1, clip_seconds=2, clip_stride=1, regions=False)
+OFTEN, SELDOM = Sampling(fps=2), Sampling(fps=1, clip_seconds=2, clip_stride=1, regions="none")
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,44 @@ def test_with_the_bundle_that_it_has_there_is_nothing_to_do(bundle: Bundle, arch
     assert (summary.up_to_date, summary.switched, counts(summary)) == (True, False, {})
     assert summary.bundle_id == bundle.encoders_id
     assert content(archive) == before
+
+
+def test_the_code_of_all_regions_can_be_another_one(
+    other: Bundle, videos: list[Path], archive: Path, tmp_path: Path
+) -> None:
+    interrupted = change_over(other, archive, regions="int8", on_progress=InterruptAt("2.mkv", 2))
+    assert interrupted.interrupted
+    assert change_over(other, archive, regions="int4").switched
+    assert {values[1].regions for values in content(archive).values()} == {"int4"}
+    fresh = tmp_path / "fresh"
+    # The others were recoded from what is coarser than what was encoded.
+    index(other, fresh, videos[3:], replace(SELDOM, regions="int4"))
+    assert {path: content(archive)[path] for path in videos[3:]} == content(fresh)
+    assert made_by(archive) == ENCODERS
+
+
+def test_stored_regions_become_coarser_and_no_file_is_read(
+    bundle: Bundle, videos: list[Path], tmp_path: Path
+) -> None:
+    index(bundle, tmp_path / "archive", videos, Sampling(regions="float16"))
+    index(bundle, tmp_path / "expected", videos, Sampling(regions="int4"))
+    for path in videos:
+        path.rename(path.with_suffix(".away"))
+    with open_store(tmp_path / "archive") as store:
+        summary = recode(store, "int4", InterruptAt("1.mkv", 1))
+        assert (summary.interrupted, summary.recoded) == (True, 2)
+        before = store.stats().database_bytes
+        assert recode(store, "int4").recoded == 2
+        assert store.stats().database_bytes < before
+        # Nothing is made of what is coarser already.
+        assert recode(store, "int8").recoded == 0
+        assert store.check() == []
+    assert content(tmp_path / "archive") == content(tmp_path / "expected")
+    again = change_over(bundle, tmp_path / "archive", regions="none")
+    assert (again.up_to_date, again.recoded) == (True, 4)
+    with open_store(tmp_path / "archive") as store:
+        assert not store.stats().regions
+        assert store.check() == []
 
 
 @pytest.mark.parametrize(("name", "times", "kept"), [("0.mkv", 1, 0), ("2.mkv", 2, 3)])

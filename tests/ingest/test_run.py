@@ -52,7 +52,7 @@ def test_new_videos_are_stored_with_their_frames_regions_and_clips(
 
 
 def test_without_regions_none_are_stored(bundle: Bundle, archive: Path, videos: Path) -> None:
-    index(bundle, archive, videos, Sampling(regions=False))
+    index(bundle, archive, videos, Sampling(regions="none"))
     with open_for(bundle, archive) as store:
         assert not store.stats().regions
         for stored in store.videos():
@@ -169,7 +169,7 @@ def test_changed_content_under_the_same_path_replaces_the_old(
     "sampling",
     [
         *(Sampling(fps=2), Sampling(clip_seconds=2), Sampling(clip_stride=1)),
-        *(Sampling(regions=False), Sampling(granularity="clip"), Sampling(granularity="video")),
+        *(Sampling(regions="none"), Sampling(granularity="clip"), Sampling(granularity="video")),
     ],
 )
 def test_changed_sampling_encodes_again(
@@ -181,6 +181,22 @@ def test_changed_sampling_encodes_again(
     with open_for(bundle, archive) as store:
         assert [stored.sampling for stored in store.videos()] == [sampling]
     assert counts(index(bundle, archive, path, sampling)) == {"skipped": 1}
+
+
+def test_what_is_stored_in_another_code_of_regions_is_known(
+    bundle: Bundle, archive: Path, tmp_path: Path
+) -> None:
+    path = footage(tmp_path / "a.mp4")
+    index(bundle, archive, path, Sampling(regions="float16"))
+    before = content(archive)
+    assert counts(index(bundle, archive, path, Sampling(regions="binary"))) == {"skipped": 1}
+    assert content(archive) == before
+    # Also by its content; the copy is as what it is a copy of.
+    (tmp_path / "b.mp4").write_bytes(path.read_bytes())
+    summary = index(bundle, archive, tmp_path / "b.mp4", Sampling(regions="binary"))
+    assert counts(summary) == {"copied": 1}
+    after = content(archive)
+    assert after[tmp_path / "b.mp4"][1:] == before[path][1:]
 
 
 def test_recordings_that_rotate_are_all_found_under_their_new_names(

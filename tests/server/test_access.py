@@ -157,6 +157,36 @@ def test_a_session_ends_by_itself_and_with_its_password(
     assert locked.get("/v1/stats", Cookie=cookie).status == 401
 
 
+def test_a_session_outlives_its_server_wherever_it_can_be_written(
+    own_archive: Path, access: AccessFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(own_archive) as site:
+        cookie = cookie_of(log_in(site))
+    with serving(own_archive) as site:
+        assert site.get("/v1/stats", Cookie=cookie).status == 200
+    folder = own_archive / sessions.FOLDER
+    (kept,) = folder.iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    known, value = sessions.Sessions(access), cookie.partition("=")[2]
+    assert known.find(value) is not None
+    kept.write_text('{"name": ', "utf-8")
+    assert known.find(value) is None
+
+    monkeypatch.setattr(sessions, "MOST_SESSIONS", 3)
+    (anna,) = access.entries().values()
+    for _ in range(5):
+        cookie, begun = known.begin(anna)
+    assert len(list(folder.iterdir())) == 3
+    assert sessions.Sessions(access).find(cookie) == begun
+    shutil.rmtree(folder)
+    folder.write_text("no folder", "utf-8")
+    cookie, begun = known.begin(anna)
+    assert known.find(cookie) == begun
+    known.end(cookie)
+    assert known.find(cookie) is None
+
+
 def test_logging_in_cannot_be_tried_for_ever(locked: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sessions.MOST_FAILURES, "name", 3)
     monkeypatch.setitem(sessions.MOST_FAILURES, "address", 5)

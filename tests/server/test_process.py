@@ -21,7 +21,7 @@ SERVED: object = None
 
 @contextmanager
 def command(
-    archive: Path, log: Path, *more: str | Path
+    archive: Path | str, log: Path, *more: str | Path
 ) -> Iterator[tuple[subprocess.Popen[bytes], Site]]:
     """`vsr-edge serve` on a free port; what it says is in ``log``."""
     with log.open("wb") as said:

@@ -4,29 +4,66 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.server.client import TIMEOUT, serving
-from tests.server.nginx import NGINX, listener, nginx
 
-OPENSSL = shutil.which("openssl")
+NGINX, OPENSSL = shutil.which("nginx"), shutil.which("openssl")
 CONF = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 NAME = "video.example"
 pytestmark = pytest.mark.skipif(not (NGINX and OPENSSL), reason="nginx or openssl is not here")
 
 
 @contextmanager
+def nginx(folder: Path, site: str, *held: socket.socket) -> Iterator[None]:
+    """nginx with a site.
+
+    It is handed the sockets that it listens at, as it hands them to a newer release of itself: no
+    other program can take their ports meanwhile. Who comes before it is ready waits.
+    """
+    temporary = " ".join(
+        f"{kind}_temp_path {folder / kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    whole = (
+        f"daemon off; pid {folder / 'pid'}; error_log stderr; worker_processes 1;\n"
+        f"events {{}}\nhttp {{ access_log off; {temporary}\n{site}\n}}\n"
+    )
+    (folder / "nginx.conf").write_text(whole, "utf-8")
+    command = [str(NGINX), "-p", str(folder), "-c", str(folder / "nginx.conf")]
+    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, timeout=TIMEOUT)
+    assert checked.returncode == 0, checked.stderr
+    assert not re.search(r"\[(warn|error|emerg)\]", checked.stderr), checked.stderr
+    numbers = tuple(one.fileno() for one in held)
+    environment = os.environ | {"NGINX": "".join(f"{one};" for one in numbers)}
+    with ExitStack() as stack:
+        for one in held:
+            stack.enter_context(one).setblocking(False)
+        process = subprocess.Popen(
+            command, stderr=subprocess.DEVNULL, pass_fds=numbers, env=environment
+        )
+    with process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+@contextmanager
 def proxied(folder: Path, port: int) -> Iterator[int]:
     """nginx with the example, as it is but for ports and files; yields its port for TLS."""
-    (plain, http), (secure, tls) = listener(), listener()
+    plain, secure = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
+    tls = secure.getsockname()[1]
     pem, key = folder / "site.pem", folder / "site.key"
     subprocess.run(
         [
@@ -42,7 +79,7 @@ def proxied(folder: Path, port: int) -> Iterator[int]:
         ("127.0.0.1:8200", f"127.0.0.1:{port}"),
         ("listen [::]:80;", ""),
         ("listen [::]:443 ssl;", ""),
-        ("listen 80;", f"listen 127.0.0.1:{http};"),
+        ("listen 80;", f"listen 127.0.0.1:{plain.getsockname()[1]};"),
         ("listen 443 ssl;", f"listen 127.0.0.1:{tls} ssl;"),
         (f"/etc/ssl/certs/{NAME}.pem", str(pem)),
         (f"/etc/ssl/private/{NAME}.key", str(key)),

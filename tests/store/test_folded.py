@@ -12,7 +12,7 @@ import pytest
 from vsr_edge.errors import ArchiveDamaged
 from vsr_edge.store.base import Store
 from vsr_edge.store.entry import MOST_FOLDED
-from vsr_edge.types import ClipWindow, FrameFeatures, HalfVectors
+from vsr_edge.types import ClipWindow, FrameFeatures, HalfVectors, Regions, Sampling, Vectors
 
 from .archives import DIM, REGIONS, a_video, change, footage, open_archive, rows, unit_vectors
 
@@ -28,9 +28,12 @@ def still(shown: np.ndarray = SHOWN, *, regions: bool = True) -> FrameFeatures:
     return FrameFeatures(np.arange(float(len(shown))), unit_vectors(rng, count, DIM)[shown], cells)
 
 
-def store_it(store: Store, features: FrameFeatures, *, batch: int = 100) -> int:
+def store_it(
+    store: Store, features: FrameFeatures, *, batch: int = 100, code: Regions = "float16"
+) -> int:
+    sampling = Sampling(regions=code)
     last = len(features) - 1
-    with store.writer() as writer, writer.begin(a_video("/a.mp4"), footage("/a").sampling) as entry:
+    with store.writer() as writer, writer.begin(a_video("/a.mp4"), sampling) as entry:
         for start in range(0, len(features), batch):
             entry.add_frames(features[start : start + batch])
         return entry.finish([ClipWindow(0.0, last + 1.0, 0, last)], np.eye(1, DIM, dtype="f2"))
@@ -53,7 +56,7 @@ def in_words_of(place: Path | str, statement: str) -> str:
     return statement.replace("x'", "'\\x") if isinstance(place, str) else statement
 
 
-def same(one: HalfVectors | None, other: HalfVectors | None) -> bool:
+def same(one: HalfVectors | Vectors | None, other: HalfVectors | Vectors | None) -> bool:
     if one is None or other is None:
         return one is other
     return one.shape == other.shape and one.tobytes() == other.tobytes()

@@ -74,9 +74,8 @@ def test_it_takes_new_videos_and_loses_old_ones(former: Path, tmp_path: Path) ->
     fill(former, "/v/d.mp4", "/v/b.mp4")
     fill(tmp_path / "new", "/v/d.mp4", "/v/b.mp4")
     with open_archive(tmp_path / "new") as new, new.writer() as writer:
-        store_footage(
-            writer, replace(footage("/v/c.mp4"), sampling=Sampling(granularity="clip", fold=False))
-        )
+        before = Sampling(granularity="clip", fold=False, regions="float16")
+        store_footage(writer, replace(footage("/v/c.mp4"), sampling=before))
     assert content(former) == content(tmp_path / "new")
     assert vector_file(former).suffix == ".vectors"
     with open_store(former) as store:

@@ -27,7 +27,7 @@ from .archives import (
 
 def test_a_video_comes_back_as_it_went_in(store: Store) -> None:
     made = footage("/archive/a.mp4")
-    sampling = Sampling(fps=0.5, min_frames=8, clip_seconds=6.0, clip_stride=3.0, regions=True)
+    sampling = Sampling(fps=0.5, min_frames=8, clip_seconds=6.0, clip_stride=3.0, regions="int4")
     with store.writer() as writer:
         video_id = store_footage(writer, replace(made, sampling=sampling))
     stored = store.videos_of([video_id]).get(video_id)
@@ -53,7 +53,8 @@ def test_an_unknown_frame_rate_and_a_partial_reason_come_back(store: Store) -> N
 
 def test_vectors_come_back_bit_for_bit(store: Store) -> None:
     made = footage("/archive/a.mp4")
-    (video_id,) = index(store, "/archive/a.mp4")
+    with store.writer() as writer:
+        video_id = store_footage(writer, replace(made, sampling=Sampling(regions="float16")))
     frames = store.frames(video_id, regions=True)
     assert frames.vectors.dtype == np.float16
     assert frames.times.dtype == np.float64

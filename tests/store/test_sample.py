@@ -120,8 +120,10 @@ def test_of_clips_on_a_server_those_alone_are_read_that_are_chosen(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from vsr_edge.store.postgres import pg_sample
+    from vsr_edge.store.postgres.pg_rows import fetch
 
-    url, read, fetch = server.url(), [], pg_sample.fetch
+    url = server.url()
+    read: list[int] = []
 
     def counted(*asked: Any) -> list[Any]:
         rows = fetch(*asked)

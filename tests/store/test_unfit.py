@@ -21,7 +21,7 @@ def spoil(vectors: HalfVectors, value: float) -> Any:
     return spoiled
 
 
-def with_regions(frames: FrameFeatures, change: Callable[[HalfVectors], Any]) -> FrameFeatures:
+def with_regions(frames: FrameFeatures, change: Callable[[Any], Any]) -> FrameFeatures:
     assert frames.regions is not None
     return replace(frames, regions=change(frames.regions))
 

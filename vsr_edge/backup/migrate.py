@@ -20,6 +20,7 @@ from vsr_edge.errors import ArchiveDamaged, ArchiveNotFound, UsageError
 from vsr_edge.store import open_settings_store
 from vsr_edge.store.connection import sync
 from vsr_edge.store.corrections import FILE as CORRECTIONS
+from vsr_edge.store.region_codes import regions_in
 from vsr_edge.store.transfer import (
     CLIPS_AT,
     FRAMES_AT,
@@ -198,10 +199,12 @@ def _check_rows(kind: Kind, rows: Sequence[Row], dim: int) -> None:
     """That no damage is copied on, as far as it can be seen in single rows."""
     if kind in ("frames", "regions", "clips"):
         for row in rows:
-            size = len(row[-1]) if isinstance(row[-1], bytes) else -1
-            if size != 2 * dim and (
-                size % (2 * dim) or kind == "clips" or (kind == "frames" and size)
-            ):
+            blob = row[-1] if isinstance(row[-1], bytes) else b"?"
+            if kind == "regions":
+                sound = regions_in(len(blob), blob[0] if blob else 0, dim) is not None
+            else:
+                sound = len(blob) == 2 * dim or (kind == "frames" and not blob)
+            if not sound:
                 raise ArchiveDamaged(
                     f"a vector of the video {row[0]} has the wrong length: `vsr-edge doctor` of "
                     "the archive that is copied names all that is wrong with it"

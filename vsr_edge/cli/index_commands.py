@@ -22,10 +22,12 @@ from vsr_edge.cli.console import (
 )
 from vsr_edge.cli.filter_options import FilterOptions, complete_tags, complete_videos
 from vsr_edge.cli.options import (
+    AllRegionsOption,
     ArchiveOption,
     DecodingOptions,
     ExecutorOptions,
     JsonOption,
+    RegionsOption,
     argument,
     option,
 )
@@ -94,10 +96,8 @@ def index(
             metavar="N|all",
         ),
     ] = None,
-    regions: Annotated[
-        bool | None,
-        option("Store region features beside the global ones.", "--regions/--no-regions"),
-    ] = None,
+    regions: RegionsOption = None,
+    no_regions: Annotated[bool, option("As --regions none does.", "--no-regions")] = False,
     fold: Annotated[
         bool | None,
         option("Do not encode frames anew that look like the one before.", "--fold/--no-fold"),
@@ -129,8 +129,11 @@ def index(
 
     Example: [bold]vsr-edge index /srv/cctv ~/holiday.mp4 --exclude '*/cache/*'[/bold]
     """
+    if no_regions and regions not in {None, "none"}:
+        raise UsageError(f"--no-regions and --regions {regions} exclude one another: say one")
     clips = {"clip_seconds": clip_seconds, "clip_stride": clip_stride}
-    sampling = {"fps": fps, "granularity": granularity, **clips, "regions": regions}
+    sampling = {"fps": fps, "granularity": granularity, **clips}
+    sampling |= {"regions": "none" if no_regions else regions}
     sampling |= {"fold": fold, "keyframes": keyframes, "keyframe_seconds": keyframe_seconds}
     given = {**sampling, "include_system": include_system, **asdict(decoding)}
     with opened_archive(archive, **given) as opened, terminate_like_ctrl_c():
@@ -226,6 +229,7 @@ def reindex(
         bool,
         option("Change over without the videos that cannot be read any more.", "--drop-missing"),
     ] = False,
+    regions: AllRegionsOption = None,
     decoding: DecodingOptions,
     executor: ExecutorOptions,
     json_output: JsonOption = False,
@@ -235,29 +239,42 @@ def reindex(
     Searching works all along, with the former bundle until the end. Ctrl-C loses at most the
     video in progress; the same command goes on. Meanwhile the archive takes up to three times
     its room on the disk. Exit code 1 if videos are missing: then nothing has changed.
+    --regions alone stores region vectors in a coarser code, from what is stored: no file is read.
 
     Example: [bold]vsr-edge reindex --bundle ./my-bundle[/bold]
     """
-    if decoding.bundle is None:
+    if decoding.bundle is None and regions is None:
         # The default may be what an unfinished run was to change from.
         raise typer.BadParameter("say which bundle to change over to", param_hint="--bundle")
-    with opened_archive(archive, **asdict(decoding)) as opened, terminate_like_ctrl_c():
+    given = asdict(decoding) | {"regions": regions}
+    with opened_archive(archive, **given) as opened, terminate_like_ctrl_c():
         with indexing_progress() as report:
-            summary = opened.reindex(
-                drop_missing=drop_missing, **asdict(executor), on_progress=report
-            )
+            code = None if regions is None else opened.settings.sampling.regions
+            if code is not None and decoding.bundle is None:
+                from vsr_edge.ingest.reindex import recode
+
+                summary = recode(opened.store, code, report)
+            else:
+                summary = opened.reindex(
+                    drop_missing=drop_missing, regions=code, **asdict(executor), on_progress=report
+                )
         answer(json_output, lambda of: of.ReindexDocument.model_validate(summary))
         if not summary.up_to_date:
             say_summary(summary)
-        say(_reindex_outcome(opened, summary, drop_missing))
+        say(_reindex_outcome(opened, summary, drop_missing, code))
         if summary.interrupted:
             raise typer.Exit(EXIT_INTERRUPTED)
         if summary.failed:
             raise typer.Exit(EXIT_ERROR)
 
 
-def _reindex_outcome(archive: Archive, summary: ReindexSummary, drop_missing: bool) -> str:
+def _reindex_outcome(
+    archive: Archive, summary: ReindexSummary, drop_missing: bool, regions: str | None
+) -> str:
     folder, bundle = archive.settings.place, summary.bundle_id
+    if summary.up_to_date and regions is not None:
+        went_on = "interrupted: the same command goes on; " if summary.interrupted else ""
+        return f"{went_on}{summary.recoded} videos have their regions as {regions} now"
     if summary.up_to_date:
         waiting = (
             ""

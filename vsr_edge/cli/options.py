@@ -61,6 +61,17 @@ BundleOption = Annotated[
         "-b",
     ),
 ]
+RegionsOption = Annotated[
+    str | None,
+    option(
+        "Code of region vectors: float16, int8, int4, binary or none. \\[default: int8]",
+        metavar="CODE",
+    ),
+]
+AllRegionsOption = Annotated[
+    str | None,
+    option("Code of all region vectors. \\[default: each video its own]", metavar="CODE"),
+]
 
 
 @dataclass(frozen=True, slots=True)

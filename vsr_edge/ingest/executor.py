@@ -132,7 +132,7 @@ class Local:
         )
         reader = Reader(job.files, job.known, job.sampling, decode, job.stream)
         with ahead(reader, QUEUE_EVENTS) as events:
-            yield self._encoded(events, job.sampling.regions)
+            yield self._encoded(events, job.sampling.has_regions)
 
     def _encoded(self, events: Iterator[read.Event], regions: bool) -> Iterator[Event]:
         started: Started | None = None

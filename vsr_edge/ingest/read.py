@@ -108,17 +108,20 @@ class Stored:
         return self.store.find(path)
 
     def holds(self, fingerprint: str, sampling: Sampling) -> bool:
-        return any(one.sampling == sampling for one in self.store.find_fingerprint(fingerprint))
+        return any(
+            one.sampling.encoded == sampling.encoded
+            for one in self.store.find_fingerprint(fingerprint)
+        )
 
     def of_size(self, size_bytes: int, sampling: Sampling) -> frozenset[str]:
         """As of the first call."""
         if self._sizes is None:
             found: dict[tuple[int, Sampling], set[str]] = {}
             for one in self.store.videos():
-                key = (one.video.size_bytes, one.sampling)
+                key = (one.video.size_bytes, one.sampling.encoded)
                 found.setdefault(key, set()).add(one.video.fingerprint)
             self._sizes = {key: frozenset(contents) for key, contents in found.items()}
-        return self._sizes.get((size_bytes, sampling), frozenset())
+        return self._sizes.get((size_bytes, sampling.encoded), frozenset())
 
 
 def at_once(file: FoundFile, known: Catalogue, sampling: Sampling) -> Known | Failed | None:
@@ -134,8 +137,8 @@ def at_once(file: FoundFile, known: Catalogue, sampling: Sampling) -> Known | Fa
         return Failed(file, "a pipe, a socket or a device, not a file")
     stored = known.find(file.path)
     if stored is not None:
-        before = (stored.video.size_bytes, stored.video.modified_ns, stored.sampling)
-        if before == (*size_and_age(status), sampling):
+        before = (stored.video.size_bytes, stored.video.modified_ns, stored.sampling.encoded)
+        if before == (*size_and_age(status), sampling.encoded):
             return Known(file, stored)
     return None
 

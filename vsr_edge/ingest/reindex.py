@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import get_args
 
 from vsr_edge.bundle.model import Bundle
 from vsr_edge.ingest.executor import Executor, Local
@@ -21,7 +22,7 @@ from vsr_edge.ingest.scan import FoundFile, scan
 from vsr_edge.ingest.summary import FileReport, IngestSummary, Progress
 from vsr_edge.media.hwaccel import Device
 from vsr_edge.store.base import ShadowArchive, Store
-from vsr_edge.types import Recorded, Sampling
+from vsr_edge.types import Recorded, Regions, Sampling
 
 
 @dataclass(slots=True)
@@ -30,13 +31,15 @@ class ReindexSummary(IngestSummary):
 
     ``bundle_id`` names the encoders of the archive as the run left it. ``failed`` are the videos
     that keep it from being ``switched``, ``dropped`` those that it was switched without.
-    ``waiting`` names another bundle that an unfinished run had begun with.
+    ``waiting`` names another bundle that an unfinished run had begun with. ``recoded`` counts the
+    videos whose regions were stored in a coarser code, without encoding them anew.
     """
 
     bundle_id: str = ""
     switched: bool = False
     up_to_date: bool = False
     waiting: str | None = None
+    recoded: int = 0
     dropped: list[FileReport] = field(default_factory=list)
 
 
@@ -48,6 +51,7 @@ def reindex(
     device: Device | None = None,
     executor: Executor | None = None,
     drop_missing: bool = False,
+    regions: Regions | None = None,
     site: Site = Site(),  # noqa: B008 — frozen
     on_progress: Callable[[Progress], None] | None = None,
 ) -> ReindexSummary:
@@ -55,6 +59,9 @@ def reindex(
 
     Nobody else can write meanwhile. If it switches, ``store`` is of no use any more: open it
     again. It does not while a video is missing, unless ``drop_missing``; and never if all are.
+
+    ``regions`` is the code that all of them are to have, in place of each its own; where ``store``
+    is of that bundle already, as by :func:`recode`.
 
     ``executor`` is that of :func:`vsr_edge.ingest.run.ingest`. An interruption (Ctrl-C) is no
     error: the summary says so.
@@ -74,7 +81,7 @@ def reindex(
             try:
                 executor = executor or Local(bundle, threads, device)
                 run = Run(bundle, summary, executor, on_progress, site)
-                _replace(store, shadow, run, summary, drop_missing)
+                _replace(store, shadow, run, summary, drop_missing, regions)
             except KeyboardInterrupt:
                 summary.interrupted = True
             # The switch itself cannot be interrupted: Ctrl-C amid it is heard when it is done.
@@ -83,19 +90,72 @@ def reindex(
                 summary.interrupted = False
                 shadow.tidy()
         summary.bundle_id = shadow.bundle_id
+    if summary.up_to_date and regions is not None:
+        _recode(store, regions, summary, on_progress)
     summary.seconds = time.monotonic() - started
     return summary
 
 
+def recode(
+    store: Store, code: Regions, on_progress: Callable[[Progress], None] | None = None
+) -> ReindexSummary:
+    """Store the regions of all videos in a coarser code, from what is stored, whatever bundle it is
+    of. Those that are coarser already stay as they are. Each video is one transaction, and an
+    interruption as in :func:`reindex`.
+
+    Raises:
+        ArchiveLocked: another process is writing.
+        ArchiveError: the archive cannot be written.
+    """
+    summary = ReindexSummary(bundle_id=store.bundle_id, up_to_date=True)
+    _recode(store, code, summary, on_progress)
+    return summary
+
+
+def _recode(
+    store: Store,
+    code: Regions,
+    summary: ReindexSummary,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> None:
+    started = time.monotonic()
+    coarseness = get_args(Regions).index
+    finer = [one for one in store.videos() if coarseness(one.sampling.regions) < coarseness(code)]
+    done, every = 0, sum(one.frames for one in finer)
+    try:
+        with store.writer() as writer:
+            for number, one in enumerate(finer, 1):
+                writer.recode(one.video_id, code)
+                summary.recoded += 1
+                done += one.frames
+                if on_progress is not None:
+                    files, took = (number, len(finer)), time.monotonic() - started
+                    on_progress(Progress(one.video.path, *files, done, every, done, 0.0, took))
+            # Also of what an earlier run recoded before it was interrupted.
+            writer.compact()
+    except KeyboardInterrupt:
+        summary.interrupted = True
+    summary.seconds = time.monotonic() - started
+
+
 def _replace(
-    store: Store, shadow: ShadowArchive, run: Run, summary: ReindexSummary, drop_missing: bool
+    store: Store,
+    shadow: ShadowArchive,
+    run: Run,
+    summary: ReindexSummary,
+    drop_missing: bool,
+    regions: Regions | None,
 ) -> None:
     stored = store.videos()
     work: dict[Sampling, list[FoundFile]] = {}
     for one in stored:
-        work.setdefault(one.sampling, []).append(_file(one.video.path))
+        sampling = replace(one.sampling, regions=regions or one.sampling.regions)
+        work.setdefault(sampling, []).append(_file(one.video.path))
     with shadow.open(run.bundle.encoders_id, run.bundle.dim) as successor:
         run.encode(successor, list(work.items()))
+        codes = {one.sampling.regions for one in successor.videos()}
+        if regions is not None and codes != {regions} and not summary.interrupted:
+            _recode(successor, regions, summary)  # what an unfinished run encoded
         reasons = {report.path: report.reason for report in summary.failed}
         summary.failed, summary.left_out = [], []
         if summary.interrupted:

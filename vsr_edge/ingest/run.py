@@ -129,8 +129,8 @@ class Run:
             try:
                 for wanted, pending in work:
                     # What the encoder does not give cannot be stored.
-                    regions = wanted.regions and self.bundle.manifest.has("regions")
-                    sampling = replace(wanted, regions=regions)
+                    given = self.bundle.manifest.has("regions")
+                    sampling = wanted if given else replace(wanted, regions="none")
                     entering = Entering(store, writer, sampling, entry)
                     while pending:
                         job = Job(pending, Stored(store), sampling, stream, entry)
@@ -222,7 +222,7 @@ class Run:
         """
         path, modified_ns = event.file.path, event.modified_ns
         alike = store.find_fingerprint(event.fingerprint)
-        twins = [stored for stored in alike if stored.sampling == sampling]
+        twins = [stored for stored in alike if stored.sampling.encoded == sampling.encoded]
         if not twins:
             return False
         stamp = {"size_bytes": event.file.size_bytes, "modified_ns": modified_ns}
@@ -302,7 +302,7 @@ def _copy(
     """Store what is stored of one video for another of the same content."""
     vectors: list[HalfVectors] = []
     windows = [clip.window for clip in store.clips(twin.video_id)]
-    regions = twin.sampling.regions
+    regions = twin.sampling.has_regions
     with writer.begin(video, twin.sampling, recorded=recorded, tags=tags) as target:
         for first in range(0, twin.frames, COPIED_FRAMES):
             last = first + COPIED_FRAMES - 1

@@ -18,9 +18,10 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vsr_edge.bundle.model import load_bundle
 from vsr_edge.errors import BundleMismatch, VsrEdgeError
@@ -170,7 +171,7 @@ def _in_pieces(events: Iterator[Event]) -> Iterator[Event]:
 
 
 def _joined(parts: list[FrameFeatures]) -> FrameFeatures:
-    regions = [part.regions for part in parts if part.regions is not None]
+    regions: list[NDArray[Any]] = [part.regions for part in parts if part.regions is not None]
     return FrameFeatures(
         np.concatenate([part.times for part in parts]),
         np.concatenate([part.vectors for part in parts]),

@@ -16,7 +16,7 @@ from vsr_edge.runtime.evidence import Usual, evidence
 from vsr_edge.runtime.heads import Footage, Judgements, TextEncoding
 from vsr_edge.search.phrases import phrases
 from vsr_edge.store.base import Store
-from vsr_edge.types import Correction, Heads, Vectors
+from vsr_edge.types import Correction, Heads, Sampling, Vectors
 
 # So many of an archive's vectors tell what footage scores for a query.
 SAMPLE = 4096
@@ -146,7 +146,7 @@ def first_time(bundle: Bundle, options: SearchOptions) -> str | None:
 def without_regions(bundle: Bundle) -> str:
     """Why nothing is judged where an archive holds no regions, and what helps, if anything does."""
     if bundle.manifest.has("regions"):
-        return "the archive holds no region vectors; index it with --regions"
+        return f"the archive holds no region vectors; index it with --regions {Sampling().regions}"
     return f"the image graph of {bundle.bundle_id} gives no regions, by which it would be judged"
 
 

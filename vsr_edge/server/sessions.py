@@ -53,7 +53,8 @@ class Sessions:
     def begin(self, entry: Entry) -> tuple[str, Session]:
         """The value of a new cookie, and what it stands for."""
         cookie = secrets.token_urlsafe(32)
-        said = {"name": entry.name, "entry": _stamp(entry), "expires": time() + LASTS_SECONDS}
+        expires = time() + LASTS_SECONDS
+        said = {"name": entry.name, "entry": _stamp(entry), "expires": expires}
         try:
             self._tidy()
             descriptor = os.open(self._file(cookie), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -64,7 +65,7 @@ class Sessions:
                 self._unwritten[cookie] = said
                 while len(self._unwritten) > MOST_SESSIONS:
                     self._unwritten.popitem(last=False)
-        return cookie, Session(entry, _csrf(cookie), said["expires"])
+        return cookie, Session(entry, _csrf(cookie), expires)
 
     def find(self, cookie: str) -> Session | None:
         """What a cookie stands for, if its user is still known with that password.

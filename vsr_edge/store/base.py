@@ -22,6 +22,7 @@ from vsr_edge.types import (
     FrameFeatures,
     HalfVectors,
     Recorded,
+    Regions,
     Sampling,
     Seconds,
     StoredVideo,
@@ -157,6 +158,12 @@ class Writer(Protocol):
         self, video_ids: Iterable[int], add: Iterable[str] = (), drop: Iterable[str] = ()
     ) -> None:
         """Give videos tags, and take some from them."""
+
+    def recode(self, video_id: int, code: Regions) -> None:
+        """Store the regions of a video in a coarser code than they have; "none" drops them."""
+
+    def compact(self) -> None:
+        """Give back to the disk what rows no longer take, where the database does not by itself."""
 
     def remove(self, video_ids: Iterable[int]) -> int:
         """Forget videos with their frames and clips; returns how many there were."""

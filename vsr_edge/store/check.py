@@ -7,6 +7,7 @@ import sqlite3
 import numpy as np
 
 from vsr_edge.store.connection import DATABASE_FILE
+from vsr_edge.store.region_codes import is_sound
 
 _REPAIR = "index these videos again"
 _SHOWN = 20
@@ -77,8 +78,12 @@ def _check_vectors(connection: sqlite3.Connection, dim: int) -> list[str]:
         bad: set[int] = set()
         rows = connection.execute(f"SELECT video_id, {column}, {count} FROM {table}")
         for video_id, blob, vectors in rows:
-            sound = isinstance(blob, bytes) and len(blob) == 2 * dim * (vectors or 0)
-            if not sound or (blob and not np.isfinite(np.frombuffer(blob, np.float16)).all()):
+            if table == "regions":
+                sound = is_sound(blob, vectors, dim)
+            else:
+                sound = isinstance(blob, bytes) and len(blob) == 2 * dim * vectors
+                sound = sound and bool(np.isfinite(np.frombuffer(blob, np.float16)).all())
+            if not sound:
                 bad.add(video_id)
         problems += [f"vectors in {table} of video {i} are unfit: {_REPAIR}" for i in sorted(bad)]
     return problems[:_SHOWN]

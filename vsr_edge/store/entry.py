@@ -7,8 +7,9 @@ from typing import Self
 
 import numpy as np
 
+from vsr_edge.store.region_codes import encode_regions
 from vsr_edge.store.rows import half, unit
-from vsr_edge.types import ClipWindow, FrameFeatures, HalfVectors, Seconds
+from vsr_edge.types import ClipWindow, FrameFeatures, HalfVectors, Regions, Seconds
 
 # A frame like the one before it shares its vectors, but not more than so many in a row: whoever
 # reads a few frames need not look far back.
@@ -18,8 +19,9 @@ MOST_FOLDED = 256
 class Entry:
     """:class:`vsr_edge.store.base.VideoWriter`, but for where it is written."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, code: Regions) -> None:
         self._dim = dim
+        self._code = code
         self._frames = 0
         # The last frame, and how many in a row up to it share vectors.
         self._last: FrameFeatures | None = None
@@ -41,7 +43,9 @@ class Entry:
         if not count:
             return
         frames = FrameFeatures(times, vectors, regions)
-        self._write(frames, self._full(frames))
+        full = self._full(frames)
+        stored = [] if regions is None else encode_regions(regions[full], self._code)
+        self._write(frames, full, stored)
         self._frames += count
         self._last_time = float(times[-1])
 
@@ -66,8 +70,10 @@ class Entry:
         self._open = False
         return video_id
 
-    def _write(self, frames: FrameFeatures, full: Sequence[bool]) -> None:
-        """Write the next frames; ``full`` says which are stored with their vectors."""
+    def _write(self, frames: FrameFeatures, full: Sequence[bool], regions: Sequence[bytes]) -> None:
+        """Write the next frames; ``full`` says which are stored with their vectors, and, if there
+        are any, with the next of ``regions``.
+        """
         raise NotImplementedError
 
     def _commit(

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from vsr_edge.store.region_codes import decode_regions
 from vsr_edge.store.rows import RowsDamaged, matrix
 from vsr_edge.types import FrameFeatures
 
@@ -77,11 +78,9 @@ def read_frames(rows: FrameRows, span: Span, regions: bool, dim: int) -> FrameFe
     blobs = rows.regions((video_id, first, last)) if regions else []
     cells = None
     if blobs:
-        count = len(blobs[0]) // (2 * dim)
-        flat = matrix(blobs, count * dim)
-        if len(flat) != len(vectors):
+        if len(blobs) != len(vectors):
             raise RowsDamaged(f"regions are missing for video {video_id}")
-        cells = flat.reshape(len(flat), count, dim)
+        cells = decode_regions(blobs, dim)
         cells = cells[of_frame] if shared else cells
     return FrameFeatures(times, vectors[of_frame] if shared else vectors, cells)
 

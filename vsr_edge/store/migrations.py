@@ -137,6 +137,9 @@ STEPS: dict[str, Steps] = {
         END
         """,
     ),
+    # From here on regions may be coded (vsr_edge/store/region_codes.py). Earlier versions would
+    # take that for damage.
+    "0008_region_codes": (),
 }
 
 SCHEMA_VERSION = len(STEPS)

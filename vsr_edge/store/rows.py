@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsr_edge.errors import printable
-from vsr_edge.types import Clip, ClipWindow, HalfVectors, Sampling, StoredVideo, Vectors, Video
+from vsr_edge.types import (
+    Clip,
+    ClipWindow,
+    HalfVectors,
+    Regions,
+    Sampling,
+    StoredVideo,
+    Vectors,
+    Video,
+)
 
 VIDEO_FIELDS = tuple(field.name for field in fields(Video))
 _STORED = ("sampling", "frame_count", "clip_count", "partial", "indexed_at")
@@ -30,6 +39,9 @@ CLIP_COLUMNS = "id, video_id, start_time, end_time, first_frame, last_frame"
 
 # What the settings that an archive of before does not know of were then.
 _FORMERLY = {"granularity": "clip", "fold": False}
+
+# How regions were stored when they either were or not.
+_CODES: dict[Any, Regions] = {True: "float16", False: "none"}
 
 # How far from 1 a clip vector's length may be: an encoder may carry a picture's hubness as one more
 # number, some tenths at most; float16 rounding stays far within.
@@ -67,6 +79,8 @@ def stored_video(row: Sequence[Any]) -> StoredVideo:
     sampling, *rest, recorded_at, recorded_from, tags = values[len(VIDEO_FIELDS) - 1 :]
     known = {field.name for field in fields(Sampling)}
     settings = {name: value for name, value in json.loads(sampling).items() if name in known}
+    if isinstance(regions := settings.get("regions"), bool):
+        settings["regions"] = _CODES[regions]
     stored = StoredVideo(video_id, video, Sampling(**(_FORMERLY | settings)), *rest)
     every = tuple(sorted((tags or "").split()))
     return replace(stored, recorded_at=recorded_at, recorded_from=recorded_from, tags=every)

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from vsr_edge.store.base import Texts
 from vsr_edge.store.connection import transaction, translate_errors
 from vsr_edge.store.corrections import write_correction
 from vsr_edge.store.entry import Entry
+from vsr_edge.store.recoding import recode
 from vsr_edge.store.rows import path_value, video_values
 from vsr_edge.store.texts import write_texts
 from vsr_edge.types import (
@@ -22,6 +24,7 @@ from vsr_edge.types import (
     FrameFeatures,
     HalfVectors,
     Recorded,
+    Regions,
     Sampling,
     Seconds,
     TextSource,
@@ -54,7 +57,9 @@ class LocalWriter:
         values = video_values(video, sampling)
         if recorded is not None:
             values |= {"recorded_at": recorded.at, "recorded_from": recorded.source}
-        return LocalVideoWriter(self._folder, self._connection, self._dim, values, tags)
+        return LocalVideoWriter(
+            self._folder, self._connection, self._dim, sampling.regions, values, tags
+        )
 
     def rename(self, video_id: int, path: Path, *, size_bytes: int, modified_ns: int) -> None:
         with self._change() as connection:
@@ -89,6 +94,18 @@ class LocalWriter:
                     [(video_id, tag) for tag in dropped],
                 )
             connection.execute(_NEXT_GENERATION)
+
+    def recode(self, video_id: int, code: Regions) -> None:
+        with self._change() as connection:
+            recode(connection.cursor(), "?", video_id, code, self._dim)
+            connection.execute(_NEXT_GENERATION)
+
+    def compact(self) -> None:
+        with translate_errors(self._folder):
+            self._connection.execute("VACUUM")
+            # All of it is in the log now. Somebody who reads an older state leaves that for later.
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def remove(self, video_ids: Iterable[int]) -> int:
         with self._change() as connection:
@@ -125,10 +142,11 @@ class LocalVideoWriter(Entry):
         folder: Path,
         connection: sqlite3.Connection,
         dim: int,
+        code: Regions,
         values: dict[str, Any],
         tags: Iterable[str],
     ) -> None:
-        super().__init__(dim)
+        super().__init__(dim, code)
         self._folder = folder
         self._connection = connection
         # What is filled in when the video is finished; until then nobody else sees the row.
@@ -152,7 +170,7 @@ class LocalVideoWriter(Entry):
                 connection.execute("ROLLBACK")
                 raise
 
-    def _write(self, frames: FrameFeatures, full: Sequence[bool]) -> None:
+    def _write(self, frames: FrameFeatures, full: Sequence[bool], regions: Sequence[bytes]) -> None:
         numbers = range(self._frames, self._frames + len(frames))
         with translate_errors(self._folder):
             self._connection.executemany(
@@ -164,15 +182,12 @@ class LocalVideoWriter(Entry):
                     )
                 ),
             )
-            if frames.regions is not None:
+            if regions:
                 self._connection.executemany(
                     "INSERT INTO regions (video_id, number, vectors) VALUES (?, ?, ?)",
                     (
-                        (self._video_id, number, of_frame.tobytes())
-                        for number, of_frame, whole in zip(
-                            numbers, frames.regions, full, strict=True
-                        )
-                        if whole
+                        (self._video_id, number, row)
+                        for number, row in zip(compress(numbers, full), regions, strict=True)
                     ),
                 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vsr_edge.store.postgres.pg_connection import Connection
 from vsr_edge.store.postgres.pg_rows import fetch
+from vsr_edge.store.region_codes import regions_in
 
 _REPAIR = "index these videos again"
 _SHOWN = 20
@@ -40,22 +41,30 @@ def check_tables(connection: Connection, dim: int) -> list[str]:
             [_SHOWN],
         )
     ]
-    for table, sql in (
-        (
-            "frames",
+    unfit = [
+        ("frames", number)
+        for (number,) in fetch(
+            connection,
             "SELECT DISTINCT video_id FROM frames WHERE octet_length(vector) <> 2 * %s"
             " AND (number = 0 OR vector <> '') ORDER BY 1 LIMIT %s",
-        ),
-        (
-            "regions",
-            "SELECT DISTINCT video_id FROM regions JOIN videos ON videos.id = video_id"
-            " WHERE octet_length(vectors) <> 2 * %s * region_count ORDER BY 1 LIMIT %s",
-        ),
-    ):
-        problems += [
-            f"vectors in {table} of video {number} are unfit: {_REPAIR}"
-            for (number,) in fetch(connection, sql, [dim, _SHOWN])
-        ]
+            [dim, _SHOWN],
+        )
+    ]
+    unfit += [
+        ("regions", number)
+        for number, count, size, first in fetch(
+            connection,
+            "SELECT DISTINCT video_id, region_count, octet_length(vectors),"
+            " CASE WHEN mod(octet_length(vectors), 2) = 1 THEN get_byte(vectors, 0) ELSE 0 END"
+            " FROM regions JOIN videos ON videos.id = video_id ORDER BY 1",
+        )
+        if regions_in(size, first, dim) != count
+    ]
+    # Rows of a video may be unfit in several ways.
+    problems += [
+        f"vectors in {table} of video {number} are unfit: {_REPAIR}"
+        for table, number in dict.fromkeys(unfit)
+    ]
     ((unlike,),) = fetch(
         connection,
         "SELECT count(*) FROM texts WHERE passages <> (SELECT count(*) FROM cues"

@@ -6,7 +6,7 @@ import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,9 @@ from vsr_edge.store.postgres.pg_connection import Connection
 from vsr_edge.store.rows import VIDEO_FIELDS, RowsDamaged
 from vsr_edge.types import HalfVectors
 
-HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-TRAILER = b"\xff\xff"
+_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TRAILER = b"\xff\xff"
+_CHUNK = 1 << 20
 
 # As in vsr_edge/store/rows.py, where another database divides whole numbers in another way.
 RECORDED = "coalesce(recorded_at, modified_ns::float8 / 1e9::float8 - duration)"
@@ -50,6 +51,19 @@ def row_of(*values: bytes) -> bytes:
     for value in values:
         parts += (struct.pack(">i", len(value)), value)
     return b"".join(parts)
+
+
+def copy_rows(connection: Connection, table: str, rows: IO[bytes]) -> None:
+    """Have a table take a file of rows."""
+    rows.seek(0)
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY {table} FROM STDIN (FORMAT BINARY)") as copy,
+    ):
+        copy.write(_HEADER)
+        while chunk := rows.read(_CHUNK):
+            copy.write(chunk)
+        copy.write(_TRAILER)
 
 
 def halfvecs(blobs: Sequence[bytes], dim: int) -> HalfVectors:

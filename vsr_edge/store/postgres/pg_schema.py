@@ -105,6 +105,8 @@ STEPS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX cues_words ON cues USING gin (words)",
     ),
+    # From here on regions may be coded (vsr_edge/store/region_codes.py).
+    (),
 )
 
 SCHEMA_VERSION = len(STEPS)

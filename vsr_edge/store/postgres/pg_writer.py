@@ -34,8 +34,7 @@ from vsr_edge.store.postgres.pg_connection import (
     translate_errors,
 )
 from vsr_edge.store.postgres.pg_rows import (
-    HEADER,
-    TRAILER,
+    copy_rows,
     fetch,
     halfvec,
     path_bytes,
@@ -44,6 +43,7 @@ from vsr_edge.store.postgres.pg_rows import (
     whole,
 )
 from vsr_edge.store.postgres.pg_texts import checked, write_cues
+from vsr_edge.store.recoding import recode
 from vsr_edge.store.rows import video_values
 from vsr_edge.types import (
     ClipWindow,
@@ -51,6 +51,7 @@ from vsr_edge.types import (
     FrameFeatures,
     HalfVectors,
     Recorded,
+    Regions,
     Sampling,
     Seconds,
     TextSource,
@@ -62,7 +63,6 @@ Made = TypeVar("Made")
 _TRIES = 4
 # A video on its way in is kept in memory up to this.
 _IN_MEMORY = 16 << 20
-_CHUNK = 1 << 20
 # So that open readers know that clips, or what filters ask of videos, have changed. Every writer
 # changes this row: last, so that none waits long for another.
 _NEXT_GENERATION = "UPDATE meta SET generation = generation + 1"
@@ -163,7 +163,7 @@ class ServerWriter:
         values = video_values(video, sampling) | {"path": path_bytes(video.path)}
         if recorded is not None:
             values |= {"recorded_at": recorded.at, "recorded_from": recorded.source}
-        self._entry = ServerVideoWriter(self._connection, self._dim, values, tags)
+        self._entry = ServerVideoWriter(self._connection, self._dim, sampling.regions, values, tags)
         return self._entry
 
     def rename(self, video_id: int, path: Path, *, size_bytes: int, modified_ns: int) -> None:
@@ -224,6 +224,16 @@ class ServerWriter:
 
         self._connection.run(change)
 
+    def recode(self, video_id: int, code: Regions) -> None:
+        def change(connection: Connection) -> None:
+            recode(connection.cursor(), "%s", video_id, code, self._dim)
+            connection.execute(_NEXT_GENERATION)
+
+        self._connection.run(change)
+
+    def compact(self) -> None:
+        """The server does, and fills what is free by new rows."""
+
     def remove(self, video_ids: Iterable[int]) -> int:
         ids = sorted(video_ids)
 
@@ -251,10 +261,11 @@ class ServerVideoWriter(Entry):
         self,
         connection: ServerConnection,
         dim: int,
+        code: Regions,
         values: dict[str, Any],
         tags: Iterable[str],
     ) -> None:
-        super().__init__(dim)
+        super().__init__(dim, code)
         self._connection = connection
         self._values = values
         self._tags = frozenset(tags)
@@ -268,15 +279,16 @@ class ServerVideoWriter(Entry):
         """Whether it is neither finished nor given up."""
         return self._open
 
-    def _write(self, frames: FrameFeatures, full: Sequence[bool]) -> None:
+    def _write(self, frames: FrameFeatures, full: Sequence[bool], regions: Sequence[bytes]) -> None:
         video_id = whole(self._video_id)
         in_frames, in_regions = self._spooled
+        following = iter(regions)
         for place, is_full in enumerate(full):
             number = whole(self._frames + place)
             vector = frames.vectors[place].tobytes() if is_full else b""
             in_frames.write(row_of(video_id, number, real(float(frames.times[place])), vector))
-            if is_full and frames.regions is not None:
-                in_regions.write(row_of(video_id, number, frames.regions[place].tobytes()))
+            if is_full and regions:
+                in_regions.write(row_of(video_id, number, next(following)))
 
     def _commit(
         self,
@@ -326,9 +338,9 @@ class ServerVideoWriter(Entry):
             list(values.values()),
         )
         in_frames, in_regions = self._spooled
-        _copy(connection, "frames (video_id, number, time, vector)", in_frames)
+        copy_rows(connection, "frames (video_id, number, time, vector)", in_frames)
         if self._region_count:
-            _copy(connection, "regions (video_id, number, vectors)", in_regions)
+            copy_rows(connection, "regions (video_id, number, vectors)", in_regions)
         with _spool() as spooled:
             for clip_id, w, v in zip(ids, clips, vectors, strict=True):
                 spooled.write(
@@ -338,7 +350,7 @@ class ServerVideoWriter(Entry):
                     )
                 )
             columns = "id, video_id, start_time, end_time, first_frame, last_frame, vector"
-            _copy(connection, f"clips ({columns})", spooled)
+            copy_rows(connection, f"clips ({columns})", spooled)
         with connection.cursor() as cursor:
             every = {*(tag for (tag,) in former), *self._tags}
             cursor.executemany(_TAG, [(self._video_id, tag) for tag in sorted(every)])
@@ -362,18 +374,6 @@ def write_correction(connection: Connection, name: str, correction: Correction |
 
 def _spool() -> IO[bytes]:
     return tempfile.SpooledTemporaryFile(_IN_MEMORY)
-
-
-def _copy(connection: Connection, table: str, rows: IO[bytes]) -> None:
-    rows.seek(0)
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(f"COPY {table} FROM STDIN (FORMAT BINARY)") as copy,
-    ):
-        copy.write(HEADER)
-        while chunk := rows.read(_CHUNK):
-            copy.write(chunk)
-        copy.write(TRAILER)
 
 
 def _clip_ids(connection: Connection, count: int) -> list[int]:
