@@ -97,7 +97,7 @@ def fill(store: Store, world: World, granularity: Granularity) -> None:
                 world.regions[frames].numpy(),
             )
             video = a_video(f"/v/{number}.mp4", duration=float(end - begin + 1))
-            with writer.begin(video, Sampling(granularity=granularity)) as entry:
+            with writer.begin(video, Sampling(granularity=granularity, regions="float16")) as entry:
                 entry.add_frames(features)
                 entry.finish(
                     [ClipWindow(first, last + 1.0, first, last) for first, last in clips],
