@@ -250,5 +250,8 @@ def tidy_vectors(folder: Path, dim: int) -> list[str]:
     """
     notices: list[str] = []
     with translate_errors(folder), closing(connect(folder / DATABASE_FILE)) as connection:
-        VectorFile(folder, dim, usable_threads(), notices).save(connection)
+        vectors = VectorFile(folder, dim, usable_threads(), notices)
+        with transaction(connection, write=False):
+            vectors.check(connection)  # what lay here before may be damaged
+        vectors.save(connection)
     return notices
