@@ -11,6 +11,7 @@ searches; once they are a third, all is written anew, to a file of another name.
 from __future__ import annotations
 
 import hashlib
+import json
 import mmap
 import os
 import secrets
@@ -139,7 +140,7 @@ class VectorFile:
             anew = not first or state.problem is not None or 3 * removed > first
             if anew:
                 file, first = f"clips.{secrets.token_hex(4)}.vectors", 0
-                videos = _ids(connection, "SELECT id FROM videos")
+                videos = _videos(connection)
         failure = None
         try:
             if len(videos) or anew:
@@ -222,7 +223,7 @@ class VectorFile:
                 problem = f"could not be read ({error.strerror})"
             except ValueError as error:
                 problem = str(error)
-        live = _ids(connection, "SELECT id FROM videos")
+        live = _videos(connection)
         missing = _others(live, part)
         key = self._key(connection)
         return _State(key, file, stamp, rows, part.of(live), missing, problem)
@@ -374,6 +375,7 @@ def _others(videos: Ids, part: Part) -> Ids:
     return videos[~np.isin(videos, part.runs[:, 0])]
 
 
-def _ids(connection: sqlite3.Connection, sql: str, parameters: Sequence[Any] = ()) -> Ids:
-    rows = connection.execute(sql, parameters)
-    return np.sort(np.fromiter((row[0] for row in rows), np.int64))
+def _videos(connection: sqlite3.Connection) -> Ids:
+    """All there are, ascending; told in one row, as a row each takes ten times as long."""
+    (told,) = connection.execute("SELECT json_group_array(id) FROM videos").fetchone()
+    return np.sort(np.array(json.loads(told), np.int64))
