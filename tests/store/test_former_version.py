@@ -66,7 +66,7 @@ def test_it_answers_as_before_and_its_cache_is_replaced(former: Path) -> None:
             assert len(store.videos(Filter(before=1.8e9))) == 2
             assert store.check() == []
             assert store.notices == []
-    assert vector_file(former).suffix == ".vectors"
+    assert vector_file(former).suffix == ".codes"
     assert rows(former, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
 
 
@@ -77,7 +77,7 @@ def test_it_takes_new_videos_and_loses_old_ones(former: Path, tmp_path: Path) ->
         before = Sampling(granularity="clip", fold=False, regions="float16")
         store_footage(writer, replace(footage("/v/c.mp4"), sampling=before))
     assert content(former) == content(tmp_path / "new")
-    assert vector_file(former).suffix == ".vectors"
+    assert vector_file(former).suffix == ".codes"
     with open_store(former) as store:
         made = footage("/v/d.mp4")
         hit = store.search(made.vectors[2].astype(np.float32), 1)[0]

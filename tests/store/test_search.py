@@ -28,7 +28,7 @@ from .archives import (
 
 PATTERNS = [None, "*", "*.mp4", "cam1/*", "cam[12]/?.mp4", "none*", "/v/cam1/0.mp4"]
 
-COMPARED = [nearest.by_usearch] + ([] if nearest.numkong is None else [nearest.by_kernel])
+COMPARED = [nearest.by_numpy] + ([] if nearest.numkong is None else [nearest.by_kernel])
 
 CASES = st.fixed_dictionaries(
     {
@@ -81,9 +81,8 @@ def assert_found(
         pytest.MonkeyPatch.context() as patch,
         open_archive(place) as store,
     ):
-        patch.setattr(nearest, "COMPARE", compare)
+        patch.setattr(nearest, "DOT", compare)
         patch.setattr(nearest, "_MANY", 4)
-        patch.setattr(nearest, "_SPARE", spare)
         patch.setattr("vsr_edge.store.postgres.pg_nearest._SPARE", spare)
         patch.setattr(nearest, "BLOCK", block)
         patch.setattr("vsr_edge.store.vectors._BATCH", block)

@@ -179,7 +179,12 @@ def test_what_was_written_is_appended_to_and_never_changed(archive: Path) -> Non
 
 
 def test_leftovers_go_and_files_of_others_stay(archive: Path) -> None:
-    names = {"clips.usearch", "clips.usearch.17.tmp", "clips.0123abcd.vectors"}
+    names = {
+        "clips.usearch",
+        "clips.usearch.17.tmp",
+        "clips.0123abcd.vectors",
+        "clips.0123abcd.codes",
+    }
     others = {"clips.mp4", "clips.usearch.mp4", "clips.vectors", "clips.01234567.vectors.mp4"}
     for name in names | others:
         (archive / name).write_text("something")

@@ -152,7 +152,7 @@ def _staging(parent: Path) -> Iterator[Path]:
 def _expected_bytes(archive: Path) -> int:
     """Rows are written and then read again."""
     total = 0
-    for pattern, times in (("archive.db*", 2), ("clips.*.vectors", 1)):
+    for pattern, times in (("archive.db*", 2), ("clips.*.codes", 1)):
         for path in archive.glob(pattern):
             with suppress(OSError):
                 total += times * path.stat().st_size

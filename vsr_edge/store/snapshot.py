@@ -31,7 +31,8 @@ from vsr_edge.store.connection import (
     translate_errors,
 )
 from vsr_edge.store.migrations import APPLICATION_ID
-from vsr_edge.store.vectors import CACHE_FILES, VectorFile
+from vsr_edge.store.vector_codes import row_bytes
+from vsr_edge.store.vectors import CACHE_FILES, VECTOR_SUFFIX, VectorFile
 
 Step = Callable[[int], object]
 
@@ -114,9 +115,9 @@ def _opened_vectors(
         return None, None
     sql = "SELECT file, (SELECT sum(rows) FROM vector_segments) FROM vector_segments LIMIT 1"
     row = connection.execute(sql).fetchone()
-    if row is None:
+    if row is None or not row[0].endswith(VECTOR_SUFFIX):
         return None, None
-    name, size = str(row[0]), 2 * dim * int(row[1])
+    name, size = str(row[0]), row_bytes(dim) * int(row[1])
     try:
         opened = (folder / name).open("rb")
     except OSError:  # a cache: whoever searches makes it anew

@@ -1,7 +1,7 @@
 """The clips' vectors in one file, which is mapped and never read whole; and which are nearest.
 
-The vectors in SQLite are the truth, the file is a cache of them: rows of float16 [D], one after
-the other, and nothing else. What lies where is in SQLite (``vector_segments``), a row a segment:
+The vectors in SQLite are the truth, the file is a cache of them: their codes, one after the other,
+and nothing else. What lies where is in SQLite (``vector_segments``), a row a segment:
 its clips, as runs of (video, first clip, how many), and its checksum. A segment is appended and
 synced before its row is committed. So whatever a crash leaves behind the last segment does not
 count, and what a reader was told of stays where it is. Removed videos are left out by whoever
@@ -30,12 +30,17 @@ import numpy as np
 from vsr_edge.query import Filter
 from vsr_edge.store.connection import sync, transaction
 from vsr_edge.store.filters import FilterCache
-from vsr_edge.store.nearest import Ids, Part, nearest, sample
+from vsr_edge.store.nearest import Ids, Part, nearest, sampled
 from vsr_edge.store.rows import matrix
+from vsr_edge.store.vector_codes import Codes, Rows, encode, row_bytes
 from vsr_edge.types import HalfVectors, Vectors
 
+VECTOR_SUFFIX = ".codes"
 # The files of all versions; at most one is in use. The user may keep a clips.mp4 beside them.
-CACHE_FILES = (f"clips.{'[0-9a-f]' * 8}.vectors", "clips.usearch", "clips.usearch.*.tmp")
+CACHE_FILES = (
+    *(f"clips.{'[0-9a-f]' * 8}{suffix}" for suffix in (VECTOR_SUFFIX, ".vectors")),
+    *("clips.usearch", "clips.usearch.*.tmp"),
+)
 
 _PAGE_BYTES = 4096
 # How many are read from SQLite, and written, at a time.
@@ -73,7 +78,7 @@ class VectorFile:
         self._state: _State | None = None
         # What the file lacks, in memory.
         self._rest = self._nothing = Part(
-            np.empty((0, dim), np.float16), np.empty((0, 4), np.int64)
+            Codes.of(encode(np.empty((0, dim), np.float16))), np.empty((0, 4), np.int64)
         )
         self._sampled: tuple[tuple[Any, ...], HalfVectors] | None = None
         self.filters = FilterCache()
@@ -96,7 +101,12 @@ class VectorFile:
             state, parts = self._parts(connection, where)
             asked = (state.key, count, where)
             if self._sampled is None or self._sampled[0] != asked:
-                self._sampled = (asked, sample(parts, count))
+                rows = connection.execute(
+                    "SELECT vector FROM clips WHERE id IN (SELECT value FROM json_each(?))"
+                    " ORDER BY id",
+                    [json.dumps(sampled(parts, count).tolist())],
+                ).fetchall()
+                self._sampled = (asked, matrix([row[0] for row in rows], self._dim))
             return self._sampled[1]
 
     def _parts(
@@ -139,7 +149,7 @@ class VectorFile:
             file, first, videos = state.file or "", state.rows, state.missing
             anew = not first or state.problem is not None or 3 * removed > first
             if anew:
-                file, first = f"clips.{secrets.token_hex(4)}.vectors", 0
+                file, first = f"clips.{secrets.token_hex(4)}{VECTOR_SUFFIX}", 0
                 videos = _videos(connection)
         failure = None
         try:
@@ -165,11 +175,11 @@ class VectorFile:
         path, segments = self._folder / file, []
         try:
             with path.open("r+b" if first else "xb") as opened:
-                opened.seek(2 * self._dim * first)
+                opened.seek(row_bytes(self._dim) * first)
                 for runs, vectors in _stored(connection, videos, self._dim):
-                    opened.write(vectors.data)
-                    blob = runs.tobytes()
-                    segments.append((file, len(vectors), blob, _checksum(vectors, blob)))
+                    coded, blob = encode(vectors), runs.tobytes()
+                    opened.write(coded.data)
+                    segments.append((file, len(coded), blob, _checksum(coded, blob)))
                 opened.flush()
                 os.fsync(opened.fileno())
             if not first:
@@ -211,6 +221,8 @@ class VectorFile:
         segments = connection.execute(
             "SELECT file, rows, CAST(clips AS BLOB), checksum FROM vector_segments ORDER BY id"
         ).fetchall()
+        if segments and not segments[-1][0].endswith(VECTOR_SUFFIX):
+            segments = []  # An earlier version wrote them: the file is written anew.
         file = segments[-1][0] if segments else None
         rows = sum(segment[1] for segment in segments)
         stamp, part, problem = None, self._nothing, None
@@ -236,7 +248,7 @@ class VectorFile:
         """
         status = (self._folder / file).stat()
         _check_size(status, segments, self._dim)
-        return _stamp(status), Part(self._nothing.vectors, _with_rows(_runs(segments), 0))
+        return _stamp(status), Part(self._nothing.codes, _with_rows(_runs(segments), 0))
 
     def _changed(self, state: _State) -> bool:
         """Whether the file is no longer what was verified.
@@ -261,9 +273,9 @@ class VectorFile:
         with (self._folder / file).open("rb") as opened:
             status = os.fstat(opened.fileno())
             size = _check_size(status, segments, self._dim)
-            vectors, stamp = self._nothing.vectors, _stamp(status)
+            codes, stamp = self._nothing.codes, _stamp(status)
             if former and (former.file, former.stamp, former.rows) == (file, stamp, sum(rows)):
-                vectors = former.part.vectors
+                codes = former.part.codes
             elif size:
                 content: mmap.mmap | bytes
                 try:
@@ -271,13 +283,14 @@ class VectorFile:
                 except OSError:
                     # Not every file system can; and of want of memory, reading tells as well.
                     content = opened.read(size)
-                vectors = np.frombuffer(content, np.float16).reshape(-1, self._dim)
-                parts = np.split(vectors, np.cumsum(rows[:-1]))
+                coded = np.frombuffer(content, np.uint8).reshape(-1, row_bytes(self._dim))
+                parts = np.split(coded, np.cumsum(rows[:-1]))
                 with ThreadPoolExecutor(self._threads) as pool:
                     sums = list(pool.map(_checksum, parts, [segment[2] for segment in segments]))
                 if sums != [segment[3] for segment in segments]:
                     raise ValueError("was damaged or belongs to another archive (checksum differs)")
-        return stamp, Part(vectors, _with_rows(_runs(segments), 0))
+                codes = Codes.of(coded)
+        return stamp, Part(codes, _with_rows(_runs(segments), 0))
 
     def _lacking(self, connection: sqlite3.Connection, state: _State) -> Part:
         """What the file lacks: read from SQLite once, and kept as long as the file lacks it."""
@@ -288,11 +301,11 @@ class VectorFile:
         new = _others(state.missing, kept)
         if len(new):
             started = time.perf_counter()
-            vectors, runs = [kept.vectors], [kept.runs]
-            for more_runs, more in _stored(connection, new, self._dim):
-                runs.append(_with_rows(more_runs, sum(map(len, vectors))))
-                vectors.append(more)
-            kept = Part(np.concatenate(vectors), np.concatenate(runs))
+            codes, runs = [kept.codes], [kept.runs]
+            for more_runs, vectors in _stored(connection, new, self._dim):
+                runs.append(_with_rows(more_runs, sum(map(len, codes))))
+                codes.append(Codes.of(encode(vectors)))
+            kept = Part(Codes.joined(codes), np.concatenate(runs))
             self._tell(state, started)
         self._rest = kept
         return kept
@@ -344,7 +357,7 @@ def _check_size(status: os.stat_result, segments: Sequence[Any], dim: int) -> in
     Raises:
         ValueError: it has fewer.
     """
-    size: int = 2 * dim * sum(segment[1] for segment in segments)
+    size: int = row_bytes(dim) * sum(segment[1] for segment in segments)
     if status.st_size < size:
         raise ValueError(f"was damaged ({'truncated' if status.st_size else 'empty'})")
     return size
@@ -355,10 +368,10 @@ def _with_rows(runs: Ids, first: int) -> Ids:
     return np.column_stack([runs, first + np.cumsum(runs[:, 2]) - runs[:, 2]])
 
 
-def _checksum(vectors: HalfVectors, runs: bytes) -> bytes:
+def _checksum(coded: Rows, runs: bytes) -> bytes:
     """64 bits over both. Each page counts as the sum of its words, which any flipped bit changes:
     ten times as fast as a CRC, so that every process can afford to verify a million vectors."""
-    content = vectors.reshape(-1).view(np.uint8)
+    content = coded.reshape(-1)
     whole = len(content) - len(content) % _PAGE_BYTES
     sums = content[:whole].view(np.uint64).reshape(-1, _PAGE_BYTES // 8).sum(axis=1)
     parts = sums.tobytes() + content[whole:].tobytes() + runs
