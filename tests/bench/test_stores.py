@@ -15,8 +15,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -76,16 +76,24 @@ def moved(source: Path, url: str) -> float:
     return time.perf_counter() - begun
 
 
-def searched(archive: Archive, **how: object) -> tuple[float, float, float]:
-    """The median and the 95th percentile in ms, and how many turns a search took."""
-    took, turns = [], 0
+def searched(archives: Sequence[Archive], **how: object) -> list[tuple[float, float, float]]:
+    """Of each the median and the 95th percentile in ms, and how many turns a search took.
+
+    They are asked by turns: whatever else the machine does meets all of them.
+    """
+    took: list[list[float]] = [[] for _ in archives]
+    turns = [0] * len(archives)
     for number in range(-5, SEARCHES):
-        begun = time.perf_counter()
-        found = archive.search(QUERIES[number % len(QUERIES)], **how)  # type: ignore[arg-type]
-        if number >= 0:
-            took.append((time.perf_counter() - begun) * 1e3)
-            turns += len(found.turns)
-    return float(np.percentile(took, 50)), float(np.percentile(took, 95)), turns / SEARCHES
+        for place, archive in enumerate(archives):
+            begun = time.perf_counter()
+            found = archive.search(QUERIES[number % len(QUERIES)], **how)  # type: ignore[arg-type]
+            if number >= 0:
+                took[place].append((time.perf_counter() - begun) * 1e3)
+                turns[place] += len(found.turns)
+    return [
+        (float(np.percentile(times, 50)), float(np.percentile(times, 95)), count / SEARCHES)
+        for times, count in zip(took, turns, strict=True)
+    ]
 
 
 def resident_mb(server: Server) -> float:
@@ -120,46 +128,65 @@ def megabytes(place: Path | str) -> float:
     return float(row[0]) / 1e6
 
 
-def measure(place: Path | str, videos: int) -> dict[str, float]:
-    """The figures of one archive of so many videos; it grows by three."""
-    figures = {"MB": megabytes(place)}
-    runs = [alone(COLD, place) for _ in range(4)][1:]
-    figures["cold_s"], figures["own_MB"] = min(run[0] for run in runs), runs[0][1]
-    with open_archive(place) as archive:
+def measure(places: Sequence[Path | str], videos: Sequence[int]) -> list[dict[str, float]]:
+    """The figures of archives of so many videos; each grows by five."""
+    figures = [{"MB": megabytes(place)} for place in places]
+    for found, place in zip(figures, places, strict=True):
+        runs = [alone(COLD, place) for _ in range(4)][1:]
+        found["cold_s"], found["own_MB"] = min(run[0] for run in runs), runs[0][1]
+    with ExitStack() as opened:
+        archives = [opened.enter_context(open_archive(place)) for place in places]
         for name, how in (
             ("one_shot", {"one_shot": True}),
             ("three_turns", {}),
             ("one_percent", {"one_shot": True, "where": Filter(tags=(ONE_PERCENT,))}),
         ):
-            middle, late, turns = searched(archive, **how)
-            figures |= {f"{name}_p50_ms": middle, f"{name}_p95_ms": late}
-            if name == "three_turns":
-                figures["turns"] = turns
-    more = [alone(ONE_MORE, place, videos + number)[0] for number in range(3)]
-    figures["add_ms"] = min(more) * 1e3
+            for found, (middle, late, turns) in zip(
+                figures, searched(archives, **how), strict=True
+            ):
+                found |= {f"{name}_p50_ms": middle, f"{name}_p95_ms": late}
+                if name == "three_turns":
+                    found["turns"] = turns
+    added: list[list[float]] = [[] for _ in places]
+    for number in range(5):
+        for seconds, place, count in zip(added, places, videos, strict=True):
+            seconds.append(alone(ONE_MORE, place, count + number)[0])
+    for found, seconds in zip(figures, added, strict=True):
+        found["add_ms"] = float(np.median(seconds)) * 1e3
     return figures
+
+
+def told(
+    where: str, sizes: Sequence[int], figures: Sequence[dict[str, float]], **more: float
+) -> None:
+    """How a place does, each size beside the smallest."""
+    for size, found in zip(sizes, figures, strict=True):
+        ratios = {
+            f"{name}_times": found[name] / figures[0][name]
+            for name in ("one_shot_p50_ms", "three_turns_p50_ms", "add_ms")
+        }
+        show(f"{size},000 clips {where}", **found, **ratios, **more)
 
 
 def compare(folder: Path, sizes: list[int], *, served: bool = True) -> None:
     """Print the figures of each size, in a folder and, unless ``served`` is false, on a server."""
-    first: dict[str, float] = {}
-    with a_server() if served else nullcontext() as server:
-        for size in sizes:
-            videos, place = size * 1000 // CLIPS, folder / str(size)
-            if not place.exists():
-                made(place, videos)
-            url = "" if server is None else server.url()
-            took = moved(place, url) if url else 0.0
-            found = measure(place, videos)
-            first = first or found
-            ratios = {
-                f"{name}_times": found[name] / first[name]
-                for name in ("one_shot_p50_ms", "three_turns_p50_ms", "add_ms")
-            }
-            show(f"{size},000 clips in a folder", **found, **ratios)
-            if server is not None:
-                found = measure(url, videos) | {"server_MB": resident_mb(server), "moving_s": took}
-                show(f"{size},000 clips on a server", **found)
+    places, videos = (
+        [folder / str(size) for size in sizes],
+        [size * 1000 // CLIPS for size in sizes],
+    )
+    for place, count in zip(places, videos, strict=True):
+        if not place.exists():
+            made(place, count)
+    told("in a folder", sizes, measure(places, videos))
+    if not served:
+        return
+    with a_server() as server:
+        urls = [server.url() for _ in places]
+        took = [moved(*each) for each in zip(places, urls, strict=True)]
+        figures = measure(urls, videos)
+        for found, seconds in zip(figures, took, strict=True):
+            found["moving_s"] = seconds
+        told("on a server", sizes, figures, server_MB=resident_mb(server))
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def margin(query: Codes, steps: NDArray[np.floating]) -> NDArray[np.floating]:
 def _turned(vectors: NDArray[np.floating]) -> Vectors:
     """Rotated, float32 [n, D]."""
     dim = vectors.shape[1]
-    found = np.fft.rfft(vectors * _signs(dim), norm="ortho")
+    found = np.fft.rfft(vectors.astype(np.float32) * _signs(dim), norm="ortho")
     sines, cosines = found.imag, found.real
     rest = slice((dim - 1) // 2, 0, -1)
     turned = np.concatenate([cosines - sines, (cosines + sines)[:, rest]], axis=1)

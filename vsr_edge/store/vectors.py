@@ -390,5 +390,5 @@ def _others(videos: Ids, part: Part) -> Ids:
 
 def _videos(connection: sqlite3.Connection) -> Ids:
     """All there are, ascending; told in one row, as a row each takes ten times as long."""
-    (told,) = connection.execute("SELECT json_group_array(id) FROM videos").fetchone()
-    return np.sort(np.array(json.loads(told), np.int64))
+    (told,) = connection.execute("SELECT group_concat(id) FROM videos").fetchone()
+    return np.sort(np.fromstring(told, np.int64, sep=",") if told else np.empty(0, np.int64))
