@@ -58,7 +58,7 @@ ONLY_IN = {
     "rapidocr": {"runtime"},
     "onnx": {"making"},
     "onnxruntime": {"runtime"},
-    "usearch": {"store"},
+    "numkong": {"store"},  # what usearch compares by
     "psycopg": {"store"},
     "psycopg_pool": {"store"},
     "sqlite3": {"store"},

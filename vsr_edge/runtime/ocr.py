@@ -15,7 +15,7 @@ class ScreenReader:
     """
 
     def __init__(self, threads: int = 0) -> None:
-        import onnxruntime  # noqa: F401 — before OpenCV, as before usearch
+        import onnxruntime  # noqa: F401 — before OpenCV, which has a C++ library of its own
 
         try:
             from rapidocr import RapidOCR

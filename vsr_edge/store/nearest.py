@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from threading import Lock
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +17,10 @@ from numpy.typing import NDArray
 from vsr_edge.store.vector_codes import Codes, encode, margin
 from vsr_edge.types import Vectors
 
-# The kernels of usearch, which brings them as a package from 2.25 on.
-numkong: Any = import_module("numkong") if find_spec("numkong") else None
+try:
+    import numkong  # the kernels of usearch, which brings them from 2.25 on
+except ImportError:
+    numkong = None  # type: ignore[assignment]
 
 Ids = NDArray[np.int64]
 Scores = NDArray[np.float64]
