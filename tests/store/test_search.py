@@ -28,7 +28,8 @@ from .archives import (
 
 PATTERNS = [None, "*", "*.mp4", "cam1/*", "cam[12]/?.mp4", "none*", "/v/cam1/0.mp4"]
 
-COMPARED = [nearest.by_numpy] + ([] if nearest.numkong is None else [nearest.by_kernel])
+# The second is the first where usearch brings no kernels.
+COMPARED = [nearest.by_numpy, nearest.DOT]
 
 CASES = st.fixed_dictionaries(
     {

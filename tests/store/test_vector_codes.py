@@ -29,7 +29,8 @@ def drawn(random: np.random.Generator, kind: str, count: int, dim: int) -> np.nd
     elif kind == "coarse":
         vectors = np.rint(vectors)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.where(lengths > 0, vectors, 1) / np.where(lengths > 0, lengths, np.sqrt(dim))
+    vectors = np.where(lengths > 0, vectors, 1)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, np.sqrt(dim)))
 
 
 @settings(max_examples=200, database=None)
