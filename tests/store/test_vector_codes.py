@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,7 +80,7 @@ def test_codes_are_of_one_rotation_on_every_machine() -> None:
     # One number becomes as much of all.
     spread = Codes.of(encode(np.eye(16, dtype=np.float16)[:1]))
     assert (spread.numbers == 127).all()
-    assert spread.steps[0] * 127 == np.float32(0.25)
+    assert spread.steps[0] * 127 == pytest.approx(0.25)
 
 
 def test_a_file_of_an_earlier_version_is_replaced_without_alarm(tmp_path: Path) -> None:
