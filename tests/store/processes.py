@@ -34,6 +34,8 @@ importlib.import_module("vsr_edge.store.migrations")
 importlib.import_module("vsr_edge.backup.back_up")
 importlib.import_module("vsr_edge.backup.restore")
 importlib.import_module("vsr_edge.store.snapshot")
+# Whoever gives up its rights may not read the interpreter's files any more, wherever it lies.
+importlib.import_module("urllib.parse")
 
 # Any: the base of all contexts is not known to have what each of them has.
 _context: Any = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
