@@ -38,7 +38,6 @@ _FEW = 256
 class Part:
     """Coded vectors [n, D], and whose they are.
 
-
     ``runs`` is int64 [m, 4]: video, first clip, how many, first row. Vectors of no run do not
     count: their clips were removed.
     """

@@ -73,7 +73,8 @@ def encode(vectors: NDArray[np.floating]) -> Rows:
 
 def margin(query: Codes, steps: NDArray[np.floating]) -> NDArray[np.floating]:
     """How far from the true inner product that of a query's code with codes of these steps is at
-    most, where the vectors have length 1."""
+    most, where the vectors have length 1, or nearly so.
+    """
     return np.asarray(_DEVIATIONS * np.sqrt((query.steps[0] ** 2 + steps**2) / 12))
 
 
