@@ -4,7 +4,8 @@ What it takes is evidence (``vsr_edge.runtime.evidence``): how the sentence and 
 compare with each frame and its regions, told in deviations above what is usual, so that an
 encoder's scale, dimension and common direction are gone before the first layer. Phrases are pooled
 by how much they matter, which is read off the same numbers; frames meet each other through
-convolutions over time and a pooled context.
+convolutions over time and a pooled context. A head is the mean of a few such networks, each trained
+by itself.
 """
 
 from __future__ import annotations
@@ -28,7 +29,44 @@ RETRIEVED = 0
 
 
 class UniversalHead(nn.Module):
-    """Evidence of B candidates → match logit, start and end logits, relevance of each frame."""
+    """Evidence of B candidates → match logit, start and end logits, relevance of each frame: the
+    mean of what its members say.
+    """
+
+    def __init__(self, members: int = 1) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(Member() for _ in range(members))
+        # Of the score that it was retrieved by, in deviations: chosen after the training.
+        self.score_weight: Tensor
+        self.register_buffer("score_weight", torch.zeros(()))
+
+    def forward(
+        self,
+        sentence: Tensor,
+        phrases: Tensor,
+        phrase_mask: Tensor,
+        neighbours: Tensor,
+        frame_mask: Tensor,
+        candidate: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Judge B candidates.
+
+        Args:
+            sentence: [B, F, 14]; phrases: [B, P, F, 11]; phrase_mask: [B, P], 1 for real phrases;
+            neighbours: [B, F, 4]; frame_mask: [B, F], 1 for real frames, which come first;
+            candidate: [B, 4]: as ``vsr_edge.runtime.evidence.evidence`` gives them.
+
+        Returns:
+            Logits of match [B], start [B, F], end [B, F] and relevance [B, F].
+        """
+        given = (sentence, phrases, phrase_mask, neighbours, frame_mask, candidate)
+        each = zip(*(member(*given) for member in self.members), strict=True)
+        match, start, end, relevance = (torch.stack(part).mean(0) for part in each)
+        return match + self.score_weight * candidate[:, RETRIEVED], start, end, relevance
+
+
+class Member(nn.Module):
+    """One network of a head, which takes what the head takes and gives what it gives."""
 
     def __init__(self, width: int = 56, dropout: float = 0.2) -> None:
         super().__init__()
@@ -52,9 +90,6 @@ class UniversalHead(nn.Module):
             nn.Linear(width, 1),
         )
         self.slopes = nn.Parameter(torch.tensor([SLOPE, SLOPE]))
-        # Of the score that it was retrieved by, in deviations: chosen after the training.
-        self.score_weight: Tensor
-        self.register_buffer("score_weight", torch.zeros(()))
         for layer in (self.verdict[-1], self.per_frame, self.importance[-1]):
             nn.init.zeros_(layer.get_parameter("weight"))
 
@@ -67,16 +102,6 @@ class UniversalHead(nn.Module):
         frame_mask: Tensor,
         candidate: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Judge B candidates.
-
-        Args:
-            sentence: [B, F, 14]; phrases: [B, P, F, 11]; phrase_mask: [B, P], 1 for real phrases;
-            neighbours: [B, F, 4]; frame_mask: [B, F], 1 for real frames, which come first;
-            candidate: [B, 4]: as ``vsr_edge.runtime.evidence.evidence`` gives them.
-
-        Returns:
-            Logits of match [B], start [B, F], end [B, F] and relevance [B, F].
-        """
         keep = frame_mask[..., None]
         about = SCALE * candidate
         own = SCALE * sentence
@@ -99,7 +124,6 @@ class UniversalHead(nn.Module):
         pooled = torch.cat([(weights * x).sum(1), (x + (1 - keep) * MASKED).amax(1), about], -1)
         best = (weights * sentence[..., PLAIN : FAIR + 1]).sum(1)
         match = self.verdict(pooled)[:, 0] + (self.slopes * best).sum(-1)
-        match = match + self.score_weight * candidate[:, RETRIEVED]
         return match, start, end, relevance
 
     def about_phrases(self, phrases: Tensor, mask: Tensor, frame_mask: Tensor) -> Tensor:
@@ -120,6 +144,8 @@ class UniversalHead(nn.Module):
 
 def load_head(path: Path) -> UniversalHead:
     """The head that :mod:`models.train_universal` saved."""
-    head = UniversalHead()
-    head.load_state_dict(load_file(path))
+    weights = load_file(path)
+    members = {name.split(".")[1] for name in weights if name.startswith("members.")}
+    head = UniversalHead(len(members))
+    head.load_state_dict(weights)
     return head.requires_grad_(False).eval()

@@ -3,7 +3,8 @@
 Each is two small networks on top of two frozen towers (``models.towers``), trained in seconds, and
 they differ in all that a head must not count on: towers, dimensions, loss (softmax or sigmoid),
 temperature, how much they have seen, and how much all their vectors have in common. The photos of
-heads and of val are none of theirs.
+heads and of val are none of theirs. Beside them stands one that is much stronger: that of the
+package, as its bundle has it, asked about val photos alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -32,8 +34,10 @@ AT_ONCE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How an encoder is made. ``temperature`` is None where it is learned; ``cone`` is the length
-    of what is added to all pictures' unit vectors, and the opposite of it to texts'.
+    """How an encoder is made. ``picture`` and ``text`` name towers, by "+" several of them side by
+    side; ``temperature`` is None where it is learned; ``cone`` is the length of what is added to
+    all pictures' unit vectors, and the opposite of it to texts'. ``loss`` "none" takes the towers'
+    vectors as they are.
     """
 
     picture: str
@@ -49,8 +53,11 @@ class Recipe:
 
     @property
     def families(self) -> frozenset[str]:
-        """The towers it stands on; all sizes of EfficientNet-Lite are one family."""
-        return frozenset({self.picture.rstrip("012"), self.text})
+        """The towers it stands on; all sizes of EfficientNet-Lite are one family, and a tower that
+        was trained further is of the family that it comes from.
+        """
+        names = f"{self.picture}+{self.text}".split("+")
+        return frozenset(name.partition("-")[0].rstrip("012") for name in names)
 
 
 RECIPES: Mapping[str, Recipe] = {
@@ -67,7 +74,21 @@ RECIPES: Mapping[str, Recipe] = {
     "lite1-words": Recipe("lite1", "words", 512, seed=10, cone=0.5),
     "lite0-words-sigmoid": Recipe("lite0", "words", 768, "sigmoid", 11),
     "squeezenet-words": Recipe("squeezenet", "words", 384, seed=12),
+    "lites-minilm": Recipe("lite0+lite1", "minilm", 384, "sigmoid", 13),
+    "lites-bge": Recipe("lite0+lite1", "bge", 512, seed=14, cone=0.5),
+    "lites-words": Recipe("lite0+lite1", "words", 256, seed=15),
+    "all-minilm": Recipe("lite0+lite1+squeezenet", "minilm", 512, seed=16, cone=0.7),
+    "all-bge": Recipe("lite0+lite1+squeezenet", "bge", 384, seed=17),
+    "all-both": Recipe("lite0+lite1+squeezenet", "minilm+bge", 512, "sigmoid", 18),
 }
+# The package's own encoder, whose towers were an EfficientNet-Lite and a MiniLM to begin with.
+BUILT_IN = "built-in"
+BUILT_IN_RECIPE = Recipe("lite-bundle", "minilm-bundle", loss="none")
+
+
+def recipe_of(name: str) -> Recipe:
+    """Of one of :data:`RECIPES`, or of the encoder that the package has."""
+    return BUILT_IN_RECIPE if name == BUILT_IN else RECIPES[name]
 
 
 class Towers:
@@ -77,12 +98,20 @@ class Towers:
         self.folder = folder
         self._kept: dict[tuple[str, str], dict[str, NDArray[np.float16]]] = {}
 
-    def pictures(self, tower: str, part: str) -> dict[str, NDArray[np.float16]]:
+    def pictures(self, towers: str, part: str) -> dict[str, NDArray[np.float16]]:
+        """Of towers side by side: ``whole`` [n + 1, 2, C] and, where kept, ``regions``."""
+        found = [self._pictures(tower, part) for tower in towers.split("+")]
+        if len(found) == 1:
+            return found[0]
+        return {name: np.concatenate([one[name] for one in found], -1) for name in found[0]}
+
+    def _pictures(self, tower: str, part: str) -> dict[str, NDArray[np.float16]]:
         if (tower, part) not in self._kept:
             self._kept[tower, part] = load_file(self.folder / tower / f"{part}.safetensors")
         return self._kept[tower, part]
 
-    def captions(self, tower: str, part: str) -> list[list[str]]:
+    def captions(self, towers: str, part: str) -> list[list[str]]:
+        tower = towers.split("+")[0]
         with safe_open(self.folder / tower / f"{part}.safetensors", "np") as file:
             captions: list[list[str]] = json.loads(file.metadata()["captions"])
         return some_captions(captions, part)
@@ -92,9 +121,23 @@ class Towers:
         names: list[str] = json.loads((self.folder / "texts" / f"{part}.json").read_text("utf-8"))
         return names
 
-    def texts(self, tower: str, part: str) -> NDArray[np.float16]:
-        """Sentence embeddings of them [m, H]."""
-        return load_file(self.folder / tower / f"{part}.safetensors")["vectors"]
+    def texts(self, towers: str, part: str) -> NDArray[np.float16]:
+        """Sentence embeddings of them [m, H]; of several towers by "+" side by side."""
+        paths = [self.folder / tower / f"{part}.safetensors" for tower in towers.split("+")]
+        return np.concatenate([load_file(path)["vectors"] for path in paths], -1)
+
+
+class AsTheyAre(nn.Module):
+    """Towers that share a space already."""
+
+    def pictures(self, features: Tensor) -> Tensor:
+        return features
+
+    def texts(self, features: Tensor) -> Tensor:
+        return features
+
+
+Encoder: TypeAlias = "SmallEncoder | AsTheyAre"
 
 
 class SmallEncoder(nn.Module):
@@ -145,8 +188,10 @@ def _project(features: Tensor, dimensions: int, hidden: int | None) -> nn.Sequen
     )
 
 
-def train_encoder(recipe: Recipe, towers: Towers) -> SmallEncoder:
+def train_encoder(recipe: Recipe, towers: Towers) -> Encoder:
     """Train one on its share of the encoders' photos."""
+    if recipe.loss == "none":
+        return AsTheyAre()
     random = np.random.default_rng(recipe.seed)
     torch.manual_seed(recipe.seed)
     whole = torch.from_numpy(towers.pictures(recipe.picture, "encoders")["whole"]).float()
@@ -200,7 +245,7 @@ class Seen:
 
 
 @torch.inference_mode()
-def seen_by(recipe: Recipe, encoder: SmallEncoder, towers: Towers, part: str, bank: int) -> Seen:
+def seen_by(recipe: Recipe, encoder: Encoder, towers: Towers, part: str, bank: int) -> Seen:
     """A part as this encoder sees it; of the common texts every other one of the last
     2 · ``bank`` is in the bank."""
     features = towers.pictures(recipe.picture, part)
@@ -231,17 +276,13 @@ def recall(seen: Seen) -> float:
     return 100 * float(np.mean(found == [photo for photo, _ in asked]))
 
 
-def make_all(
-    towers: Towers, names: Sequence[str], out: Path
-) -> dict[str, tuple[Recipe, SmallEncoder]]:
+def make_all(towers: Towers, names: Sequence[str], out: Path) -> dict[str, tuple[Recipe, Encoder]]:
     """Train these, or read them where they were trained before."""
     out.mkdir(parents=True, exist_ok=True)
-    made: dict[str, tuple[Recipe, SmallEncoder]] = {}
+    made: dict[str, tuple[Recipe, Encoder]] = {}
     for name in names:
         path = out / f"{name}.pt"
         if not path.exists():
-            encoder = train_encoder(RECIPES[name], towers)
-            torch.save(encoder, path)
-        encoder = torch.load(path, weights_only=False)
-        made[name] = RECIPES[name], encoder
+            torch.save(train_encoder(recipe_of(name), towers), path)
+        made[name] = recipe_of(name), torch.load(path, weights_only=False)
     return made

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.episodes import best_span
 from models.universal import UniversalHead
@@ -20,7 +20,7 @@ RETRIEVED, FAIR = 0, 1
 Floats = NDArray[np.float64]
 
 
-def run(head: UniversalHead, some: Judged) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def run(head: nn.Module, some: Judged) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Match logits [n, K], and start, end and relevance logits [n, K, F]."""
     size = some.shown.shape
     given = [torch.from_numpy(some.inputs[name]).float().flatten(0, 1) for name in INPUTS]
@@ -58,18 +58,20 @@ def answers(head: UniversalHead, some: Judged, batch: int = 64) -> dict[str, Flo
 
 def measured(some: Judged, heads: Sequence[UniversalHead]) -> list[dict[str, object]]:
     """For clips and for videos, in per cent: one shot and verified, and their difference with its
-    95 % interval over questions, the heads' mean; AUC of right first answers against questions
+    95 % interval over photos, the heads' mean; AUC of right first answers against questions
     about what is not there, by the match logit and by the first score.
     """
     each = [answers(head, some) for head in heads]
     found: list[dict[str, object]] = []
     for name, chosen in (("clips", ~some.by_video), ("videos", some.by_video)):
         there = chosen & some.present
+        asked = np.stack([some.world, some.span[:, 0]], 1)[there]
+        photo = np.unique(asked, axis=0, return_inverse=True)[1].ravel()
         row: dict[str, object] = {"units": name, "questions": int(there.sum())}
         for what in ("video", "moment"):
             once = np.mean([one[what][there, 0] for one in each], 0)
             best = np.mean([_picked(one[what], one["match"])[there] for one in each], 0)
-            low, high = interval(best - once)
+            low, high = interval(best - once, photo)
             row[what] = {
                 "once": _rounded(once.mean()),
                 "verified": _rounded(best.mean()),
@@ -106,11 +108,11 @@ def auc(right: Floats, wrong: Floats) -> float:
     return float(below.mean() / max(len(wrong), 1))
 
 
-def interval(values: Floats, seed: int = 0) -> tuple[float, float]:
-    """The 95 % interval of a mean, by drawing again."""
-    random = np.random.default_rng(seed)
-    drawn = values[random.integers(len(values), size=(DRAWS, len(values)))].mean(1)
-    low, high = np.quantile(drawn, (0.025, 0.975))
+def interval(values: Floats, owner: NDArray[np.int64], seed: int = 0) -> tuple[float, float]:
+    """The 95 % interval of a mean, by drawing owners again; ``owner`` [n] numbers them from 0."""
+    sums, counts = np.bincount(owner, values), np.bincount(owner)
+    drawn = np.random.default_rng(seed).integers(len(sums), size=(DRAWS, len(sums)))
+    low, high = np.quantile(sums[drawn].sum(1) / counts[drawn].sum(1), (0.025, 0.975))
     return float(low), float(high)
 
 

@@ -91,5 +91,5 @@ def test_vit_b_32_from_published_graphs_to_search(
     assert json.loads(said)["indexed"] == len(demo_clips)
     show("index the demo", **figures)
     said, figures = run(tmp_path, "vsr_edge", "search", "a bicycle", *archive)
-    assert json.loads(said)["verdict"] == "unverified"
+    assert json.loads(said)["verdict"] in ("match", "no_match")
     show("search", **figures)
