@@ -121,11 +121,13 @@ def main() -> None:
     p.add_argument("head", type=Path)
     p.add_argument("--towers", type=Path, required=True)
     p.add_argument("--encoders", nargs="*", default=list(RECIPES))
+    p.add_argument("--check", nargs="*", default=[], help="tell the error of these, fit on others")
     p.add_argument("--out", type=Path, required=True)
     args = p.parse_args()
     head = load_head(args.head)
-    each = {n: firsts(head, questions(args.towers, [n], "val")[0]) for n in args.encoders}
-    calibration = fitted(joined(list(each.values())))
+    names = dict.fromkeys([*args.encoders, *args.check])
+    each = {n: firsts(head, questions(args.towers, [n], "val")[0]) for n in names}
+    calibration = fitted(joined([some for n, some in each.items() if n not in args.check]))
     args.out.write_text(json.dumps(calibration.model_dump(), indent=1))
     print(calibration)
     for name, some in each.items():
