@@ -213,6 +213,10 @@ def test_an_address_is_asked_for_as_it_stands(desk: Desk) -> None:
         search(page, "a wall")
         assert page.locator(".hit").count() > 0
         assert json.loads(unquote(page.url.partition("#")[2]))["video"] == named
+        # And so does what is typed: quotes hold a name together.
+        search(page, "a brick wall", video='"[b,x]ikes.mp4" , old.avi, "[b"",]ikes.mp4"')
+        asked = json.loads(unquote(page.url.partition("#")[2]))
+        assert asked["video"] == [*named, "old.avi", '[b",]ikes.mp4']
 
 
 def test_a_slider_that_is_dragged_asks_once_for_what_is_not_made_yet(desk: Desk) -> None:

@@ -12,7 +12,6 @@ let like = null; // { video, at, name } or { file, name }
 let judged = []; // { verdict, video, start, end }
 let answered = null; // { asked, label }
 let latest = null; // What was asked last, answered or not.
-let lists = {}; // As they were filled in, until the field is edited: names may hold commas.
 let running = null;
 let grid = null;
 
@@ -31,14 +30,23 @@ function panel(name, shown) {
   $(`[aria-controls=${name}-panel]`).setAttribute("aria-expanded", shown);
 }
 
+// Names between commas; one that holds a comma stands in quotes, and quotes in it are doubled.
+function split(text) {
+  const parts = text.matchAll(/\s*(?:"((?:[^"]|"")*)"\s*|([^,]*))(?:,|$)/g);
+  return [...parts].map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? plain.trim()).filter(Boolean);
+}
+
+function join(several) {
+  return several.map((one) => (/,|^"/.test(one) ? `"${one.replaceAll('"', '""')}"` : one)).join(", ");
+}
+
 // What is asked, as /v1/search takes it.
 function asked() {
   const found = {};
   const text = box.value.trim();
   if (text) found.query = text;
   for (const name of LISTS) {
-    const { value } = form.elements[name];
-    const several = value === lists[name]?.text ? lists[name].several : value.split(",").map((one) => one.trim()).filter(Boolean);
+    const several = split(form.elements[name].value);
     if (several.length) found[name] = several;
   }
   for (const name of PLAIN) if (form.elements[name].value.trim()) found[name] = form.elements[name].value.trim();
@@ -60,11 +68,7 @@ function asked() {
 // The other way round: from an address, or a saved search.
 function fill(search) {
   box.value = search.query ?? "";
-  for (const name of LISTS) {
-    const several = search[name] ?? [];
-    lists[name] = { text: several.join(", "), several };
-    form.elements[name].value = lists[name].text;
-  }
+  for (const name of LISTS) form.elements[name].value = join(search[name] ?? []);
   for (const name of PLAIN) form.elements[name].value = search[name] ?? "";
   for (const [name, usual] of Object.entries(NUMBERS)) form.elements[name].value = search[name] ?? usual;
   $("#parts").replaceChildren();
