@@ -1,19 +1,23 @@
 """What a universal head's logits mean with an encoder of which nothing is known.
 
-    python -m models.universal_calibrate runs/universal/head.safetensors --towers runs/towers \\
-        --out runs/universal/calibration.json
+    python -m models.universal_calibrate --towers runs/towers --out runs/calibration.json \\
+        minilm=runs/without-minilm/head.safetensors bge=runs/without-bge/head.safetensors \\
+        words=runs/without-words/head.safetensors
 
-Fitted over the val questions of all encoders together, each encoder and each size of an archive
-counting alike. One question in six is about what is not there, as in the benchmark: whoever asks
-for that more often reads too large a probability, and which answers are accepted does not depend on
-it. ``export.calibrate`` does the same for one encoder by searches in its own archive.
+Fitted over val questions to encoders that the heads have not met: ``FAMILY=HEAD`` is asked about
+those of a family that it was trained without (``models.train_universal --without FAMILY``). Each
+encoder and each size of an archive counts alike, but for the package's own, which is as strong as
+what people bring, and counts for one question in five. One question in six is about what is not
+there, as in the benchmark: whoever asks for that more often reads too large a probability, and
+which answers are accepted does not depend on it. ``export.calibrate`` does the same for one encoder
+by searches in its own archive.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +26,7 @@ from numpy.typing import NDArray
 from models.logistic import ACCEPTED, FEWEST_SURE, SURE, logistic_fit
 from models.train_universal import questions
 from models.universal import UniversalHead, load_head
-from models.universal_encoders import RECIPES
+from models.universal_encoders import BUILT_IN, RECIPES, recipe_of
 from models.universal_measure import Floats, answers, calibration_error
 from models.universal_worlds import Judged
 from vsr_edge.bundle.manifest import Calibration
@@ -31,6 +35,7 @@ from vsr_edge.bundle.manifest import Calibration
 # encoders and little with others, and a logit that counts for nothing orders nothing.
 Z_SHARE = 3.0
 PRESENT = 5 / 6  # share of the questions whose answer is there
+OF_BUILT_IN = 0.2  # share of the questions that are to the package's own encoder
 
 
 def firsts(head: UniversalHead, some: Judged) -> dict[str, Floats]:
@@ -62,12 +67,33 @@ def weighed(some: dict[str, Floats], share: float = PRESENT) -> dict[str, Floats
     return {**some, "weight": weight / weight.sum()}
 
 
-def joined(parts: Sequence[dict[str, Floats]]) -> dict[str, Floats]:
+def joined(each: Mapping[str, dict[str, Floats]]) -> dict[str, Floats]:
+    """Answers of several encoders, by their names, each encoder as much as it counts."""
+    others = len(each) - (BUILT_IN in each)
+    rest = 1 - OF_BUILT_IN * (BUILT_IN in each and others > 0)
+    counts = {n: 1 - rest if n == BUILT_IN and others else rest / max(others, 1) for n in each}
+    parts = [{**some, "weight": some["weight"] * counts[n]} for n, some in each.items()]
     return {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
 
 
-def drawn(some: dict[str, Floats], count: int = 6000) -> dict[str, Floats]:
-    """So many rows by their weights, evenly: as if all weighed the same."""
+def stranger(name: str, heads: Mapping[str, UniversalHead]) -> UniversalHead:
+    """The first of the heads, by the family that each was trained without, of which family the
+    encoder is; one of no family ("") may be asked about all.
+
+    Raises:
+        ValueError: there is none.
+    """
+    families = recipe_of(name).families
+    for family, head in heads.items():
+        if not family or family in families:
+            return head
+    raise ValueError(f"{name} is of {', '.join(sorted(families))}: no head was trained without")
+
+
+def drawn(some: dict[str, Floats], count: int = 100_000) -> dict[str, Floats]:
+    """So many rows by their weights, evenly: as if all weighed the same. They are more than the
+    answers are: of fewer it would depend on which ones were drawn.
+    """
     places = (np.arange(count) + 0.5) / count
     rows = np.searchsorted(some["weight"].cumsum() / some["weight"].sum(), places)
     return {name: values[np.minimum(rows, len(values) - 1)] for name, values in some.items()}
@@ -103,11 +129,11 @@ def fitted(some: dict[str, Floats], accepted: float = ACCEPTED) -> Calibration:
 
 def probabilities(calibration: Calibration, some: dict[str, Floats]) -> Floats:
     """How likely each first candidate is right."""
-    found = [
-        calibration.probability(np.array([m]), np.array([z]), int(n))[0]
-        for m, z, n in zip(some["match"], some["z"], some["frames"], strict=True)
-    ]
-    return np.asarray(found, float)
+    found = np.empty(len(some["match"]))
+    for frames in np.unique(some["frames"]):
+        rows = some["frames"] == frames
+        found[rows] = calibration.probability(some["match"][rows], some["z"][rows], int(frames))
+    return found
 
 
 def error(calibration: Calibration, some: dict[str, Floats]) -> float:
@@ -118,16 +144,19 @@ def error(calibration: Calibration, some: dict[str, Floats]) -> float:
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    p.add_argument("head", type=Path)
+    p.add_argument("heads", nargs="+", metavar="[FAMILY=]HEAD", help="see above")
     p.add_argument("--towers", type=Path, required=True)
-    p.add_argument("--encoders", nargs="*", default=list(RECIPES))
+    p.add_argument("--encoders", nargs="*", default=[*RECIPES, BUILT_IN])
     p.add_argument("--check", nargs="*", default=[], help="tell the error of these, fit on others")
     p.add_argument("--out", type=Path, required=True)
     args = p.parse_args()
-    head = load_head(args.head)
-    names = dict.fromkeys([*args.encoders, *args.check])
-    each = {n: firsts(head, questions(args.towers, [n], "val")[0]) for n in names}
-    calibration = fitted(joined([some for n, some in each.items() if n not in args.check]))
+    named = [one.rpartition("=") for one in args.heads]
+    heads = {family: load_head(Path(path)) for family, _, path in named}
+    each = {
+        name: firsts(stranger(name, heads), questions(args.towers, [name], "val")[0])
+        for name in dict.fromkeys([*args.encoders, *args.check])
+    }
+    calibration = fitted(joined({n: some for n, some in each.items() if n not in args.check}))
     args.out.write_text(json.dumps(calibration.model_dump(), indent=1))
     print(calibration)
     for name, some in each.items():

@@ -3,7 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.universal_calibrate import PRESENT, Z_SHARE, error, fitted, probabilities, weighed
+from models.universal import UniversalHead
+from models.universal_calibrate import (
+    OF_BUILT_IN,
+    PRESENT,
+    Z_SHARE,
+    error,
+    fitted,
+    joined,
+    probabilities,
+    stranger,
+    weighed,
+)
+from models.universal_encoders import BUILT_IN
 from models.universal_measure import Floats
 
 
@@ -50,3 +62,20 @@ def test_the_threshold_lets_four_right_answers_of_five_through(
     passed = weight[found[right] >= calibration.threshold].sum() / weight.sum()
     assert passed == pytest.approx(0.8, abs=0.03)
     assert calibration.sure >= calibration.threshold
+
+
+def test_the_built_in_encoder_counts_for_one_question_in_five(answered: dict[str, Floats]) -> None:
+    each = {"lite1-bge": answered, BUILT_IN: answered, "all-minilm": answered}
+    shares = joined(each)["weight"].reshape(3, -1).sum(1)
+    assert shares == pytest.approx([(1 - OF_BUILT_IN) / 2, OF_BUILT_IN, (1 - OF_BUILT_IN) / 2])
+    for some in ({"lite1-bge": answered}, {BUILT_IN: answered}):
+        assert joined(some)["weight"].sum() == pytest.approx(1)
+
+
+def test_an_encoder_is_judged_by_a_head_that_does_not_know_it() -> None:
+    heads = {family: UniversalHead() for family in ("minilm", "bge")}
+    assert stranger("lite1-bge", heads) is heads["bge"]
+    assert stranger(BUILT_IN, heads) is heads["minilm"]
+    with pytest.raises(ValueError, match=r"lite1-words is of lite, words"):
+        stranger("lite1-words", heads)
+    assert stranger("lite1-words", {**heads, "": heads["bge"]}) is heads["bge"]
