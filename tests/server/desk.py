@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -88,12 +89,19 @@ def shown_number(page: Page) -> int:
 def shows(page: Page, number: float) -> bool:
     """Whether the player comes to show that frame or a neighbour.
 
-    What is sought is painted later, on a busy machine seconds later, and nothing says when.
+    What is sought is painted later, on a busy machine seconds later, and nothing says when; without
+    a screen now and then not at all, until something else on the page wants painting.
     """
-    for _ in range(100):
-        if abs(shown_number(page) - number) <= 1:
+    found = []
+    for turn in range(100):
+        found.append(shown_number(page))
+        if abs(found[-1] - number) <= 1:
             return True
+        if turn % 20 == 19:
+            shade = 1 - turn / 1e4
+            page.evaluate(f"document.querySelector('#video').style.opacity = {shade}")
         page.wait_for_timeout(100)
+    logging.getLogger(__name__).warning("frame %s never came, but %s", number, sorted(set(found)))
     return False
 
 
