@@ -278,15 +278,18 @@ def photo_captions(folders: Sequence[Path]) -> dict[str, list[list[str]]]:
     return {part: [captions for *_, captions in photos] for part, photos in found.items()}
 
 
-def photo_parts(folders: Sequence[Path]) -> dict[str, CaptionedPhotos]:
+def photo_parts(
+    folders: Sequence[Path], parts: Sequence[str] = ("val", "heads", "encoders")
+) -> dict[str, CaptionedPhotos]:
     """The same with their pictures."""
+    named = photo_names(folders)
     return {
         part: CaptionedPhotos(
             [name for _, name, _ in photos],
             np.stack([read_photo(folder / "images" / name, SIDE) for folder, name, _ in photos]),
             [captions for *_, captions in photos],
         )
-        for part, photos in photo_names(folders).items()
+        for part, photos in ((part, named[part]) for part in parts)
     }
 
 

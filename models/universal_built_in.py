@@ -26,7 +26,7 @@ def write_pictures(bundle: Bundle, folders: list[Path], out: Path) -> None:
     """``val`` as ``models.towers`` writes it, of unit vectors: ``whole`` [n + 1, 2, D], ``regions``
     [n + 1, 2, R, D] and the captions.
     """
-    photos = photo_parts(folders)["val"]
+    photos = photo_parts(folders, ["val"])["val"]
     pictures = views_of(photos.photos, bundle.image_side, mirror=False)
     whole, regions = [], []
     while batch := list(islice(pictures, BATCH)):
