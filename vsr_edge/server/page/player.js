@@ -8,6 +8,7 @@ const state = $("#video-state");
 let now = null; // { hit, beside, duration, signal, loading, live, resumes, url }
 let loading = null;
 let dragged = false;
+let wanted = null; // A time that is sought once the one before it is found.
 
 // `hit`: video, start, end, path, label. `beside`: next and previous hit, what may be done, what was asked.
 export async function play(hit, beside = {}) {
@@ -42,6 +43,7 @@ function stop() {
   loading?.abort();
   now?.loading?.abort();
   dragged = false;
+  wanted = null;
   video.pause();
   video.removeAttribute("src");
   video.load();
@@ -52,6 +54,7 @@ function stop() {
 // From a time on; what was loading before is given up.
 async function load(at) {
   const { hit } = now;
+  wanted = null;
   now.loading?.abort();
   now.loading = new AbortController();
   const { signal } = now.loading;
@@ -155,8 +158,15 @@ const unmade = (at) => now?.live && !buffered(within(at));
 async function seek(at) {
   if (!now) return;
   if (unmade(at)) await reload(within(at));
+  else if (video.seeking) wanted = within(at); // Else the picture of the earlier one may stay.
   else video.currentTime = within(at);
 }
+
+video.addEventListener("seeked", () => {
+  const at = wanted;
+  wanted = null;
+  if (at !== null) seek(at);
+});
 
 // Another stretch of a video that comes while it is made.
 async function reload(at) {
@@ -215,7 +225,7 @@ function tick() {
 
 const press = () => ($("#play").textContent = words(video.paused ? "start" : "pause"));
 const flip = () => (video.paused ? video.play().catch(() => {}) : video.pause());
-const step = (seconds) => seek(video.currentTime + seconds);
+const step = (seconds) => seek((wanted ?? video.currentTime) + seconds);
 
 for (const name of ["timeupdate", "seeked", "loadedmetadata"]) video.addEventListener(name, tick);
 for (const name of ["play", "pause", "emptied"]) video.addEventListener(name, press);
