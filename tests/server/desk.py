@@ -17,7 +17,7 @@ from tests.media_files import number_of
 from tests.server.client import Site
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Route
 
 
 @dataclass
@@ -103,6 +103,17 @@ def shows(page: Page, number: float) -> bool:
         page.wait_for_timeout(100)
     logging.getLogger(__name__).warning("frame %s never came, but %s", number, sorted(set(found)))
     return False
+
+
+def away_once(page: Page, pattern: str) -> None:
+    """Nobody answers the first request for this; the next ones go through."""
+    asked: list[Route] = []
+
+    def answer(route: Route) -> None:
+        asked.append(route)
+        (route.abort if len(asked) == 1 else route.continue_)()
+
+    page.route(pattern, answer)
 
 
 def position(page: Page) -> float:

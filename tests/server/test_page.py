@@ -18,7 +18,7 @@ from tests.evaluation.test_report import BROWSERS
 from tests.media_files import constant_rate, number_of, write_video
 from tests.server.client import serving
 from tests.server.conftest import BROWSER, NASTY, RATE
-from tests.server.desk import Desk, downloaded, position, search, shown_number, shows
+from tests.server.desk import Desk, away_once, downloaded, position, search, shown_number, shows
 from vsr_edge import open_archive
 from vsr_edge.documents import AlertDocument
 from vsr_edge.hits.receipt import read_receipt
@@ -26,7 +26,7 @@ from vsr_edge.server.access import AccessFile
 from vsr_edge.watch.fired import keep_fired
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Route
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason=f"none of {', '.join(BROWSERS)} is here")
 PASSWORD = "correct horse"
@@ -375,13 +375,7 @@ def test_whoever_must_log_in_sees_nothing_before(
             again = {"name": "anna", "password": PASSWORD}
             assert page.request.post("/v1/login", data=again).ok
             search(page, BICYCLE)
-            asked: list[Route] = []
-
-            def away_once(route: Route) -> None:
-                asked.append(route)
-                (route.abort if len(asked) == 1 else route.continue_)()
-
-            page.route("**/page/session", away_once)
+            away_once(page, "**/page/session")
             page.reload()
             page.locator("#verdict strong").wait_for()
             page.get_by_role("button", name="Log out").click()
