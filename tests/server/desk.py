@@ -90,7 +90,7 @@ def shows(page: Page, number: float) -> bool:
     """Whether the player comes to show that frame or a neighbour.
 
     What is sought is painted later, on a busy machine seconds later, and nothing says when; without
-    a screen now and then not at all, until something else on the page wants painting.
+    a screen now and then not at all, until the same time is sought again.
     """
     found = []
     for turn in range(100):
@@ -98,8 +98,10 @@ def shows(page: Page, number: float) -> bool:
         if abs(found[-1] - number) <= 1:
             return True
         if turn % 20 == 19:
-            shade = 1 - turn / 1e4
-            page.evaluate(f"document.querySelector('#video').style.opacity = {shade}")
+            page.evaluate(
+                "(() => { const v = document.querySelector('#video');"
+                " v.currentTime = v.currentTime })()"
+            )
         page.wait_for_timeout(100)
     logging.getLogger(__name__).warning("frame %s never came, but %s", number, sorted(set(found)))
     return False
