@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
 from safetensors.numpy import save_file
 
-from models.towers import BATCH, VIEWS, photo_parts, read_texts, views_of
+from models.data.features import encoded
+from models.towers import VIEWS, photo_parts, read_texts, views_of
 from models.universal_encoders import BUILT_IN_RECIPE
 from models.universal_texts import BANK
 from vsr_edge.bundle.model import Bundle, load_bundle
@@ -28,17 +27,8 @@ def write_pictures(bundle: Bundle, folders: list[Path], out: Path) -> None:
     """
     photos = photo_parts(folders, ["val"])["val"]
     pictures = views_of(photos.photos, bundle.image_side, mirror=False)
-    whole, regions = [], []
-    while batch := list(islice(pictures, BATCH)):
-        vectors, cells = bundle.encode_frames(np.stack(batch))
-        assert cells is not None
-        whole.append(vectors.astype(np.float16))
-        regions.append(cells.astype(np.float16))
-    shape = (len(photos) + 1, VIEWS)
-    arrays = {
-        name: flat.reshape(*shape, *flat.shape[1:])
-        for name, flat in (("whole", np.concatenate(whole)), ("regions", np.concatenate(regions)))
-    }
+    seen = encoded(pictures, bundle, VIEWS)
+    arrays = {"whole": seen.vectors, "regions": seen.regions}
     out.mkdir(parents=True, exist_ok=True)
     save_file(arrays, out / "val.safetensors", {"captions": json.dumps(photos.captions)})
 

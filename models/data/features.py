@@ -46,15 +46,22 @@ def encode_views(
         raise ValueError(f"views are in pairs, plain and mirrored: not {views}")
     black = np.zeros_like(photos[:1])
     pictures = _views(np.concatenate([photos, black]), random, views, bundle.image_side)
+    return encoded(pictures, bundle, views)
+
+
+def encoded(pictures: Iterator[NDArray[np.uint8]], bundle: Bundle, views: int) -> PhotoViews:
+    """Encode what the views of photos, one photo after the other, look like: uint8 [S, S, 3]."""
     vectors, regions = [], []
     while batch := list(islice(pictures, BATCH)):
         some, cells = bundle.encode_frames(np.stack(batch))
         assert cells is not None
         vectors.append(some.astype(np.float16))
         regions.append(cells.astype(np.float16))
-    shape = (len(photos) + 1, views)
     return PhotoViews(
-        *(flat.reshape(*shape, *flat.shape[1:]) for flat in map(np.concatenate, (vectors, regions)))
+        *(
+            flat.reshape(-1, views, *flat.shape[1:])
+            for flat in map(np.concatenate, (vectors, regions))
+        )
     )
 
 
