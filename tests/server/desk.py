@@ -89,19 +89,13 @@ def shown_number(page: Page) -> int:
 def shows(page: Page, number: float) -> bool:
     """Whether the player comes to show that frame or a neighbour.
 
-    What is sought is painted later, on a busy machine seconds later, and nothing says when; without
-    a screen now and then not at all, until the same time is sought again.
+    What is sought is painted later, on a busy machine seconds later, and nothing says when.
     """
     found = []
-    for turn in range(100):
+    for _ in range(100):
         found.append(shown_number(page))
         if abs(found[-1] - number) <= 1:
             return True
-        if turn % 20 == 19:
-            page.evaluate(
-                "(() => { const v = document.querySelector('#video');"
-                " v.currentTime = v.currentTime })()"
-            )
         page.wait_for_timeout(100)
     logging.getLogger(__name__).warning("frame %s never came, but %s", number, sorted(set(found)))
     return False

@@ -9,6 +9,7 @@ let now = null; // { hit, beside, duration, signal, loading, live, resumes, url 
 let loading = null;
 let dragged = false;
 let wanted = null; // A time that is sought once the one before it is found.
+let found = null; // The time that was found last.
 
 // `hit`: video, start, end, path, label. `beside`: next and previous hit, what may be done, what was asked.
 export async function play(hit, beside = {}) {
@@ -43,7 +44,7 @@ function stop() {
   loading?.abort();
   now?.loading?.abort();
   dragged = false;
-  wanted = null;
+  wanted = found = null;
   video.pause();
   video.removeAttribute("src");
   video.load();
@@ -165,7 +166,12 @@ async function seek(at) {
 video.addEventListener("seeked", () => {
   const at = wanted;
   wanted = null;
-  if (at !== null) seek(at);
+  if (at !== null) return seek(at);
+  // A browser may keep the picture of an earlier time; sought once more, the same time shows its own.
+  const here = video.currentTime;
+  if (here === found) return;
+  found = here;
+  setTimeout(() => now && video.paused && !video.seeking && video.currentTime === here && (video.currentTime = here), 400);
 });
 
 // Another stretch of a video that comes while it is made.
