@@ -62,6 +62,8 @@ class Calibrated:
     fewest_frames: float
     threshold: float
     sure: float
+    absent: float
+    absent_of_wrong: float
     precision: float
     accepted: float
     denied: float | None
@@ -252,6 +254,8 @@ def fit(answers: Answers, accepted: float = ACCEPTED) -> Calibrated:
         fewest_frames=max(float(answers.frames.min()), 1.0),
         threshold=threshold,
         sure=max(_sure(probability, right), threshold),
+        absent=float(absent.mean()),
+        absent_of_wrong=float(absent[~right].mean()),
         precision=float(right[match].mean()),
         accepted=float(match[right].mean()),
         denied=float((~match)[absent].mean()) if absent.any() else None,

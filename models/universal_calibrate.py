@@ -115,6 +115,8 @@ def fitted(some: dict[str, Floats], accepted: float = ACCEPTED) -> Calibration:
         "fewest_frames": float(some["frames"].min()),
         "threshold": 1.0,
         "sure": 1.0,
+        "absent": 1 - float(some["present"].mean()),
+        "absent_of_wrong": 1 - float(some["present"][~right].mean()),
     }
     probability = probabilities(Calibration.model_validate(blank), some)
     threshold = float(np.quantile(probability[right], 1 - accepted))

@@ -128,13 +128,6 @@ class ReceiptDocument(Document):
     sha256: Text = Field(description="Of all other fields, as JSON with sorted keys.")
 
 
-class Null(Part):
-    """The log-odds of sentences about anything."""
-
-    median: float
-    spread: float = Field(description="How far their lower half lies from it.")
-
-
 class SaidOfSentences(Part):
     """Of sentences about anything, the share that is said to be there at least so surely."""
 
@@ -160,7 +153,6 @@ class KnownQueries(Part):
     count: int
     right: Probability
     error_before: float = Field(description="Expected calibration error, in [0, 1].")
-    error_by_sentences: float = Field(description="With the correction that needs no labels.")
     error_after: float
     before: list[ReliabilityBin]
     after: list[ReliabilityBin]
@@ -172,22 +164,27 @@ class ArchiveCorrection(Part):
     slope: float
     bias: float
     made_at: Text
-    sentences: int
-    queries: int
+    queries: int = Field(description="By so many whose answers are known, or by none:")
+    absent: Probability | None = Field(
+        description="By the share of questions about what is not there."
+    )
 
 
 class CalibrateDocument(Document):
     """What `calibrate` found; after --reset only whose probabilities they are."""
 
-    schema_: Literal["vsr-edge/calibrate/1"] = schema("vsr-edge/calibrate/1")
+    schema_: Literal["vsr-edge/calibrate/2"] = schema("vsr-edge/calibrate/2")
     archive: Text
     bundle: Text
     heads: Heads
     stored: bool = Field(description="Do later searches count by the correction?")
     correction: ArchiveCorrection | None
     threshold: Probability | None = None
+    absent: Probability | None = Field(
+        default=None,
+        description="The share of questions about what is not there that was calibrated for.",
+    )
     sentences: int = 0
-    null: Null | None = None
     said: list[SaidOfSentences] = Field(default=[])
     queries: KnownQueries | None = None
 

@@ -138,18 +138,18 @@ class ClipHit:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What an archive's own footage says of probabilities told there: their log-odds are to be
-    multiplied by ``slope``, and ``bias`` added.
+    """What is known of probabilities told in an archive: their log-odds are to be multiplied by
+    ``slope``, and ``bias`` added.
 
-    ``made_at`` (ISO 8601) from so many ``sentences`` for what is not there, and ``queries`` whose
-    answers were known.
+    ``made_at`` (ISO 8601) from so many ``queries`` whose answers were known; or from none, by the
+    share of the questions there that are said to be about what is ``absent``, in [0, 1].
     """
 
     slope: float
     bias: float
     made_at: str
-    sentences: int
     queries: int
+    absent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,28 +47,74 @@ def likely(archive: Path, *more: str | Path) -> float:
     return float(found["moments"][0]["match_probability"])
 
 
-def test_without_labels_the_sentences_shift_what_is_said(archive: Path, tmp_path: Path) -> None:
-    # As if, where the bundle was calibrated, such sentences had looked far less likely.
-    changed = bundle_with(tmp_path / "bundle", without=(), null_median=-6.0, null_spread=1.0)
-    bundle = ("--bundle", changed)
-    before = likely(archive, *bundle)
-    command = ("calibrate", "--archive", archive, "--sentences", "60", *bundle)
-    dry = succeed(*command, "--dry-run", "--json").document
-    assert not dry["stored"]
-    assert likely(archive, *bundle) == pytest.approx(before, abs=1e-3)
+def test_without_anything_known_it_is_told_how_sentences_are_answered(archive: Path) -> None:
+    before = likely(archive)
+    command = ("calibrate", "--archive", archive, "--sentences", "50")
     found = succeed(*command, "--json").document
-    assert (found["heads"], found["stored"], found["sentences"]) == ("dedicated", True, 60)
-    assert found["null"]["median"] > -6
+    assert (found["correction"], found["stored"], found["absent"]) == (None, False, 0.5)
+    shares = [row["before"] for row in found["said"]]
+    assert shares == sorted(shares, reverse=True)
+    assert all(row["after"] is None for row in found["said"])
+    shown = succeed(*command)
+    assert "50% of the questions have no answer" in shown.err
+    assert "--absent" in shown.err
+    assert likely(archive) == pytest.approx(before, abs=1e-3)
+
+
+def test_the_share_of_what_is_absent_lowers_what_is_said_until_it_is_undone(archive: Path) -> None:
+    before = likely(archive)
+    command = ("calibrate", "--archive", archive, "--sentences", "50")
+    dry = succeed(*command, "--absent", "0.75", "--dry-run", "--json").document
+    assert not dry["stored"]
+    assert likely(archive) == pytest.approx(before, abs=1e-3)
+    found = succeed(*command, "--absent", "0.75", "--json").document
+    assert (found["heads"], found["stored"], found["sentences"]) == ("dedicated", True, 50)
+    assert found["correction"]["absent"] == 0.75
     assert all(row["after"] <= row["before"] for row in found["said"])
-    assert likely(archive, *bundle) < before
-    # What is corrected already is taken back before it is measured anew.
-    again = succeed(*command, "--json").document
-    for name in ("slope", "bias"):
-        assert again["correction"][name] == pytest.approx(found["correction"][name], abs=0.05)
-    explained = run("search", QUERY, "--archive", archive, "--explain", *bundle)
-    assert "corrected for this archive by 60 sentences" in explained.err
-    succeed("calibrate", "--archive", archive, "--reset", *bundle)
-    assert likely(archive, *bundle) == pytest.approx(before, abs=1e-3)
+    after = likely(archive)
+    assert after < before
+    # What is corrected already is taken back before it is measured anew, and told if it stays.
+    again = succeed(*command, "--absent", "0.75", "--json").document
+    assert again["said"] == found["said"]
+    asked = succeed(*command, "--json").document
+    assert (asked["said"], asked["correction"]) == (found["said"], again["correction"])
+    explained = run("search", QUERY, "--archive", archive, "--explain")
+    assert "corrected for this archive for 75% absent" in explained.err
+    # Fewer than it was calibrated for raise nothing.
+    succeed(*command, "--absent", "0.1")
+    assert likely(archive) == pytest.approx(before, abs=1e-3)
+    succeed("calibrate", "--archive", archive, "--reset")
+    assert likely(archive) == pytest.approx(before, abs=1e-3)
+
+
+def test_a_share_is_refused_where_nobody_counted_and_beside_queries(
+    archive: Path, queries: Path, tmp_path: Path
+) -> None:
+    uncounted = bundle_with(tmp_path / "bundle", without=(), absent=None)
+    for arguments, said in (
+        (("--bundle", uncounted, "--absent", "0.6"), "--queries FILE"),
+        (("--queries", queries, "--absent", "0.6"), "leave out --absent"),
+        (("--absent", "60"), "0.95"),
+    ):
+        refused = run("calibrate", "--archive", archive, *arguments)
+        assert (refused.code, said in refused.err) == (2, True), refused
+
+
+def test_a_correction_by_sentences_of_an_earlier_version_counts_for_nothing(archive: Path) -> None:
+    before = likely(archive)
+    command = ("calibrate", "--archive", archive, "--sentences", "50", "--absent", "0.9")
+    succeed(*command)
+    kept = archive / "calibration.json"
+    of_before = {
+        name: {"slope": 0.7, "bias": 2.0, "made_at": row["made_at"], "sentences": 200, "queries": 0}
+        for name, row in json.loads(kept.read_text()).items()
+    }
+    kept.write_text(json.dumps(of_before))
+    assert likely(archive) == pytest.approx(before, abs=1e-3)
+    for row in of_before.values():
+        row["queries"] = 20
+    kept.write_text(json.dumps(of_before))
+    assert likely(archive) > before
 
 
 def test_with_labels_a_table_says_what_is_right(archive: Path, queries: Path) -> None:

@@ -120,7 +120,7 @@ def test_what_one_side_knows_beside_its_vectors_counts_for_neither_or_is_said(
         with store.writer() as writer:
             writer.set_texts(wrong.video_id, "sidecar", spoken)
             # As it was, so that only what is said of it can change.
-            writer.correct(name, Correction(1.0, 0.0, "2026-11-26T12:00:00+00:00", 200, 0))
+            writer.correct(name, Correction(1.0, 0.0, "2026-11-26T12:00:00+00:00", 200))
         found_in = opened.search("a bicycle leaning against a wall").moments
         assert any(moment.source != "seen" for moment in found_in)
     found = succeed(*command(work, other, "--work", work / "kept", "--json"))

@@ -1,4 +1,4 @@
-"""Corrections of probabilities: what they undo, what they learn, and how far without labels."""
+"""Corrections of probabilities: what they undo, what they learn, what is known without labels."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from vsr_edge.bundle.locate import find_bundle
 from vsr_edge.bundle.manifest import Calibration, read_manifest
+from vsr_edge.bundle.universal_head import shipped
 from vsr_edge.evaluation.calibrate import (
     Line,
+    by_absent,
     by_queries,
-    by_sentences,
     calibration_error,
     log_odds,
-    middle_and_spread,
     not_seen,
     reliability,
 )
@@ -29,8 +29,8 @@ CALIBRATION = Calibration(
     fewest_frames=1,
     threshold=0.5,
     sure=0.9,
-    null_median=-3.0,
-    null_spread=1.0,
+    absent=0.2,
+    absent_of_wrong=0.4,
 )
 
 
@@ -44,32 +44,42 @@ def test_a_line_is_undone(probability: float, slope: float, bias: float) -> None
     assert line.undone(line(probability)) == pytest.approx(probability, abs=1e-3)
 
 
-def test_sentences_lie_where_they_lay_though_some_are_there() -> None:
-    random = np.random.default_rng(0)
-    # This archive fools the verifier: all log-odds are larger by 2, and spread 1.5 times as far.
-    absent = 1.5 * random.normal(-3, 1, 300) + 4
-    line = by_sentences(told(absent), CALIBRATION)
+def asked(count: int, absent: float) -> tuple[np.ndarray, np.ndarray]:
+    """Questions of which so large a share is about what is not there: what is said of the first
+    answer to each, as if a fifth were, and whether it is right.
+    """
+    random = np.random.default_rng(count)
+    there = random.random(count) >= absent
+    right = there & (random.random(count) < 0.625)
+    # Right are 0.8 · 0.625 = a half where a fifth is absent; 0.2 / 0.5 of the wrong are absent.
+    evidence = random.normal(np.where(right, 1.0, -1.0), 1.0)
+    return told(2 * evidence), right
+
+
+@pytest.mark.parametrize("absent", [0.2, 0.5, 0.8])
+def test_how_many_are_absent_is_all_that_must_be_known(absent: float) -> None:
+    said, right = asked(40_000, absent)
+    line = by_absent(absent, CALIBRATION)
     assert line is not None
-    middle, spread = middle_and_spread(line(told(absent)))
-    assert middle == pytest.approx(-3, abs=0.01)
-    assert spread == pytest.approx(1, abs=0.01)
-    some_there = np.concatenate([absent, random.normal(6, 1, 40)])
-    shifted = by_sentences(told(some_there), CALIBRATION)
-    assert shifted is not None
-    assert middle_and_spread(shifted(told(absent)))[0] == pytest.approx(-3, abs=0.35)
+    assert line.slope == 1
+    assert calibration_error(line(said), right) < 0.01
+    assert absent == 0.2 or calibration_error(said, right) > 0.05
 
 
-def test_where_nobody_knows_how_they_lay_nothing_is_shifted() -> None:
-    plain = CALIBRATION.model_copy(update={"null_median": None})
-    assert by_sentences(np.full(60, 0.1), plain) is None
+@given(st.floats(0, 0.95), st.floats(0, 0.95))
+def test_the_more_are_absent_the_less_is_said_and_no_share_raises_it(a: float, b: float) -> None:
+    fewer, more = (by_absent(share, CALIBRATION) for share in sorted((a, b)))
+    assert fewer is not None
+    assert more is not None
+    assert more.bias <= fewer.bias <= 0
+    assert (fewer.bias == 0) == (min(a, b) <= 0.2)
 
 
-def test_no_archive_is_stretched_without_end() -> None:
-    for deviation in (0.0, 1e-3, 50.0):
-        odds = np.random.default_rng(0).normal(0, 1, 100) * deviation
-        line = by_sentences(told(odds), CALIBRATION)
-        assert line is not None
-        assert 0.5 <= line.slope <= 2
+@pytest.mark.parametrize("unknown", [{"absent": None}, {"absent": 0.0}, {"absent_of_wrong": None}])
+def test_where_nobody_counted_the_absent_no_share_says_anything(
+    unknown: dict[str, float | None],
+) -> None:
+    assert by_absent(0.5, CALIBRATION.model_copy(update=unknown)) is None
 
 
 def answers(count: int, slope: float, bias: float) -> tuple[np.ndarray, np.ndarray]:
@@ -80,8 +90,7 @@ def answers(count: int, slope: float, bias: float) -> tuple[np.ndarray, np.ndarr
 
 
 def test_the_more_queries_the_nearer_the_truth() -> None:
-    far = Line()
-    lines = [by_queries(*answers(count, 0.6, -1.5), far) for count in (10, 100, 4000)]
+    lines = [by_queries(*answers(count, 0.6, -1.5)) for count in (10, 100, 4000)]
     away = [abs(line.slope - 0.6) + abs(line.bias + 1.5) for line in lines]
     assert away[2] < 0.2 < away[0]
     assert abs(lines[0].slope - 1) < 0.4
@@ -89,12 +98,12 @@ def test_the_more_queries_the_nearer_the_truth() -> None:
 
 def test_queries_that_are_not_seen_are_told_better() -> None:
     said, right = answers(400, 0.5, -1.5)
-    assert calibration_error(not_seen(said, right, Line()), right) < 0.08
+    assert calibration_error(not_seen(said, right), right) < 0.08
     assert calibration_error(said, right) > 0.15
 
 
 def test_answers_of_one_kind_give_no_line_without_end() -> None:
-    line = by_queries(np.full(20, 0.99), np.zeros(20), Line())
+    line = by_queries(np.full(20, 0.99), np.zeros(20))
     assert np.isfinite([line.slope, line.bias]).all()
     assert line(0.99) < 0.99
 
@@ -110,17 +119,20 @@ def test_log_odds_are_finite() -> None:
     assert np.isfinite(log_odds([0.0, 1.0])).all()
 
 
-def test_the_built_in_heads_know_how_sentences_lay() -> None:
-    calibration = read_manifest(find_bundle("lite")).calibration
-    assert calibration is not None
-    assert by_sentences(np.full(60, 0.3), calibration) is not None
+def test_the_heads_that_come_along_know_of_how_many_absent_they_were_made() -> None:
+    own = read_manifest(find_bundle("lite")).calibration
+    for calibration in (own, shipped().calibration):
+        assert calibration is not None
+        line = by_absent(0.75, calibration)
+        assert line is not None
+        assert line.bias < -0.5
 
 
 def test_what_is_likelier_than_was_said_is_not_accepted_the_sooner() -> None:
-    likelier = CALIBRATION.corrected(Correction(1.0, 2.0, "2026-11-26", 100, 0))
+    likelier = CALIBRATION.corrected(Correction(1.0, 2.0, "2026-11-26", 100))
     assert likelier.threshold > CALIBRATION.threshold
     assert likelier.sure > CALIBRATION.sure
-    less = CALIBRATION.corrected(Correction(1.0, -2.0, "2026-11-26", 100, 0))
+    less = CALIBRATION.corrected(Correction(1.0, -2.0, "2026-11-26", 100))
     assert (less.threshold, less.sure) == (CALIBRATION.threshold, CALIBRATION.sure)
     never = CALIBRATION.model_copy(update={"threshold": 1.0, "sure": 1.0})
-    assert never.corrected(Correction(2.0, 3.0, "2026-11-26", 100, 0)).sure == 1.0
+    assert never.corrected(Correction(2.0, 3.0, "2026-11-26", 100)).sure == 1.0

@@ -27,7 +27,9 @@ QUERY = "a bicycle leaning against a wall"
 FEW: dict[str, Any] = {"candidates": 1}
 
 
-def bundle_with(folder: Path, *, without: tuple[str, ...] = (), **calibration: float) -> Path:
+def bundle_with(
+    folder: Path, *, without: tuple[str, ...] = (), **calibration: float | None
+) -> Path:
     """A copy of the built-in bundle, calibrated otherwise or lacking some roles."""
     shutil.copytree(find_bundle("lite"), folder)
 

@@ -192,7 +192,7 @@ def test_what_the_archive_says_of_probabilities_is_counted(opened: Opened) -> No
     before = archive.search(QUERY, max_turns=1).moments[0].match_probability or 0
     store, heads = archive.encoded_store(), archive.search(QUERY).verified_by or ""
     name = correction_name(archive.bundle, "universal" if "universal" in heads else "dedicated")
-    correction = Correction(2.0, -1.0, "2026-11-26T12:00:00+00:00", 200, 0)
+    correction = Correction(2.0, -1.0, "2026-11-26T12:00:00+00:00", 0, 0.6)
     try:
         with store.writer() as writer:
             writer.correct(name, correction)
@@ -204,7 +204,7 @@ def test_what_the_archive_says_of_probabilities_is_counted(opened: Opened) -> No
     odds = np.log(before / (1 - before)) * 2 - 1
     after = found.moments[0].match_probability or 0
     assert np.log(after / (1 - after)) == pytest.approx(odds, abs=1e-3)
-    assert "corrected for this archive by 200 sentences (2026-11-26)" in (found.verified_by or "")
+    assert "corrected for this archive for 60% absent (2026-11-26)" in (found.verified_by or "")
     assert "corrected" in receipt["calibration"]["note"]
     again = archive.search(QUERY, max_turns=1).moments[0].match_probability
     assert again == pytest.approx(before)

@@ -179,9 +179,10 @@ class Calibration(_Part):
     above what footage scores for this very query (for universal heads, which know that: for any
     sentence); the more is searched, the likelier something only looks like it. Fewer frames than
     ``fewest_frames`` were not measured, and count as so many. From the probability ``threshold`` on
-    it counts as a match, from ``sure`` on no other is looked for. ``null_median`` is the middle
-    log-odds of sentences of all kinds where this was measured, and ``null_spread`` how far their
-    lower half lies from it, if any were asked there.
+    it counts as a match, from ``sure`` on no other is looked for.
+
+    Of the questions that it was measured by, a share of ``absent`` was about what was not there,
+    and so were ``absent_of_wrong`` of those that were answered wrongly; None where nobody counted.
     """
 
     score_weight: Finite = Field(ge=0)
@@ -192,8 +193,8 @@ class Calibration(_Part):
     fewest_frames: Finite = Field(ge=1)
     threshold: Finite = Field(gt=0)
     sure: Finite = Field(le=1)
-    null_median: Finite | None = None
-    null_spread: Finite | None = Field(default=None, gt=0)
+    absent: Finite | None = Field(default=None, ge=0, lt=1)
+    absent_of_wrong: Finite | None = Field(default=None, ge=0, le=1)
 
     def probability(
         self, order: NDArray[np.floating], z: NDArray[np.floating], frames: int

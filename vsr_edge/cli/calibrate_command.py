@@ -36,6 +36,15 @@ def calibrate(
         Path | None,
         option("Also learn from queries whose answers are known, as `eval` takes.", "--queries"),
     ] = None,
+    absent: Annotated[
+        float | None,
+        option(
+            "So large a share of the questions here is about what is not there, 0 to 0.95.",
+            "--absent",
+            min=0.0,
+            max=0.95,
+        ),
+    ] = None,
     sentences: Annotated[
         int, option("Ask so many sentences about anything, 50 or more.", "--sentences", min=50)
     ] = 200,
@@ -56,11 +65,14 @@ def calibrate(
 ) -> None:
     """Find out what a probability means in this archive, and put it right for later searches.
 
-    No labels are needed: sentences about anything are asked, most of which nothing here shows. How
-    surely each is said to be there tells how easily this footage fools the verifier. With queries
-    whose answers are known it is better: twenty tell something, a hundred are plenty.
+    Sentences about anything are asked, most of which nothing here shows: how many are said to be
+    there? No labels are needed to say how often people ask here for what is not there, by --absent:
+    more often than was calibrated for, and answers are the less likely right. With queries whose
+    answers are known it is better: twenty tell something, a hundred are plenty.
 
-    Example: [bold]vsr-edge calibrate && vsr-edge calibrate --queries queries.jsonl[/bold]
+    Example: [bold]vsr-edge calibrate --absent 0.5[/bold]
+
+    Example: [bold]vsr-edge calibrate --queries queries.jsonl --plot plot.svg[/bold]
 
     Example: [bold]vsr-edge calibrate --reset[/bold]
     """
@@ -69,6 +81,8 @@ def calibrate(
 
     if plot is not None and queries is None:
         raise UsageError("a plot of what is right needs answers that are known: add --queries FILE")
+    if absent is not None and queries is not None:
+        raise UsageError("queries show themselves how many are absent: leave out --absent")
     if plot is not None:
         _check_plot(plot)
     with opened_archive(archive, **asdict(models)) as opened:
@@ -84,9 +98,9 @@ def calibrate(
                 with store.writer() as writer:
                     writer.correct(name, None)
             say(f"{chosen} heads say again what they say everywhere")
-        report = {} if reset else _report(opened, options, sentences, queries, name)
+        report = {} if reset else _report(opened, options, sentences, absent, queries, name)
         correction, told = report.pop("found", None), report.pop("told", None)
-        if correction is not None and not dry_run:
+        if correction not in {None, store.correction(name)} and not dry_run:
             with store.writer() as writer:
                 writer.correct(name, correction)
         document = {
@@ -112,11 +126,12 @@ def _report(
     archive: Archive,
     options: SearchOptions,
     count: int,
+    absent: float | None,
     queries: Path | None,
     name: str,
 ) -> dict[str, Any]:
     """What was asked, what came of it, and, if any, the correction ``found`` and what the queries'
-    answers ``told``: before, by the sentences, after, and whether they are right.
+    answers ``told``: before, after, and whether they are right.
     """
     from vsr_edge.bundle.universal_head import sentences
     from vsr_edge.evaluation import calibrate as of
@@ -136,35 +151,39 @@ def _report(
     # What is said now may be corrected already: that is taken back first.
     old = store.correction(name)
     before = of.Line() if old is None else of.Line(old.slope, old.bias)
+    calibration = calibration_of(bundle, verifier.heads)
+    line = told = None
+    if absent is not None and (line := of.by_absent(absent, calibration)) is None:
+        raise UsageError(
+            f"{bundle.bundle_id} does not say how many of the questions of its calibration were "
+            "about what is not there: add --queries FILE instead of --absent"
+        )
     once = options.changed(top_k=1)
     every = sentences()
     asked = [every[number * len(every) // count] for number in range(min(count, len(every)))]
     with counting_progress("sentences") as on_progress:
         found = of.ask_sentences(lambda said: archive.search(said, once), asked, on_progress)
     plain = before.undone(found)
-    middle, spread = of.middle_and_spread(plain)
-    line = of.by_sentences(plain, calibration_of(bundle, verifier.heads))
-    told = labelled = None
     if known:
-        labelled = _known_answers(archive, once, known)
-        said, right = before.undone(labelled[0]), labelled[1]
-        start = line or of.Line()
-        told = (said, start(said), of.not_seen(said, right, start), right)
-        line = of.by_queries(said, right, start)
-    threshold = calibration_of(bundle, verifier.heads).threshold
-    report: dict[str, Any] = {
-        "threshold": threshold,
-        "sentences": len(plain),
-        "null": {"median": round(middle, 4), "spread": round(spread, 4)},
-        "said": _said(plain, line, threshold),
-        "queries": None if told is None else _reliability(*told),
-        "told": told,
-    }
+        likely, right = _known_answers(archive, once, known)
+        said = before.undone(likely)
+        told = (said, of.not_seen(said, right), right)
+        line = of.by_queries(said, right)
+    correction = old
     if line is not None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         numbers = round(line.slope, 5), round(line.bias, 5)
-        report["found"] = Correction(*numbers, now, len(plain), 0 if told is None else len(told[0]))
-    return report
+        correction = Correction(*numbers, now, 0 if told is None else len(told[0]), absent)
+    after = line or (None if old is None else before)
+    return {
+        "threshold": calibration.threshold,
+        "absent": calibration.absent,
+        "sentences": len(plain),
+        "said": _said(plain, after, calibration.threshold),
+        "queries": None if told is None else _reliability(*told),
+        "told": told,
+        "found": correction,
+    }
 
 
 def _check_plot(plot: Path) -> None:
@@ -177,10 +196,10 @@ def _check_plot(plot: Path) -> None:
         raise UsageError(f"--plot {plot} is no file in a folder that is there: name another")
 
 
-def _draw(plot: Path, told: tuple[Floats, Floats, Floats, NDArray[np.bool_]]) -> None:
+def _draw(plot: Path, told: tuple[Floats, Floats, NDArray[np.bool_]]) -> None:
     from vsr_edge.evaluation.report.plots import reliability_plot
 
-    before, _, after, right = told
+    before, after, right = told
     try:
         plot.write_text(reliability_plot({"before": before, "after": after}, right), "utf-8")
     except OSError as error:
@@ -236,16 +255,13 @@ def _said(plain: Floats, line: Line | None, threshold: float) -> list[dict[str, 
     ]
 
 
-def _reliability(
-    plain: Floats, unlabelled: Floats, after: Floats, right: NDArray[np.bool_]
-) -> dict[str, Any]:
+def _reliability(plain: Floats, after: Floats, right: NDArray[np.bool_]) -> dict[str, Any]:
     from vsr_edge.evaluation.calibrate import calibration_error, reliability
 
     return {
         "count": len(plain),
         "right": round(float(right.mean()), 4),
         "error_before": round(calibration_error(plain, right), 4),
-        "error_by_sentences": round(calibration_error(unlabelled, right), 4),
         "error_after": round(calibration_error(after, right), 4),
         "before": [asdict(one) for one in reliability(plain, right)],
         "after": [asdict(one) for one in reliability(after, right)],
@@ -289,13 +305,15 @@ def _conclusion(document: dict[str, Any], dry_run: bool) -> str:
     if found is not None:
         error = (
             f"calibration error over {found['count']} queries: {found['error_before']:.1%} before, "
-            f"{found['error_by_sentences']:.1%} by the sentences alone, {found['error_after']:.1%} "
-            "with the queries (each told by the others); "
+            f"{found['error_after']:.1%} after (each told by the others); "
         )
     if document["correction"] is None:
+        share = document["absent"]
+        meant = "" if share is None else f" where {share:.0%} of the questions have no answer"
+        more = "" if share is None else "--absent SHARE if it is more here, or "
         return (
-            f"{error}nothing is changed: the bundle does not say how sentences like these were "
-            "answered where it was calibrated; add --queries FILE"
+            f"nothing is changed: probabilities are those of footage like that of the calibration"
+            f"{meant}; say {more}--queries FILE with answers that are known"
         )
     if dry_run:
         return f"{error}nothing is changed: --dry-run"

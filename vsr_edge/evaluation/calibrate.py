@@ -1,16 +1,16 @@
 """What a probability means in one archive, and how it is put right there.
 
-Without labels there is still a null distribution: sentences of all kinds, most of which no archive
-shows. How surely each of them is said to be there tells how far such footage fools the verifier,
-compared with the footage that it was calibrated on: its log-odds are shifted and stretched until
-the middle of the sentences, and how far the lower half lies from it, are as they were there. The
-upper half is not looked at, for some of the sentences are there indeed. With queries whose answers
-are known, a logistic regression on the log-odds (Platt 1999) goes on from that, the further the
-more queries there are.
+Without labels one thing can be known of it: how often people ask there for what is not there. The
+more often, the more of the answers are wrong that say as much as the right ones, and log-odds fall
+by how many more these are. How surely sentences about anything are said to be there is told, and
+corrects nothing: where footage or an encoder tells less, it falls, as does what is right. With
+queries whose answers are known, a logistic regression on the log-odds (Platt 1999), the further
+from what is said the more queries there are.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -24,14 +24,10 @@ from vsr_edge.evaluation.metrics import expected_calibration_error
 
 Floats = NDArray[np.float64]
 
-# Of fewer, the middle is anybody's guess; the ones that are asked by default take a minute or two.
-FEWEST_SENTENCES, SENTENCES = 50, 200
 FEWEST_QUERIES = 10
-# The lower end of the lower half: a standard deviation below the middle, of a normal distribution.
-LOWER = 0.1587
-# No archive's log-odds are stretched further than this.
-LEAST_SLOPE, MOST_SLOPE = 0.5, 2.0
-# So many queries say as much as what is known without any.
+# No archive's log-odds are pressed together further than this.
+LEAST_SLOPE = 0.25
+# So many queries say as much as the calibration.
 PRIOR_SLOPE, PRIOR_BIAS = 40.0, 15.0
 NEWTON_STEPS, FOLDS = 50, 5
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -98,32 +94,28 @@ def ask_sentences(
     return np.array(found)
 
 
-def middle_and_spread(probability: ArrayLike) -> tuple[float, float]:
-    """Of the log-odds of sentences: the median, and how far the lower half lies from it."""
-    odds = log_odds(probability)
-    middle = float(np.median(odds))
-    return middle, middle - float(np.quantile(odds, LOWER))
+def by_absent(share: float, calibration: Calibration) -> Line | None:
+    """The line for a share of questions about what is not there, in [0, 1); None where it is not
+    known of how many the calibration was made.
 
-
-def by_sentences(sentences: ArrayLike, calibration: Calibration) -> Line | None:
-    """The line that makes the sentences' probabilities [n] lie as where the calibration was made;
-    None where it is not known how they lay there.
+    Wrong answers about what is there and about what is not are taken to say as much as each other,
+    and only the latter grow in number. Fewer of them than in the calibration change nothing: what
+    is known of no answer raises no probability.
     """
-    if calibration.null_median is None or calibration.null_spread is None:
+    if not calibration.absent or calibration.absent_of_wrong is None:
         return None
-    middle, spread = middle_and_spread(sentences)
-    slope = calibration.null_spread / max(spread, 1e-3)
-    slope = min(max(slope, LEAST_SLOPE), MOST_SLOPE)
-    return Line(slope, calibration.null_median - slope * middle)
+    times = (share / (1 - share)) / (calibration.absent / (1 - calibration.absent))
+    wrong = 1 + calibration.absent_of_wrong * (times - 1)
+    return Line(bias=-math.log(max(wrong, 1.0)))
 
 
-def by_queries(said: ArrayLike, right: ArrayLike, before: Line) -> Line:
-    """The line by which the answers that say so much [n] are right as often, drawn from the one
-    before by as many as there are.
+def by_queries(said: ArrayLike, right: ArrayLike) -> Line:
+    """The line by which the answers that say so much [n] are right as often, drawn from what they
+    say by as many as there are.
     """
     odds, truth = log_odds(said), np.asarray(right, bool)
     design = np.stack([odds, np.ones_like(odds)], 1)
-    start = np.array([before.slope, before.bias])
+    start = np.array([1.0, 0.0])
     prior, weights = np.array([PRIOR_SLOPE, PRIOR_BIAS]) / 4, start.copy()
     for _ in range(NEWTON_STEPS):
         p = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
@@ -131,20 +123,20 @@ def by_queries(said: ArrayLike, right: ArrayLike, before: Line) -> Line:
         curvature = design.T @ (design * (p * (1 - p))[:, None]) + np.diag(prior)
         step = np.linalg.solve(curvature, gradient)
         weights = weights - step
-        weights[0] = max(weights[0], LEAST_SLOPE / 2)
+        weights[0] = max(weights[0], LEAST_SLOPE)
         if np.abs(step).max() < 1e-9:
             break
     return Line(float(weights[0]), float(weights[1]))
 
 
-def not_seen(said: ArrayLike, right: ArrayLike, before: Line) -> Floats:
+def not_seen(said: ArrayLike, right: ArrayLike) -> Floats:
     """What each of the answers [n] would say by a line that is drawn from the others alone."""
     p, truth = np.asarray(said, np.float64), np.asarray(right, bool)
     fold = np.random.default_rng(0).permutation(len(p)) % FOLDS
     corrected = np.empty_like(p)
     for number in range(FOLDS):
         mine = fold == number
-        corrected[mine] = by_queries(p[~mine], truth[~mine], before)(p[mine])
+        corrected[mine] = by_queries(p[~mine], truth[~mine])(p[mine])
     return corrected
 
 

@@ -179,6 +179,6 @@ def correction_name(bundle: Bundle, heads: Heads) -> str:
 def _told(heads: Heads, correction: Correction | None) -> str:
     if correction is None:
         return f"{heads} heads"
-    asked = f"{correction.sentences} sentences"
-    asked += f" and {correction.queries} queries" if correction.queries else ""
-    return f"{heads} heads, corrected for this archive by {asked} ({correction.made_at[:10]})"
+    known = f"for {correction.absent:.0%} absent" if correction.absent is not None else ""
+    known = known or f"by {correction.queries} queries"
+    return f"{heads} heads, corrected for this archive {known} ({correction.made_at[:10]})"
