@@ -68,7 +68,7 @@ def calibrate(
     Sentences about anything are asked, most of which nothing here shows: how many are said to be
     there? No labels are needed to say how often people ask here for what is not there, by --absent:
     more often than was calibrated for, and answers are the less likely right. With queries whose
-    answers are known it is better: twenty tell something, a hundred are plenty.
+    answers are known it is better: a hundred are plenty, twenty help where what is said is far off.
 
     Example: [bold]vsr-edge calibrate --absent 0.5[/bold]
 

@@ -28,7 +28,7 @@ FEWEST_QUERIES = 10
 # No archive's log-odds are pressed together further than this.
 LEAST_SLOPE = 0.25
 # So many queries say as much as the calibration.
-PRIOR_SLOPE, PRIOR_BIAS = 40.0, 15.0
+PRIOR_SLOPE, PRIOR_BIAS = 160.0, 15.0
 NEWTON_STEPS, FOLDS = 50, 5
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 BINS = 5
