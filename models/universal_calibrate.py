@@ -8,9 +8,9 @@ Fitted over val questions to encoders that the heads have not met: ``FAMILY=HEAD
 those of a family that it was trained without (``models.train_universal --without FAMILY``). Each
 encoder and each size of an archive counts alike, but for the package's own, which is as strong as
 what people bring, and counts for one question in five. One question in six is about what is not
-there, as in the benchmark: whoever asks for that more often reads too large a probability, and
-which answers are accepted does not depend on it. ``export.calibrate`` does the same for one encoder
-by searches in its own archive.
+there, as in the benchmark: whoever asks for that more often reads too large a probability
+(``vsr-edge calibrate --absent``), and which answers are accepted does not depend on it.
+``export.calibrate`` does the same for one encoder by searches in its own archive.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from vsr_edge.store.transfer_places import stored_rows
 from vsr_edge.types import Correction, Cue, FrameFeatures, Recorded
 
 Place = Path | str
-CORRECTION = Correction(0.5, -1.25, "2026-01-01T00:00:00+00:00", 20)
+CORRECTION = Correction(0.5, -1.25, "2026-01-01T00:00:00+00:00", 20, 0.6)
 
 
 def a_rich_archive(folder: Path) -> Path:

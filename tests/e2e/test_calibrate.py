@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,8 @@ def test_the_share_of_what_is_absent_lowers_what_is_said_until_it_is_undone(arch
     assert (found["heads"], found["stored"], found["sentences"]) == ("dedicated", True, 50)
     assert found["correction"]["absent"] == 0.75
     assert all(row["after"] <= row["before"] for row in found["said"])
+    (match,) = (row for row in found["said"] if row["threshold"])
+    assert match["after"] == pytest.approx(match["before"], abs=0.021)  # of one sentence in fifty
     after = likely(archive)
     assert after < before
     # What is corrected already is taken back before it is measured anew, and told if it stays.
@@ -80,11 +83,28 @@ def test_the_share_of_what_is_absent_lowers_what_is_said_until_it_is_undone(arch
     assert (asked["said"], asked["correction"]) == (found["said"], again["correction"])
     explained = run("search", QUERY, "--archive", archive, "--explain")
     assert "corrected for this archive for 75% absent" in explained.err
-    # Fewer than it was calibrated for raise nothing.
-    succeed(*command, "--absent", "0.1")
-    assert likely(archive) == pytest.approx(before, abs=1e-3)
+    # That nothing is to be changed now does not mean that nothing counts.
+    asked = succeed(*command, "--json", "--dry-run").document
+    assert (asked["stored"], asked["correction"]) == (True, again["correction"])
+    would = succeed("calibrate", "--archive", archive, "--reset", "--dry-run")
+    assert "would say again" in would.err
+    assert likely(archive) == pytest.approx(after, abs=1e-3)
     succeed("calibrate", "--archive", archive, "--reset")
     assert likely(archive) == pytest.approx(before, abs=1e-3)
+
+
+def test_universal_heads_take_a_share_too(archive: Path) -> None:
+    command = ("calibrate", "--archive", archive, "--sentences", "50", "--heads", "universal")
+    before = likely(archive, "--heads", "universal")
+    found = succeed(*command, "--absent", "0.5", "--json").document
+    assert found["absent"] == pytest.approx(1 / 6, abs=1e-3)
+    odds = found["correction"]["bias"]
+    assert -1 < odds < -0.5
+    after = likely(archive, "--heads", "universal")
+    assert after == pytest.approx(1 / (1 + (1 / before - 1) * math.exp(-odds)), abs=5e-3)
+    # The other heads have numbers of their own.
+    explained = run("search", QUERY, "--archive", archive, "--explain")
+    assert "corrected" not in explained.err
 
 
 def test_a_share_is_refused_where_nobody_counted_and_beside_queries(
@@ -92,7 +112,9 @@ def test_a_share_is_refused_where_nobody_counted_and_beside_queries(
 ) -> None:
     uncounted = bundle_with(tmp_path / "bundle", without=(), absent=None)
     for arguments, said in (
-        (("--bundle", uncounted, "--absent", "0.6"), "--queries FILE"),
+        (("--bundle", uncounted, "--absent", "0.6"), "does not tell"),
+        (("--absent", "0.5"), "for 50% absent already"),
+        (("--absent", "0.6", "--reset"), "leave out --absent"),
         (("--queries", queries, "--absent", "0.6"), "leave out --absent"),
         (("--absent", "60"), "0.95"),
     ):
@@ -100,21 +122,20 @@ def test_a_share_is_refused_where_nobody_counted_and_beside_queries(
         assert (refused.code, said in refused.err) == (2, True), refused
 
 
-def test_a_correction_by_sentences_of_an_earlier_version_counts_for_nothing(archive: Path) -> None:
-    before = likely(archive)
-    command = ("calibrate", "--archive", archive, "--sentences", "50", "--absent", "0.9")
-    succeed(*command)
+@pytest.mark.parametrize(
+    "broken", [{"sentences": 200}, {"absent": "0.9"}, {"absent": 5}, {"slope": 0}, {"bias": None}]
+)
+def test_a_correction_that_is_none_counts_for_nothing(
+    archive: Path, broken: dict[str, object]
+) -> None:
+    sound = {"slope": 0.7, "bias": 2.0, "made_at": "2026-11-27", "queries": 20, "absent": None}
+    name = succeed("bundle", "show", "--json").document["id"] + " dedicated"
     kept = archive / "calibration.json"
-    of_before = {
-        name: {"slope": 0.7, "bias": 2.0, "made_at": row["made_at"], "sentences": 200, "queries": 0}
-        for name, row in json.loads(kept.read_text()).items()
-    }
-    kept.write_text(json.dumps(of_before))
-    assert likely(archive) == pytest.approx(before, abs=1e-3)
-    for row in of_before.values():
-        row["queries"] = 20
-    kept.write_text(json.dumps(of_before))
+    before = likely(archive)
+    kept.write_text(json.dumps({name: sound}))
     assert likely(archive) > before
+    kept.write_text(json.dumps({name: sound | broken}))
+    assert likely(archive) == pytest.approx(before, abs=1e-3)
 
 
 def test_with_labels_a_table_says_what_is_right(archive: Path, queries: Path) -> None:

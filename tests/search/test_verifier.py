@@ -206,6 +206,8 @@ def test_what_the_archive_says_of_probabilities_is_counted(opened: Opened) -> No
     assert np.log(after / (1 - after)) == pytest.approx(odds, abs=1e-3)
     assert "corrected for this archive for 60% absent (2026-11-26)" in (found.verified_by or "")
     assert "corrected" in receipt["calibration"]["note"]
+    # What was measured was so without that.
+    assert receipt["calibration"]["found"] is None
     again = archive.search(QUERY, max_turns=1).moments[0].match_probability
     assert again == pytest.approx(before)
 

@@ -45,8 +45,8 @@ def golden_picture(seed: int, side: int) -> Pixels:
         across[blob] = gaussian[:, None] * random.uniform(-150, 150, 3)
     # No matrix product: the threads of NumPy's library for these wait busily for the next one, on
     # the cores that the graph is to be run by (a third of the check's time).
-    picture = np.einsum("by,bxc->yxc", down, across)
-    return picture.clip(0, 255, out=picture).astype(np.uint8)
+    picture: Pixels = np.einsum("by,bxc->yxc", down, across).clip(0, 255).astype(np.uint8)
+    return picture
 
 
 def telling(golden: Sequence[Sample]) -> list[Sample]:

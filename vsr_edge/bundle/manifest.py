@@ -205,10 +205,12 @@ class Calibration(_Part):
         return np.asarray(1 / (1 + np.exp(-logits)))
 
     def corrected(self, correction: Correction | None) -> Calibration:
-        """With log-odds as an archive's own footage says that they should be.
+        """With log-odds as they should be in an archive.
 
         What is likelier than was said is accepted as before, what is less likely is not: the
-        threshold goes up with the probabilities, but not down.
+        threshold goes up with the probabilities, but not down. By the share of absent questions
+        alone it goes down too: the right answers, of which so many are to be accepted, are as
+        before.
         """
         if correction is None:
             return self
@@ -219,7 +221,9 @@ class Calibration(_Part):
             told = getattr(self, name)
             if 0 < told < 1:
                 odds = correction.slope * math.log(told / (1 - told)) + correction.bias
-                numbers[name] = max(told, 1 / (1 + math.exp(-odds)))
+                moved = 1 / (1 + math.exp(-odds))
+                alone = name == "threshold" and correction.absent is not None
+                numbers[name] = moved if alone else max(told, moved)
         return self.model_copy(update=numbers)
 
     @model_validator(mode="after")

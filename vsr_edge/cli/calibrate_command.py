@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vsr_edge.archive import Archive
+    from vsr_edge.bundle.manifest import Calibration
     from vsr_edge.evaluation.calibrate import Floats, Line
     from vsr_edge.evaluation.records import Query
     from vsr_edge.query import SearchOptions
+    from vsr_edge.types import Correction
 
 _BAR = 20
 
@@ -34,12 +36,13 @@ def calibrate(
     archive: ArchiveOption = None,
     queries: Annotated[
         Path | None,
-        option("Also learn from queries whose answers are known, as `eval` takes.", "--queries"),
+        option("Learn from queries whose answers are known, as `eval` takes.", "--queries"),
     ] = None,
     absent: Annotated[
         float | None,
         option(
-            "So large a share of the questions here is about what is not there, 0 to 0.95.",
+            "So large a share of the questions here is about what is not there, up to 0.95; more "
+            "than was calibrated for.",
             "--absent",
             min=0.0,
             max=0.95,
@@ -63,14 +66,15 @@ def calibrate(
     models: ModelOptions,
     json_output: JsonOption = False,
 ) -> None:
-    """Find out what a probability means in this archive, and put it right for later searches.
+    """Find out what a probability means in this archive, or say so, for later searches.
 
     Sentences about anything are asked, most of which nothing here shows: how many are said to be
     there? No labels are needed to say how often people ask here for what is not there, by --absent:
-    more often than was calibrated for, and answers are the less likely right. With queries whose
-    answers are known it is better: a hundred are plenty, twenty help where what is said is far off.
+    the more often, the fewer answers are right; which of them are a match stays. With queries whose
+    answers are known, asked as people ask here, it is better: a hundred are plenty, twenty help
+    where what is said is far off.
 
-    Example: [bold]vsr-edge calibrate --absent 0.5[/bold]
+    Example: [bold]vsr-edge calibrate --absent 0.7[/bold]
 
     Example: [bold]vsr-edge calibrate --queries queries.jsonl --plot plot.svg[/bold]
 
@@ -81,6 +85,8 @@ def calibrate(
 
     if plot is not None and queries is None:
         raise UsageError("a plot of what is right needs answers that are known: add --queries FILE")
+    if reset and (absent is not None or queries is not None):
+        raise UsageError("--reset forgets what was found out: leave out --absent and --queries")
     if absent is not None and queries is not None:
         raise UsageError("queries show themselves how many are absent: leave out --absent")
     if plot is not None:
@@ -97,17 +103,19 @@ def calibrate(
             if not dry_run:
                 with store.writer() as writer:
                     writer.correct(name, None)
-            say(f"{chosen} heads say again what they say everywhere")
+            again = "would say" if dry_run else "say"
+            say(f"{chosen} heads {again} again what they say everywhere")
         report = {} if reset else _report(opened, options, sentences, absent, queries, name)
-        correction, told = report.pop("found", None), report.pop("told", None)
-        if correction not in {None, store.correction(name)} and not dry_run:
+        correction, told = report.pop("correction", None), report.pop("told", None)
+        known = absent is not None or queries is not None
+        if known and not dry_run:
             with store.writer() as writer:
                 writer.correct(name, correction)
         document = {
             "archive": str(opened.settings.place),
             "bundle": opened.bundle.bundle_id,
             "heads": chosen,
-            "stored": correction is not None and not dry_run,
+            "stored": correction is not None and not (known and dry_run),
             "correction": None if correction is None else asdict(correction),
             **report,
         }
@@ -130,8 +138,8 @@ def _report(
     queries: Path | None,
     name: str,
 ) -> dict[str, Any]:
-    """What was asked, what came of it, and, if any, the correction ``found`` and what the queries'
-    answers ``told``: before, after, and whether they are right.
+    """What was asked, what came of it, the ``correction`` of that or else of before, if any, and
+    what the queries' answers ``told``: before, after, and whether they are right.
     """
     from vsr_edge.bundle.universal_head import sentences
     from vsr_edge.evaluation import calibrate as of
@@ -143,7 +151,7 @@ def _report(
     if queries is not None and len(known) < of.FEWEST_QUERIES:
         raise UsageError(
             f"{queries} has {len(known)} queries: at least {of.FEWEST_QUERIES} tell something, "
-            "half of them for what is not there; or leave out --queries"
+            "as many of them for what is not there as are asked here; or leave out --queries"
         )
     store, bundle = archive.encoded_store(), archive.bundle
     verifier = verifier_of(store, bundle, options)
@@ -155,8 +163,8 @@ def _report(
     line = told = None
     if absent is not None and (line := of.by_absent(absent, calibration)) is None:
         raise UsageError(
-            f"{bundle.bundle_id} does not say how many of the questions of its calibration were "
-            "about what is not there: add --queries FILE instead of --absent"
+            f"the calibration of {bundle.bundle_id} does not tell what came of questions about "
+            "what is not there: --queries FILE instead of --absent"
         )
     once = options.changed(top_k=1)
     every = sentences()
@@ -177,12 +185,12 @@ def _report(
     after = line or (None if old is None else before)
     return {
         "threshold": calibration.threshold,
-        "absent": calibration.absent,
+        "absent": calibration.absent if calibration.absent_of_wrong is not None else None,
         "sentences": len(plain),
-        "said": _said(plain, after, calibration.threshold),
+        "said": _said(plain, after, calibration, correction),
         "queries": None if told is None else _reliability(*told),
         "told": told,
-        "found": correction,
+        "correction": correction,
     }
 
 
@@ -233,25 +241,24 @@ def _known_answers(
     return scores.likely[judged], scores.right[judged]
 
 
-def _said(plain: Floats, line: Line | None, threshold: float) -> list[dict[str, Any]]:
+def _said(
+    plain: Floats, line: Line | None, calibration: Calibration, correction: Correction | None
+) -> list[dict[str, Any]]:
     """Of the sentences, how many are said to be there at least so surely, in [0, 1]."""
     from vsr_edge.evaluation.calibrate import LEVELS
 
-    levels = sorted({*LEVELS, round(threshold, 3)})
+    match = round(calibration.threshold, 3)
+    # What counts as a match may move with the probabilities.
+    bars = {level: level for level in LEVELS} | {match: calibration.corrected(correction).threshold}
     after = None if line is None else line(plain)
-    # What counts as a match goes up with the probabilities, but not down.
-    bars = [
-        max(level, float(line(level))) if line and level == round(threshold, 3) else level
-        for level in levels
-    ]
     return [
         {
             "at_least": level,
-            "threshold": level == round(threshold, 3),
+            "threshold": level == match,
             "before": round(float((plain >= level).mean()), 4),
-            "after": None if after is None else round(float((after >= bar).mean()), 4),
+            "after": None if after is None else round(float((after >= bars[level]).mean()), 4),
         }
-        for level, bar in zip(levels, bars, strict=True)
+        for level in sorted(bars)
     ]
 
 
@@ -309,8 +316,8 @@ def _conclusion(document: dict[str, Any], dry_run: bool) -> str:
         )
     if document["correction"] is None:
         share = document["absent"]
-        meant = "" if share is None else f" where {share:.0%} of the questions have no answer"
-        more = "" if share is None else "--absent SHARE if it is more here, or "
+        meant = f" where {share:.0%} of the questions have no answer" if share else ""
+        more = "--absent SHARE if it is more here, or " if share else ""
         return (
             f"nothing is changed: probabilities are those of footage like that of the calibration"
             f"{meant}; say {more}--queries FILE with answers that are known"

@@ -95,18 +95,25 @@ def ask_sentences(
 
 
 def by_absent(share: float, calibration: Calibration) -> Line | None:
-    """The line for a share of questions about what is not there, in [0, 1); None where it is not
-    known of how many the calibration was made.
+    """The line for a share of questions about what is not there, in [0, 1), which must be larger
+    than that of the calibration: what is known of no answer raises no probability. None where it is
+    not known what came of such questions there.
 
     Wrong answers about what is there and about what is not are taken to say as much as each other,
-    and only the latter grow in number. Fewer of them than in the calibration change nothing: what
-    is known of no answer raises no probability.
+    and only the latter grow in number.
+
+    Raises:
+        UsageError: the share is no larger.
     """
     if not calibration.absent or calibration.absent_of_wrong is None:
         return None
+    if share <= calibration.absent:
+        raise UsageError(
+            f"what is said here is for {calibration.absent:.0%} absent already, and --absent takes "
+            "only more: for fewer, --queries FILE tells; --reset undoes what was told before"
+        )
     times = (share / (1 - share)) / (calibration.absent / (1 - calibration.absent))
-    wrong = 1 + calibration.absent_of_wrong * (times - 1)
-    return Line(bias=-math.log(max(wrong, 1.0)))
+    return Line(bias=-math.log(1 + calibration.absent_of_wrong * (times - 1)))
 
 
 def by_queries(said: ArrayLike, right: ArrayLike) -> Line:

@@ -204,6 +204,8 @@ def _calibration(
         note = f"not measured for {'words' if options.text else 'queries of several parts'}"
     elif found.verified_by is not None and "universal" in found.verified_by:
         note = "not measured for this bundle, which universal heads verify"
+    elif found.verified_by is not None and "corrected" in found.verified_by:
+        note = "not measured with what is known of this archive"
     elif raw and raw.get("accepted") is not None and raw.get("denied") is not None:
         # Half of the questions, asked of parts of the calibration archive of all sizes, could be
         # answered (export/calibrate.py).

@@ -9,7 +9,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +24,15 @@ def read_correction(folder: Path, name: str) -> Correction | None:
 
 
 def correction_of(values: Any) -> Correction | None:
-    """A correction from its fields by name; None from what is none that can be.
-
-    Earlier versions made some of the answers to sentences about anything, which does harm (see
-    models/LOG.md): they count for nothing.
-    """
+    """A correction from its fields by name; None from what is none that can be."""
     try:
-        known = {one.name: values[one.name] for one in fields(Correction) if one.name in values}
-        found = Correction(**known)
+        found = Correction(**values)
     except TypeError:
         return None
-    numbers = (found.slope, found.bias)
+    share = 0.0 if found.absent is None else found.absent
+    numbers = (found.slope, found.bias, share)
     sound = all(isinstance(one, int | float) and math.isfinite(one) for one in numbers)
-    by_people = found.queries or found.absent is not None
-    return found if sound and found.slope > 0 and by_people else None
+    return found if sound and found.slope > 0 and 0 <= share < 1 else None
 
 
 def write_correction(folder: Path, name: str, correction: Correction | None) -> None:
