@@ -59,7 +59,7 @@ WALKS = {
     "doctor": walk("doctor", says="3 videos"),
     "open": walk(f"search {BICYCLE}", "open 1 --player true", says=""),
     "tag": walk("tag bikes.mp4 +seen", "videos --tag seen", says=r"bikes\.mp4", changes=True),
-    "calibrate": walk("calibrate --dry-run", says="nothing is changed: --dry-run"),
+    "calibrate": walk("calibrate --absent 0.7 --dry-run", says="nothing is changed: --dry-run"),
     "mcp": walk("mcp", says=""),
     "eval": walk("eval QUERIES", says="R1|recall|queries"),
     "serve": walk("serve --host no.such.host.invalid --insecure", says="cannot be had", code=1),
